@@ -1,0 +1,115 @@
+"""In-graph resizing out of stock layers: what the student is trained with, and fast exact forms.
+
+Every function takes the layers module (`keras.layers` or `tf_keras.layers`), so that the same code
+builds the student and its rebuilt form for quantization. The fast forms compute what the plain
+ones compute, in an order that suits LiteRT: a resize spends its time per pixel and not per
+number, so pixels are first moved to the channel axis, which costs nothing.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+METHODS = ("bilinear", "nearest", "fast_bilinear", "fast_nearest")
+
+
+def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: ModuleType) -> Any:
+    """Reduces the camera's picture to the one that the network looks at.
+
+    Bilinear interpolation reads four pixels, so a reduction by four skips most of the picture. With
+    `antialias` the picture is resized to twice the size and averaged over 2x2 pixels: every pixel
+    counts. The layer `view` is where the training pipeline feeds the model.
+
+    Args:
+        image: [batch, height, width, 3], any range.
+        size: Height and width of the result.
+        antialias: Whether to average 2x2 pixels of a picture of twice the size.
+        layers: `keras.layers` or `tf_keras.layers`.
+
+    Returns:
+        [batch, *size, 3] in the range of `image`: the output of the layer `view`, or with
+        `antialias` of the layer `image_HxW`.
+    """
+    height, width = size
+    if not antialias:
+        return layers.Resizing(height, width, interpolation="bilinear", name="view")(image)
+    view = layers.Resizing(2 * height, 2 * width, interpolation="bilinear", name="view")(image)
+    return layers.AveragePooling2D(2, name=f"image_{height}x{width}")(view)
+
+
+def upsample(
+    depth: Any, size: tuple[int, int], method: str, layers: ModuleType, name: str = "depth_m"
+) -> Any:
+    """Enlarges a one-channel map.
+
+    The methods `fast_bilinear` and `fast_nearest` give what `bilinear` and `nearest` give (the
+    differences are rounding, and none), several times faster in LiteRT. They need a width that
+    is a multiple of the map's.
+
+    Args:
+        depth: [batch, height, width, 1].
+        size: Height and width of the result.
+        method: One of `METHODS`.
+        layers: `keras.layers` or `tf_keras.layers`.
+        name: Name of the last layer.
+
+    Returns:
+        [batch, *size, 1].
+
+    Raises:
+        ValueError: Unknown method, or a width that the fast forms cannot give.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown upsample method {method!r}, expected one of {METHODS}")
+    if not method.startswith("fast_"):
+        return layers.Resizing(*size, interpolation=method, name=name)(depth)
+    factor, rest = divmod(size[1], depth.shape[2])
+    if rest:
+        raise ValueError(f"{method} needs a width that is a multiple of {depth.shape[2]}")
+    if method == "fast_bilinear":
+        wide = _repeat_bilinear(depth, factor, layers)
+    else:
+        wide = layers.Concatenate(name="columns")([depth] * factor) if factor > 1 else depth
+    # [batch, height, 1, width]: one pixel of many channels, which is resized row by row.
+    rows = layers.Reshape((depth.shape[1], 1, size[1]), name="rows")(wide)
+    rows = layers.Resizing(
+        size[0], 1, interpolation=method.removeprefix("fast_"), name="rows_resized"
+    )(rows)
+    return layers.Reshape((*size, 1), name=name)(rows)
+
+
+def phase_filters(factor: int) -> np.ndarray:
+    """Weights that interpolate between neighbours at the centres of `factor` parts of a pixel.
+
+    Part p of a pixel has its centre at (p + 0.5) / factor - 0.5 from the pixel's.
+
+    Args:
+        factor: Parts per pixel.
+
+    Returns:
+        float32 [3, factor]: weights of the left neighbour, the pixel and the right neighbour.
+    """
+    offset = (np.arange(factor) + 0.5) / factor - 0.5
+    left, right = np.maximum(-offset, 0), np.maximum(offset, 0)
+    return np.stack([left, 1 - left - right, right]).astype(np.float32)
+
+
+def _repeat_bilinear(depth: Any, factor: int, layers: ModuleType) -> Any:
+    """[batch, height, width, 1] to [batch, height, width, factor], interpolated along the width."""
+    width = depth.shape[2]
+    first = layers.Cropping2D(((0, 0), (0, width - 1)), name="first_column")(depth)
+    last = layers.Cropping2D(((0, 0), (width - 1, 0)), name="last_column")(depth)
+    padded = layers.Concatenate(axis=2, name="edges_repeated")([first, depth, last])
+    return layers.Conv2D(
+        factor,
+        (1, 3),
+        use_bias=False,
+        trainable=False,
+        kernel_initializer=_constant(phase_filters(factor)[None, :, None, :]),
+        name="columns",
+    )(padded)
+
+
+def _constant(value: np.ndarray) -> Any:
+    return lambda shape, dtype=None, **_: value.reshape(shape)
