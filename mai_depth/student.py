@@ -1,0 +1,100 @@
+"""The student: MobileNetV3-Small with fewer channels, a light decoder, resizes inside the graph."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from mai_depth.backbone import build_backbone
+from mai_depth.decoder import build_decoder
+from mai_depth.errors import UserError
+
+IMAGE_SIZE = (480, 640)  # height, width of the camera's picture and of the depth map
+GRID_SIZE = (128, 160)  # what the encoder sees: the "fast downsampling strategy" of the paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One row of Table 2 of the paper: encoder width and decoder channels (P4, P3, P2, P1)."""
+
+    alpha: float
+    decoder_filters: tuple[int, int, int, int]
+
+
+# The paper gives the MACs of its four sizes, not the channels: these meet them within 3 %.
+PRESETS = {
+    "student_28m": Preset(0.6, (24, 16, 8, 8)),
+    "student_49m": Preset(0.75, (48, 32, 16, 8)),
+    "student_90m": Preset(0.95, (72, 48, 24, 16)),
+    "student_189m": Preset(0.95, (96, 64, 48, 32)),
+}
+
+
+def build_student(
+    preset: str = "student_90m",
+    *,
+    alpha: float | None = None,
+    decoder_filters: tuple[int, ...] | None = None,
+    minimalistic: bool = False,
+    max_depth_m: float = 40.0,
+    grid_size: tuple[int, int] = GRID_SIZE,
+    antialias: bool = True,
+    framework: Any = keras,
+) -> keras.Model:
+    """Builds the network of the paper (Zhang et al., Mobile AI 2021) out of stock layers.
+
+    Args:
+        preset: A key of `PRESETS`.
+        alpha: Width multiplier of the encoder, instead of the preset's.
+        decoder_filters: Channels after the fusion with P4, P3, P2, P1, instead of the preset's.
+        minimalistic: The encoder without squeeze-excite, hard-swish and 5x5 convolutions.
+        max_depth_m: The depth that the sigmoid of the head reaches.
+        grid_size: Height and width of the picture that the encoder sees, divisible by 32.
+        antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
+            counts; else sample the grid directly, as the paper does.
+        framework: `keras`, or `tf_keras` for quantization.
+
+    Returns:
+        A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
+        [batch, 480, 640, 1], float32 metres. The layer `view` is where the training pictures
+        enter, `depth_logits` [batch, grid / 2, 1] is what is distilled.
+
+    Raises:
+        UserError: An unknown preset or sizes that cannot be built.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"--student={preset}: unknown; one of {', '.join(PRESETS)}")
+    if any(side % 32 for side in grid_size):
+        raise UserError(f"grid_size={grid_size}: both sides must be divisible by 32")
+    layers = framework.layers
+    image = layers.Input((*IMAGE_SIZE, 3), name="image")
+    grid = _to_grid(image, grid_size, antialias, layers)
+    features = build_backbone(
+        grid, alpha=alpha or PRESETS[preset].alpha, minimalistic=minimalistic, framework=framework)
+    decoded = build_decoder(features, decoder_filters or PRESETS[preset].decoder_filters, framework)
+    return framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
+
+
+def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> Any:
+    """Turns the decoder's output into metres at the camera's resolution.
+
+    Args:
+        decoded: Tensor [batch, h, w, c].
+        max_depth_m: The depth at which the sigmoid saturates.
+        layers: `keras.layers` or that of tf_keras.
+
+    Returns:
+        Tensor [batch, 480, 640, 1]: max_depth_m * sigmoid(depth_logits), resized bilinearly.
+    """
+    x = layers.Conv2D(1, 3, padding="same", name="depth_logits")(decoded)
+    x = layers.Activation("sigmoid", name="depth_fraction")(x)
+    x = layers.Rescaling(max_depth_m, name="depth_low")(x)
+    return layers.Resizing(*IMAGE_SIZE, interpolation="bilinear", name="depth_m")(x)
+
+
+def _to_grid(image: Any, grid_size: tuple[int, int], antialias: bool, layers: Any) -> Any:
+    if not antialias:
+        return layers.Resizing(*grid_size, interpolation="bilinear", name="view")(image)
+    twice = tuple(2 * side for side in grid_size)
+    view = layers.Resizing(*twice, interpolation="bilinear", name="view")(image)
+    return layers.AveragePooling2D(2, name="grid")(view)
