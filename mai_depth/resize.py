@@ -29,13 +29,13 @@ def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: Module
 
     Returns:
         [batch, *size, 3] in the range of `image`: the output of the layer `view`, or with
-        `antialias` of the layer `image_HxW`.
+        `antialias` of the layer `grid`.
     """
     height, width = size
     if not antialias:
         return layers.Resizing(height, width, interpolation="bilinear", name="view")(image)
     view = layers.Resizing(2 * height, 2 * width, interpolation="bilinear", name="view")(image)
-    return layers.AveragePooling2D(2, name=f"image_{height}x{width}")(view)
+    return layers.AveragePooling2D(2, name="grid")(view)
 
 
 def upsample(
