@@ -1,0 +1,144 @@
+"""Paired augmentation of a batch: crop, flip and resize in one step, then colour.
+
+The picture is resized as `keras.layers.Resizing(interpolation="bilinear")` in the exported graph
+does it, since a network trained on another resize is worse on that one. Depth is never
+interpolated: between two surfaces there is nothing.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Ties of the nearest pixel (a scale of exactly 2) must fall on the same one in a flipped picture.
+_TIE_PX = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is varied; the value that turns each one off is in brackets.
+
+    Attributes:
+        flip: Mirror every second picture, left to right (False).
+        brightness: All channels times a factor in [1 - brightness, 1 + brightness] (0).
+        gamma: Exponent in [1 / (1 + gamma), 1 + gamma] on image / 255 (0).
+        color: Each channel times its own factor in [1 - color, 1 + color] (0).
+        min_crop: Smallest side of the crop as a fraction of the picture's (1). The crop is
+            shown at full size, as by a longer lens, so its depth is multiplied by the fraction.
+    """
+
+    flip: bool = True
+    brightness: float = 0.2
+    gamma: float = 0.2
+    color: float = 0.1
+    min_crop: float = 1.0
+
+
+OFF = Augmentation(flip=False, brightness=0.0, gamma=0.0, color=0.0, min_crop=1.0)
+
+
+class _Draw(NamedTuple):
+    """Numbers in [0, 1) of one batch, [B] each (`color` [B, 3]); they do not shift when an
+    augmentation is turned off."""
+
+    flip: tf.Tensor
+    fraction: tf.Tensor
+    top: tf.Tensor
+    left: tf.Tensor
+    brightness: tf.Tensor
+    gamma: tf.Tensor
+    color: tf.Tensor
+
+
+def augment(
+    rgb: tf.Tensor,
+    depths: Sequence[tf.Tensor],
+    seeds: tf.Tensor,
+    augmentation: Augmentation,
+    view_size: tuple[int, int],
+    depth_size: tuple[int, int],
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Augments a batch; a sample's result depends on its own seed alone.
+
+    Args:
+        rgb: uint8 [B, H, W, 3].
+        depths: Each [B, H, W, 1], uint16 or float, 0 = missing, of the same pictures.
+        seeds: int32 [B, 2], a `tf.random.stateless_*` seed for each sample.
+        augmentation: What is varied.
+        view_size: Height and width of the picture to make.
+        depth_size: Height and width of the depth to make.
+
+    Returns:
+        The picture, float32 [B, *view_size, 3] in 0..255, and each depth, float32
+        [B, *depth_size, 1] in the unit it came in, times the crop's fraction.
+    """
+    draw = _draw(seeds)
+    fraction = 1.0 - draw.fraction * (1.0 - augmentation.min_crop)
+    flip = tf.logical_and(draw.flip < 0.5, augmentation.flip)
+    crop = (draw.top * (1.0 - fraction), draw.left * (1.0 - fraction), fraction, flip)
+    image = _view(rgb, crop, view_size, augmentation.min_crop, "bilinear")
+    image = _vary_color(image, draw, augmentation)
+    scale = fraction[:, None, None, None]
+    return image, [
+        _view(depth, crop, depth_size, augmentation.min_crop, "nearest") * scale for depth in depths
+    ]
+
+
+def _draw(seeds: tf.Tensor) -> _Draw:
+    rows = [tf.random.stateless_uniform([9], seed) for seed in tf.unstack(seeds)]
+    numbers = tf.stack(rows)
+    return _Draw(*tf.unstack(numbers[:, :6], axis=1), color=numbers[:, 6:])
+
+
+def _view(
+    pictures: tf.Tensor, crop: tuple[tf.Tensor, ...], size: tuple[int, int], min_crop: float,
+    method: str,
+) -> tf.Tensor:
+    """Crops, flips and resizes [B, H, W, C] to float32 [B, *size, C] with half-pixel centres."""
+    top, left, fraction, flip = crop
+    height, width = pictures.shape[1:3]
+    # Half-pixel centres lie outside the picture when a crop is enlarged. crop_and_resize puts
+    # black there; a repeated edge gives what Resizing gives.
+    enlarged = min(min_crop * height / size[0], min_crop * width / size[1]) < 1.01
+    pad = 1 if enlarged else 0
+    if pad:
+        pictures = tf.pad(pictures, [[0, 0], [pad, pad], [pad, pad], [0, 0]], "SYMMETRIC")
+    tie = _TIE_PX if method == "nearest" else 0.0
+    rows = _first_and_last(top, fraction, height, size[0], pad, tf.zeros_like(flip), tie)
+    columns = _first_and_last(left, fraction, width, size[1], pad, flip, tie)
+    boxes = tf.stack([rows[0], columns[0], rows[1], columns[1]], axis=1)
+    return tf.image.crop_and_resize(
+        pictures, boxes, tf.range(tf.shape(pictures)[0]), size, method=method
+    )
+
+
+def _first_and_last(
+    start: tf.Tensor, fraction: tf.Tensor, source: int, target: int, pad: int, flip: tf.Tensor,
+    tie: float,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where the first and last output pixel are read, in the (side - 1) unit of the op's boxes.
+
+    Output pixel j of `target` is read at `start + (j + 0.5) * fraction * source / target - 0.5`.
+    """
+    step = fraction * source / target
+    first = start * source + 0.5 * step - 0.5 + pad
+    last = first + (target - 1) * step
+    first, last = first - tie, last - tie
+    begin = tf.where(flip, last + 2 * tie, first)
+    end = tf.where(flip, first + 2 * tie, last)
+    side = source + 2 * pad - 1
+    return begin / side, end / side
+
+
+def _vary_color(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
+    """Applies gamma, brightness and colour to RGB 0..255."""
+    if augmentation.gamma:
+        exponent = tf.exp((2.0 * draw.gamma - 1.0) * math.log1p(augmentation.gamma))
+        image = 255.0 * tf.pow(image / 255.0, exponent[:, None, None, None])
+    if augmentation.brightness or augmentation.color:
+        brightness = 1.0 + (2.0 * draw.brightness - 1.0) * augmentation.brightness
+        color = 1.0 + (2.0 * draw.color - 1.0) * augmentation.color
+        image = image * (brightness[:, None] * color)[:, None, None, :]
+    return tf.clip_by_value(image, 0.0, 255.0)

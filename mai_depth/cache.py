@@ -1,0 +1,201 @@
+"""The decoded cache: two raw files that are memory-mapped, and a JSON that names their rows.
+
+Written into a folder of a temporary name that is renamed when complete, so several processes may
+open the same data at the same time and a killed one leaves no half cache.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mai_depth.atomic import write_json_atomic
+from mai_depth.depth import MAX_UNITS
+from mai_depth.depth import MIN_DEPTH_M
+from mai_depth.errors import UserError
+from mai_depth.pairs import HEIGHT
+from mai_depth.pairs import WIDTH
+from mai_depth.pairs import Pairs
+
+BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
+
+_STALE_SECONDS = 24 * 3600
+_FORMAT = 1  # goes into every key: raise it when the files change their meaning
+
+
+class Sample(NamedTuple):
+    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`."""
+
+    name: str
+    rgb: np.ndarray
+    depth: np.ndarray
+    digest: bytes
+
+
+def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]) -> pathlib.Path:
+    """Derives the folder in which data is cached.
+
+    Args:
+        cache_dir: The folder of all caches (`--cache_dir`).
+        label: What a person sees in the folder's name.
+        key: All that decides on the cache's content and is quickly known.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    text = repr((_FORMAT, HEIGHT, WIDTH, *key))
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return pathlib.Path(cache_dir).expanduser() / f"{label}-{digest[:20]}"
+
+
+def read_cache(folder: pathlib.Path) -> Pairs | None:
+    """Maps a complete cache, or returns None where there is none (or a damaged one)."""
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        shape = (len(index["names"]), HEIGHT, WIDTH)
+        rgb = np.memmap(folder / "rgb.u8", np.uint8, "r", shape=(*shape, 3))
+        depth = np.memmap(folder / "depth.u16", "<u2", "r", shape=shape)
+    except (OSError, ValueError, KeyError):
+        return None
+    return Pairs(
+        names=tuple(index["names"]),
+        rgb=rgb,
+        depth=depth,
+        units_per_m=index["units_per_m"],
+        fingerprint=index["fingerprint"],
+        excluded=tuple(index["excluded"]),
+    )
+
+
+def write_cache(
+    folder: pathlib.Path,
+    samples: Iterable[Sample | UserError],
+    count: int,
+    units_per_m: float,
+) -> Pairs:
+    """Stores decoded samples and maps them.
+
+    Args:
+        folder: From `cache_folder`.
+        samples: What to store, in order; a `UserError` stands for a pair that is left out.
+        count: How many `samples` there are, for the progress bar and the space needed.
+        units_per_m: Stored depth units in a metre.
+
+    Returns:
+        The pairs. Those without any valid depth are left out and listed in `excluded`.
+
+    Raises:
+        UserError: The cache folder cannot be written, has no space, or nothing is left.
+    """
+    with _temporary_folder(folder, count * BYTES_PER_PAIR) as temporary:
+        quiet = not sys.stderr.isatty()
+        bar = tqdm(samples, "decoding", count, unit=" pairs", leave=False,
+                   delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
+        index = _write_files(temporary, bar, units_per_m)
+        write_json_atomic(temporary / "index.json", index)
+        _publish(temporary, folder)
+    pairs = read_cache(folder)
+    if pairs is None:
+        raise UserError(f"{folder}: the cache vanished while it was written; run again, or choose "
+                        "another --cache_dir")
+    return pairs
+
+
+def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
+    """Warns, in one line, of the pairs that were left out."""
+    if pairs.excluded:
+        shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
+        warnings.warn(
+            f"{len(pairs.excluded)} pairs left out (all of them in {folder / 'index.json'}): "
+            f"{shown}",
+            stacklevel=3,
+        )
+
+
+def _write_files(
+    folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
+) -> dict:
+    names, excluded = [], []
+    content = hashlib.sha256(repr(float(units_per_m)).encode())
+    with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
+        for sample in samples:
+            if isinstance(sample, UserError):
+                excluded.append(str(sample))
+                continue
+            if not _has_depth(sample.depth, units_per_m):
+                excluded.append(f"{sample.name}: no pixel has a valid depth")
+                continue
+            rgb.write(np.ascontiguousarray(sample.rgb, np.uint8).data)
+            depth.write(np.ascontiguousarray(sample.depth, "<u2").data)
+            names.append(sample.name)
+            content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
+        for file in (rgb, depth):
+            file.flush()
+            os.fsync(file.fileno())
+    if not names:
+        raise UserError(f"no usable pair, the first of {len(excluded)} left out is {excluded[0]}; "
+                        "check --data_dir and --depth_units_per_m")
+    return {
+        "names": names,
+        "excluded": excluded,
+        "units_per_m": float(units_per_m),
+        "fingerprint": content.hexdigest(),
+    }
+
+
+def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
+    # The format's maximum is what a saturated sensor writes everywhere.
+    return bool(((depth > MIN_DEPTH_M * units_per_m) & (depth < MAX_UNITS)).any())
+
+
+@contextlib.contextmanager
+def _temporary_folder(folder: pathlib.Path, needed_bytes: int):
+    cache_dir = folder.parent
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        _remove_stale(cache_dir)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=cache_dir))
+    except OSError as error:
+        raise UserError(
+            f"--cache_dir={cache_dir}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    try:
+        free = shutil.disk_usage(cache_dir).free
+        if free < needed_bytes:
+            raise UserError(
+                f"--cache_dir={cache_dir}: {free / 1e9:.1f} GB free, the decoded pictures need "
+                f"{needed_bytes / 1e9:.1f} GB; free some space or choose another folder"
+            )
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_stale(cache_dir: pathlib.Path) -> None:
+    """Removes what a killed process left; a live one is younger than a day."""
+    for path in cache_dir.glob(".writing-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
+    temporary.chmod(0o755)  # mkdtemp makes it private
+    if read_cache(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one is in the way of the rename
+    try:
+        os.rename(temporary, folder)
+    except OSError:
+        if read_cache(folder) is None:  # else another process was faster, with the same content
+            raise
