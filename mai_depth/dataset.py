@@ -19,13 +19,22 @@ from mai_depth.cache import write_cache
 from mai_depth.errors import UserError
 from mai_depth.folder import list_pairs
 from mai_depth.folder import samples
+from mai_depth.nyu import open_nyu_depth_v2
 from mai_depth.pairs import HEIGHT
 from mai_depth.pairs import WIDTH
 from mai_depth.pairs import Pairs
 from mai_depth.pairs import describe
 from mai_depth.pairs import split_pairs
 
-__all__ = ["Pairs", "describe", "epoch_order", "open_split", "split_pairs", "training_batches"]
+__all__ = [
+    "Pairs",
+    "describe",
+    "epoch_order",
+    "open_nyu_depth_v2",
+    "open_split",
+    "split_pairs",
+    "training_batches",
+]
 
 
 def open_split(

@@ -6,7 +6,6 @@ decoding a picture is checked before the first one is decoded.
 
 import collections
 import hashlib
-import io
 import os
 import pathlib
 from collections.abc import Callable
