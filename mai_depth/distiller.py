@@ -99,7 +99,7 @@ class Distiller(keras.Model):
         target = self._target(batch)
         with tf.GradientTape() as tape:
             student = self.student(batch["image"], training=True)
-            losses = self._losses(student, batch["depth"], target)
+            losses = self._terms(student, batch["depth"], target)
             loss = self.optimizer.scale_loss(losses["total_loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -127,7 +127,7 @@ class Distiller(keras.Model):
         size = self.student.output["logits"].shape[1:3]
         return keras.ops.image.resize(values, size, interpolation="bilinear")
 
-    def _losses(self, student: dict[str, Any], depth: Any, target: Any) -> dict[str, Any]:
+    def _terms(self, student: dict[str, Any], depth: Any, target: Any) -> dict[str, Any]:
         size = keras.ops.shape(depth)[1:3]
         predicted = keras.ops.image.resize(
             keras.ops.cast(student["depth"], "float32"), size, interpolation="bilinear")

@@ -8,6 +8,8 @@ import keras
 from mai_depth.backbone import build_backbone
 from mai_depth.decoder import build_decoder
 from mai_depth.errors import UserError
+from mai_depth.resize import shrink
+from mai_depth.resize import upsample
 
 IMAGE_SIZE = (480, 640)  # height, width of the camera's picture and of the depth map
 GRID_SIZE = (128, 160)  # what the encoder sees: the "fast downsampling strategy" of the paper
@@ -68,7 +70,7 @@ def build_student(
         raise UserError(f"grid_size={grid_size}: both sides must be divisible by 32")
     layers = framework.layers
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
-    grid = _to_grid(image, grid_size, antialias, layers)
+    grid = shrink(image, grid_size, antialias=antialias, layers=layers)
     features = build_backbone(
         grid, alpha=alpha or PRESETS[preset].alpha, minimalistic=minimalistic, framework=framework)
     decoded = build_decoder(features, decoder_filters or PRESETS[preset].decoder_filters, framework)
@@ -89,12 +91,4 @@ def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> 
     x = layers.Conv2D(1, 3, padding="same", name="depth_logits")(decoded)
     x = layers.Activation("sigmoid", name="depth_fraction")(x)
     x = layers.Rescaling(max_depth_m, name="depth_low")(x)
-    return layers.Resizing(*IMAGE_SIZE, interpolation="bilinear", name="depth_m")(x)
-
-
-def _to_grid(image: Any, grid_size: tuple[int, int], antialias: bool, layers: Any) -> Any:
-    if not antialias:
-        return layers.Resizing(*grid_size, interpolation="bilinear", name="view")(image)
-    twice = tuple(2 * side for side in grid_size)
-    view = layers.Resizing(*twice, interpolation="bilinear", name="view")(image)
-    return layers.AveragePooling2D(2, name="grid")(view)
+    return upsample(x, IMAGE_SIZE, "bilinear", layers, name="depth_m")

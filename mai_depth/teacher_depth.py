@@ -1,0 +1,50 @@
+"""The teacher's answers, computed once: a 300M-parameter teacher costs one pass over the data."""
+
+import hashlib
+import os
+import pathlib
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from mai_depth.atomic import atomic_path
+from mai_depth.dataset import Pairs
+from mai_depth.depth import MAX_UNITS
+from mai_depth.evaluation import predict_pairs
+
+
+def cache_teacher_depth(
+    teacher: keras.Model,
+    teacher_path: str | os.PathLike,
+    pairs: Pairs,
+    cache_dir: str | os.PathLike,
+) -> np.ndarray:
+    """Asks the teacher for the depth of every picture, or finds its answers of an earlier run.
+
+    Args:
+        teacher: A model from [batch, 480, 640, 3] to [batch, 480, 640, 1] metres.
+        teacher_path: Its file; the answers belong to the content of this file.
+        pairs: The pictures.
+        cache_dir: Where the answers are kept: 0.6 MB a picture.
+
+    Returns:
+        uint16 [count, 480, 640] in the units of `pairs`, memory-mapped.
+    """
+    digest = hashlib.sha256(pathlib.Path(teacher_path).read_bytes()).hexdigest()
+    folder = pathlib.Path(cache_dir).expanduser() / "teacher_depth"
+    path = folder / f"{digest[:16]}-{pairs.fingerprint[:16]}-{len(pairs)}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            _write(teacher, pairs, temporary)
+    return np.load(path, mmap_mode="r")
+
+
+def _write(teacher: keras.Model, pairs: Pairs, path: pathlib.Path) -> None:
+    shape = pairs.depth.shape
+    answers = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=shape)
+    predictions = predict_pairs(teacher, pairs)
+    for index, depth in enumerate(tqdm(predictions, total=len(pairs), desc="teacher's depth")):
+        answers[index] = np.clip(np.rint(depth * pairs.units_per_m), 1, MAX_UNITS)
+    answers.flush()
