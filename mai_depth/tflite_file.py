@@ -80,7 +80,7 @@ class TfliteFile:
         self.path = pathlib.Path(path)
         self._data = read_tflite(self.path)
         self.size_bytes = len(self._data)
-        schema = _schema()
+        schema = schema_module()
         try:
             model = schema.Model.GetRootAs(self._data, 0)
             self._codes = _operator_codes(schema, model)
@@ -128,7 +128,7 @@ class TfliteFile:
 
     def schema_object(self) -> Any:
         """The whole file as the schema's mutable `ModelT`, for cutting graphs out of it."""
-        return _schema().ModelT.InitFromPackedBuf(self._data, 0)
+        return schema_module().ModelT.InitFromPackedBuf(self._data, 0)
 
     def _weights(self) -> list[Tensor]:
         """Constant floats anywhere, and whatever a convolution holds; shared buffers once."""
@@ -273,7 +273,15 @@ def interpreter_module() -> ModuleType:
 
 
 @functools.cache
-def _schema() -> ModuleType:
+def schema_module() -> ModuleType:
+    """The module of the .tflite format's classes (`Model`, `ModelT`, ...).
+
+    Returns:
+        `ai_edge_litert.schema_py_generated`, else TensorFlow's.
+
+    Raises:
+        UserError: Neither is installed.
+    """
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError:

@@ -1,0 +1,89 @@
+"""python -m benchmark --graph=student.tflite [--graph=other.tflite ...]
+
+Speed, accuracy and score of .tflite depth graphs, all measured in alternation. Needs numpy,
+pillow, absl-py and ai-edge-litert, no TensorFlow. The flags of the speed part are named as in
+LiteRT's benchmark_model.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from benchmark import plot
+from benchmark import report
+from benchmark import rows
+from benchmark.arm64 import CPUS
+from mai_depth import command
+from mai_depth.atomic import write_text_atomic
+from mai_depth.errors import UserError
+from mai_depth.tflite_file import MAX_THREADS
+
+_GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
+flags.DEFINE_integer("num_threads", 1, "Threads of LiteRT.", 1, MAX_THREADS)
+flags.DEFINE_integer("warmup_runs", 1, "Runs before, not counted.", 0)
+flags.DEFINE_integer("num_runs", 50, "At least so many timed runs of each graph.", 1)
+flags.DEFINE_float("min_secs", 1.0, "At least so many seconds of timed runs of each graph.", 0.0)
+flags.DEFINE_bool("use_xnnpack", True, "Let the XNNPACK delegate take what it can.")
+flags.DEFINE_bool("roofline", True, "Time a matrix product and a memory copy of this CPU as well.")
+flags.DEFINE_string("end_to_end", None, "A picture file: also time from its bytes to metres.")
+flags.DEFINE_string("data_dir", None, "Data in MAI layout: measure accuracy and score.")
+flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
+flags.DEFINE_float("depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3)
+flags.DEFINE_bool("nyu_crop", False, "Only Eigen's crop of NYU counts.")
+flags.DEFINE_bool("pooled", False, "Pool the pixels of 32 images as the organisers' script does.")
+flags.DEFINE_bool("profile", False, "Time every operator by itself.")
+flags.DEFINE_string("arm64", None, "Folder with an emulated arm64 LiteRT: count instructions.")
+flags.DEFINE_enum("arm64_cpu", CPUS[0], CPUS, "The emulated CPU: Raspberry Pi 4 or 5.")
+_CSV = flags.DEFINE_string("csv", None, "Append one line for each graph to this file.")
+_JSON = flags.DEFINE_string("json", None, "Write everything measured to this file.")
+_MARKDOWN = flags.DEFINE_string("markdown", None, "Write the table as Markdown to this file.")
+_PLOT = flags.DEFINE_string("plot", None, "Draw latency against si-RMSE into this PNG.")
+_CHECK = flags.DEFINE_bool("check", False, "Exit with 1 if a row has a warning.")
+
+
+def main() -> int:
+    """Measures, prints, writes.
+
+    Returns:
+        1 if a graph crashed, or with --check has a warning; else 0.
+    """
+    graphs = [path for value in _GRAPH.value for path in _split(value)]
+    if not graphs:
+        raise UserError("--graph: give at least one .tflite file")
+    for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
+        if flag.value and not pathlib.Path(flag.value).absolute().parent.is_dir():
+            raise UserError(f"--{flag.name}={flag.value}: no such folder; make it first")
+    if _PLOT.value:
+        plot.check_installed()
+    names = [name for name in rows.Options.__dataclass_fields__ if name != "graphs"]
+    options = rows.Options(tuple(graphs), **{name: flags.FLAGS[name].value for name in names})
+    measured = rows.measure(options)
+    print(report.text(measured))
+    _write(measured)
+    for row in measured["rows"]:
+        for line in filter(None, [row["fault"], *row["warnings"]]):
+            print(f"warning: {row['graph']}: {line}", file=sys.stderr)
+    doubtful = any(row["warnings"] for row in measured["rows"])
+    return int(measured["failed"] or (_CHECK.value and doubtful))
+
+
+def _write(measured: dict) -> None:
+    if _CSV.value:
+        report.append_csv(_CSV.value, measured)
+    if _JSON.value:
+        report.write_json(_JSON.value, measured)
+    if _MARKDOWN.value:
+        write_text_atomic(_MARKDOWN.value, report.markdown(measured))
+    if _PLOT.value:
+        plot.draw(_PLOT.value, measured)
+
+
+def _split(value: str) -> list[str]:
+    """Splits at commas, unless a file has that name."""
+    return [value] if os.path.exists(value) else [part for part in value.split(",") if part]
+
+
+if __name__ == "__main__":
+    command.run(main)

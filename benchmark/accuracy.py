@@ -1,0 +1,156 @@
+"""Accuracy of a depth function over a data folder in the layout of the MAI 2021 challenge."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from mai_depth.depth import read_depth
+from mai_depth.errors import UserError
+from mai_depth.metrics import NAMES
+from mai_depth.metrics import NYU_CROP
+from mai_depth.metrics import image_metrics
+from mai_depth.metrics import mean_metrics
+from mai_depth.metrics import median_scale
+from mai_depth.metrics import pooled_metrics
+
+POOL = 32  # pictures whose pixels the organisers' training script pools
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def list_pairs(data_dir: str | os.PathLike, split: str) -> list[tuple[str, str]]:
+    """Lists the pairs of a split by name.
+
+    Args:
+        data_dir: Holds `SPLIT/rgb/NAME.{png,jpg}` and `SPLIT/depth/NAME.png`.
+        split: For instance `validation`.
+
+    Returns:
+        (picture, depth) paths in the order of their names.
+
+    Raises:
+        UserError: No such folder, no picture, or a file without its partner.
+    """
+    folder = pathlib.Path(data_dir).expanduser() / split
+    rgb = _by_name(folder / "rgb", _SUFFIXES)
+    depth = _by_name(folder / "depth", (".png",))
+    alone = sorted(rgb.keys() ^ depth.keys())
+    if alone:
+        raise UserError(f"{folder}: {len(alone)} files without a partner in rgb/ or depth/, "
+                        f"first {alone[0]!r}; both sides need the same names")
+    if not rgb:
+        raise UserError(f"{folder}: no pictures in rgb/; give --data_dir and --split")
+    return [(str(rgb[name]), str(depth[name])) for name in sorted(rgb)]
+
+
+def evaluate(
+    predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
+    pairs: Sequence[tuple[str, str]],
+    depth_units_per_m: float = 1000.0,
+    nyu_crop: bool = False,
+    pooled: bool = False,
+) -> Iterator[int]:
+    """Measures a depth function at the full resolution of the truth.
+
+    Args:
+        predict: From uint8 [height, width, 3] and the truth's (height, width) to metres.
+        pairs: As `list_pairs` returns them.
+        depth_units_per_m: Units of the depth files; 1000 for millimetres.
+        nyu_crop: Only Eigen's crop of a 480x640 picture counts.
+        pooled: The pixels of 32 pictures are pooled, as the organisers' script does, instead of
+            one value per picture.
+
+    Yields:
+        The number of pictures done.
+
+    Returns:
+        The mean metrics and `images`; the same with every prediction scaled to the truth's median,
+        each name with `_median_scaled` at its end.
+    """
+    measure = _Pools if pooled else _Images
+    plain, scaled = measure(), measure()
+    for done, (rgb_path, depth_path) in enumerate(pairs, start=1):
+        truth = read_depth(depth_path, depth_units_per_m)
+        prediction = predict(read_rgb(rgb_path), truth.shape)
+        if nyu_crop:
+            truth, prediction = _crop(truth, depth_path), prediction[NYU_CROP]
+        plain.add(truth, prediction)
+        scaled.add(truth, median_scale(truth, prediction))
+        yield done
+    result = plain.mean()
+    for name, value in scaled.mean().items():
+        if name in NAMES:
+            result[f"{name}_median_scaled"] = value
+    return result
+
+
+def read_rgb(path: str | os.PathLike) -> np.ndarray:
+    """Reads a picture as uint8 [height, width, 3].
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: not a picture that Pillow reads ({error})") from error
+
+
+class _Images:
+    """The mean over pictures."""
+
+    def __init__(self) -> None:
+        self._metrics = []
+
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        self._metrics.append(image_metrics(truth, prediction))
+
+    def mean(self) -> dict[str, float]:
+        return mean_metrics(self._metrics)
+
+
+class _Pools:
+    """The mean over groups of `POOL` pictures whose pixels are taken together."""
+
+    def __init__(self) -> None:
+        self._pool, self._metrics, self._count = [], [], 0
+
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        self._pool.append((truth, prediction))
+        if len(self._pool) == POOL:
+            self._close_pool()
+
+    def mean(self) -> dict[str, float]:
+        if self._pool:
+            self._close_pool()
+        return {**mean_metrics(self._metrics), "images": self._count}
+
+    def _close_pool(self) -> None:
+        metrics = pooled_metrics(self._pool)
+        self._count += metrics["images"]
+        self._metrics.append(metrics)
+        self._pool = []
+
+
+def _by_name(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); --data_dir holds "
+                        "SPLIT/rgb and SPLIT/depth") from error
+    names = {path.stem: path for path in files}
+    if len(names) != len(files):
+        raise UserError(f"{folder}: two files differ only in their suffix; keep one of them")
+    return names
+
+
+def _crop(truth: np.ndarray, path: str) -> np.ndarray:
+    if truth.shape != (480, 640):
+        raise UserError(f"{path}: is {truth.shape[0]}x{truth.shape[1]}, but --nyu_crop is for "
+                        "480x640; leave the flag out")
+    return truth[NYU_CROP]

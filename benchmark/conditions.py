@@ -1,0 +1,134 @@
+"""What a figure depends on: the CPU, its clock and temperature, versions, and who else is busy."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import subprocess
+from importlib import metadata
+from typing import Any
+
+_THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "hot",
+                   16: "under-voltage before", 17: "capped before", 18: "throttled before",
+                   19: "hot before"}
+
+
+def read_conditions(root: pathlib.Path = pathlib.Path("/")) -> dict[str, Any]:
+    """Describes this machine as far as it tells.
+
+    Args:
+        root: Where /proc and /sys lie (a test gives another folder).
+
+    Returns:
+        `cpu`, `cores`, `governor`, `cpu_mhz`, `temperature_c`, `throttled` (on a Raspberry Pi),
+        `load_average` of one minute, `system`, `versions`, `date`; None for what is not told.
+    """
+    frequency = _number(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    temperature = _number(root / "sys/class/thermal/thermal_zone0/temp")
+    return {
+        "cpu": cpu_name(root),
+        "cores": usable_cores(),
+        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "cpu_mhz": frequency and frequency / 1e3,
+        "temperature_c": temperature and temperature / 1e3,
+        "throttled": _throttled(root),
+        "load_average": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cpu_name(root: pathlib.Path = pathlib.Path("/")) -> str:
+    """Returns the board's name (Raspberry Pi 4 Model B ...), else the CPU's, else its kind."""
+    board = _text(root / "proc/device-tree/model")
+    if board:
+        return board.rstrip("\0")
+    info = _text(root / "proc/cpuinfo") or ""
+    name = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", info, re.MULTILINE)
+    part = re.search(r"^CPU part\s*:\s*(\S+)$", info, re.MULTILINE)
+    if name:
+        return name.group(1).strip()
+    return f"{platform.machine()} part {part.group(1)}" if part else platform.machine()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of what takes part in a measurement."""
+    found = {"python": platform.python_version()}
+    for package in ("numpy", "pillow", "ai-edge-litert"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Returns the largest resident size that this process had.
+
+    `getrusage` would also count the parent from before the program was started, so Linux' own
+    figure for the running program is taken where there is one.
+    """
+    status = _text(pathlib.Path("/proc/self/status")) or ""
+    peak = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    if peak:
+        return int(peak.group(1)) * 1024
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def warnings(conditions: dict[str, Any], num_threads: int) -> list[str]:
+    """Tells what may spoil a measurement under these conditions, one line each."""
+    found = []
+    free = conditions["cores"] - conditions["load_average"]
+    if free < num_threads:
+        found.append(f"load average {conditions['load_average']} on {conditions['cores']} cores: "
+                     "other programs take part; trust the ratios, not the milliseconds")
+    if conditions["governor"] not in (None, "performance"):
+        found.append(f"governor {conditions['governor']}: the clock varies; "
+                     "'performance' gives steady figures")
+    if conditions["throttled"] not in (None, "no"):
+        found.append(f"throttled: {conditions['throttled']}; cool it or give it a better supply")
+    return found
+
+
+def _throttled(root: pathlib.Path) -> str | None:
+    """Reads the Raspberry Pi firmware's flags: from the kernel, else by its own command."""
+    text = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    if text is None and root == pathlib.Path("/"):
+        try:
+            answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True,
+                                    timeout=5, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return None
+        text = answer.partition("=")[2].strip()
+    try:
+        flags = int(text or "", 16)
+    except ValueError:
+        return None
+    names = [name for bit, name in _THROTTLED_BITS.items() if flags >> bit & 1]
+    return ", ".join(names) or "no"
+
+
+def _text(path: pathlib.Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _number(path: pathlib.Path) -> float | None:
+    try:
+        return float(_text(path) or "")
+    except ValueError:
+        return None

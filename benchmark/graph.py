@@ -1,0 +1,160 @@
+"""A depth graph as a function: an RGB picture in, metres out, whatever its number formats."""
+
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mai_depth.errors import UserError
+from mai_depth.tflite_file import open_interpreter
+
+_FLOATS = (np.float16, np.float32)
+_INTEGERS = (np.int8, np.uint8, np.int16)
+
+
+class DepthGraph:
+    """An opened .tflite graph from one picture to one depth map.
+
+    Attributes:
+        interpreter: The LiteRT interpreter.
+        input_size: (height, width) of its input.
+        output_size: (height, width) of its depth map.
+        notes: What a reader of its figures must know.
+
+    Args:
+        path: A .tflite file with one input [1, height, width, 3] that takes RGB 0..255.
+        num_threads: 1..64.
+        use_xnnpack: Whether the XNNPACK delegate is used.
+
+    Raises:
+        UserError: The file cannot be opened or is not such a graph.
+    """
+
+    def __init__(self, path: str | os.PathLike, num_threads: int = 1, use_xnnpack: bool = True):
+        self.interpreter = open_interpreter(path, num_threads, use_xnnpack)
+        self._input = _picture_input(path, self.interpreter.get_input_details())
+        self._output = self.interpreter.get_output_details()[0]
+        self.notes = []
+        if len(self.interpreter.get_output_details()) > 1:
+            self.notes.append(f"several outputs; the first ({self._output['name']}) is taken")
+        for side, detail in (("input", self._input), ("output", self._output)):
+            _check_dtype(path, side, detail)
+            if _is_raw_integer(detail):
+                self.notes.append(f"{side} {detail['dtype'].__name__} without a scale: "
+                                  "taken as it is")
+        self.input_size = tuple(int(n) for n in self._input["shape"][1:3])
+        self.output_size = _map_size(path, self._output["shape"])
+
+    def set_picture(self, rgb: np.ndarray) -> None:
+        """Writes a picture into the input.
+
+        Args:
+            rgb: uint8 [height, width, 3]; another size than the input's is resized (Pillow's
+                bilinear filter, which averages when it shrinks).
+        """
+        if rgb.shape[:2] != self.input_size:
+            size = self.input_size[::-1]
+            rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+        values = _quantize(rgb, self._input)
+        self.interpreter.set_tensor(self._input["index"], values[np.newaxis])
+
+    def depth(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Reads the result of the last invoke.
+
+        Args:
+            size: (height, width) to resize to (bilinear), or None for the graph's own.
+
+        Returns:
+            float32 [height, width] in metres.
+        """
+        values = self.interpreter.get_tensor(self._output["index"])
+        depth = _dequantize(values, self._output).reshape(self.output_size)
+        if size is None or size == self.output_size:
+            return depth
+        return np.asarray(Image.fromarray(depth).resize(size[::-1], Image.Resampling.BILINEAR))
+
+    def predict(self, rgb: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Predicts the depth of one picture.
+
+        Args:
+            rgb: uint8 [height, width, 3].
+            size: As in `depth`.
+
+        Returns:
+            float32 [height, width] in metres.
+        """
+        self.set_picture(rgb)
+        self.interpreter.invoke()
+        return self.depth(size)
+
+
+def sample_picture(size: tuple[int, int]) -> np.ndarray:
+    """Makes the picture that is used for timing: gradients and noise, always the same.
+
+    Args:
+        size: (height, width).
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    height, width = size
+    rows, columns = np.mgrid[0:height, 0:width]
+    base = np.stack([255 * rows / height, 255 * columns / width, 128 + 0 * rows], axis=-1)
+    noise = np.random.default_rng(0).normal(0, 20, base.shape)
+    return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+def _picture_input(path: str | os.PathLike, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(inputs) != 1:
+        raise UserError(f"{path}: has {len(inputs)} inputs; a depth graph takes one picture")
+    shape = [int(n) for n in inputs[0]["shape"]]
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        raise UserError(f"{path}: its input is {shape}; a depth graph takes one RGB picture "
+                        "[1, height, width, 3]")
+    return inputs[0]
+
+
+def _map_size(path: str | os.PathLike, shape: np.ndarray) -> tuple[int, int]:
+    """Finds [height, width] in [1, h, w, 1], [1, h, w], [1, 1, h, w] or [h, w]."""
+    shape = [int(n) for n in shape]
+    inner = list(shape)
+    if len(inner) == 4 and inner[3] == 1:
+        inner = inner[:3]
+    while len(inner) > 2 and inner[0] == 1:
+        inner = inner[1:]
+    if len(inner) != 2:
+        raise UserError(f"{path}: its output is {shape}; a depth graph gives one map "
+                        "[1, height, width, 1]")
+    return inner[0], inner[1]
+
+
+def _check_dtype(path: str | os.PathLike, side: str, detail: dict[str, Any]) -> None:
+    if detail["dtype"] not in (*_FLOATS, *_INTEGERS):
+        name = np.dtype(detail["dtype"]).name
+        raise UserError(f"{path}: its {side} holds {name}; export it with float32, float16, "
+                        "int8, uint8 or int16")
+
+
+def _is_raw_integer(detail: dict[str, Any]) -> bool:
+    return detail["dtype"] in _INTEGERS and not detail["quantization"][0]
+
+
+def _quantize(rgb: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if dtype in _FLOATS or (_is_raw_integer(detail) and dtype != np.int8):
+        return rgb.astype(dtype)
+    if not scale:  # bare int8: the range starts at -128
+        scale, zero_point = 1.0, -128
+    limits = np.iinfo(dtype)
+    # A picture has 256 values: a table is exact and faster than arithmetic on every pixel.
+    table = np.rint(np.arange(256) / scale) + zero_point
+    return np.clip(table, limits.min, limits.max).astype(dtype)[rgb]
+
+
+def _dequantize(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = detail["quantization"]
+    values = values.astype(np.float32)
+    if detail["dtype"] in _FLOATS or not scale:
+        return values
+    return (values - np.float32(zero_point)) * np.float32(scale)

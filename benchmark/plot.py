@@ -1,0 +1,93 @@
+"""Draws latency against si-RMSE with lines of equal score. Needs matplotlib (the extra `plot`)."""
+
+import importlib.util
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from mai_depth.atomic import atomic_path
+from mai_depth.errors import UserError
+from mai_depth.metrics import mai_score
+
+
+def check_installed() -> None:
+    """Checks for matplotlib before anything is measured.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--plot: matplotlib is not installed: pip install matplotlib")
+
+
+def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
+    """Draws the rows that have both figures.
+
+    Args:
+        path: The PNG to write.
+        report: As `benchmark.rows.measure` returns it.
+
+    Raises:
+        UserError: No row has an accuracy.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in report["rows"] if row.get("score") is not None]
+    if not rows:
+        raise UserError(f"--plot={path}: no graph has an accuracy; give --data_dir")
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    times = np.array([row["latency_ms_p50"] for row in rows])
+    errors = np.array([row["si_rmse"] for row in rows])
+    x_limits = times.min() / 1.6, times.max() * 2.2
+    y_limits = errors.min() / 1.15, errors.max() * 1.15
+    _draw_scores(axes, x_limits, y_limits)
+    axes.scatter(times, errors, s=45, zorder=3)
+    for row, x, y in zip(rows, times, errors, strict=True):
+        axes.annotate(pathlib.Path(row["graph"]).stem, (x, y), xytext=(7, 5),
+                      textcoords="offset points", fontsize=9)
+    _label(axes, report, rows[0], x_limits, y_limits)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+
+
+def _draw_scores(axes: Any, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> None:
+    """Lines 2^(-20 e) / (c t) = score at powers of ten or, close up, of two."""
+    times = np.geomspace(*x_limits, 200)
+    low, high = mai_score(y_limits[1], x_limits[1]), mai_score(y_limits[0], x_limits[0])
+    base = 10.0 if high / low > 1e4 else 2.0
+    for power in range(int(np.ceil(np.log(low) / np.log(base))),
+                       int(np.log(high) / np.log(base)) + 1):
+        score = base**power
+        errors = np.log2(mai_score(0.0, 1.0) / (score * times)) / 20
+        inside = (errors > y_limits[0]) & (errors < y_limits[1])
+        if inside.sum() < 5:
+            continue
+        axes.plot(times, errors, color="0.75", linewidth=0.8, zorder=1)
+        last = np.flatnonzero(inside)[-1]
+        axes.annotate(f"{score:.3g}", (times[last], errors[last]), fontsize=7, color="0.5",
+                      ha="right", va="bottom")
+
+
+def _label(
+    axes: Any, report: dict[str, Any], row: dict[str, Any],
+    x_limits: tuple[float, float], y_limits: tuple[float, float],
+) -> None:
+    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import StrMethodFormatter
+
+    conditions = report["conditions"]
+    axes.set(xlim=x_limits, ylim=y_limits, ylabel="si-RMSE",
+             xlabel=f"ms of one invoke on {conditions['cpu']}, {conditions['num_threads']} threads")
+    axes.set_title(f"{row['images']} images of {row['data']}; grey: equal score on this CPU",
+                   fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.15)

@@ -1,0 +1,63 @@
+"""What this CPU can do at most: a matrix product and a memory copy, timed beside the graphs.
+
+Runs as a child process, because OpenBLAS takes its number of threads from the environment when
+NumPy is imported.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from benchmark.process import ChildProcess
+from benchmark.process import serve
+
+SIDE = 512  # of the square matrices: three of them fit into a second-level cache or nearly
+COPY_BYTES = 64 * 1024 * 1024  # more than the caches hold
+SGEMM_MACS = SIDE**3
+
+
+def sgemm_process(num_threads: int) -> ChildProcess:
+    """Starts a child whose `run` times float32 matrix products of `SGEMM_MACS`."""
+    return _process("sgemm", num_threads)
+
+
+def copy_process() -> ChildProcess:
+    """Starts a child whose `run` times copies of `COPY_BYTES` on one thread."""
+    return _process("copy", 1)
+
+
+def _process(kind: str, num_threads: int) -> ChildProcess:
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+             "VECLIB_MAXIMUM_THREADS")
+    environment = dict.fromkeys(names, str(num_threads))
+    return ChildProcess("benchmark.roofline", [kind], environment, subject=f"roofline {kind}")
+
+
+def _sgemm(count: int) -> list[int]:
+    left, right, product = _matrices
+    return _timed(lambda: np.matmul(left, right, out=product), count)
+
+
+def _copy(count: int) -> list[int]:
+    source, target = _blocks
+    return _timed(lambda: np.copyto(target, source), count)
+
+
+def _timed(function: object, count: int) -> list[int]:
+    function()
+    nanoseconds = []
+    for _ in range(count):
+        start = time.perf_counter_ns()
+        function()
+        nanoseconds.append(time.perf_counter_ns() - start)
+    return nanoseconds
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "sgemm":
+        _matrices = np.random.default_rng(0).random((3, SIDE, SIDE), np.float32)
+        serve({"run": _sgemm})
+    else:
+        _blocks = np.ones((2, COPY_BYTES // 4), np.float32)
+        serve({"run": _copy})

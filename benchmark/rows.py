@@ -1,0 +1,293 @@
+"""One benchmark run: opens the graphs, measures them together, and gives a row for each."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmark import accuracy
+from benchmark import latency
+from benchmark import roofline
+from benchmark.arm64 import CPUS
+from benchmark.arm64 import check_folder
+from benchmark.conditions import read_conditions
+from benchmark.process import ChildCrash
+from benchmark.process import ChildProcess
+from mai_depth.errors import UserError
+from mai_depth.metrics import mai_score
+from mai_depth.tflite_file import TfliteFile
+
+PROFILE_ROUNDS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure; the names are those of the flags."""
+
+    graphs: tuple[str, ...]
+    num_threads: int = 1
+    warmup_runs: int = 1
+    num_runs: int = 50
+    min_secs: float = 1.0
+    use_xnnpack: bool = True
+    roofline: bool = True
+    end_to_end: str | None = None
+    data_dir: str | None = None
+    split: str = "validation"
+    depth_units_per_m: float = 1000.0
+    nyu_crop: bool = False
+    pooled: bool = False
+    profile: bool = False
+    arm64: str | None = None
+    arm64_cpu: str = CPUS[0]
+
+
+@dataclasses.dataclass
+class _Entry:
+    """A graph while it is measured."""
+
+    path: str
+    file: TfliteFile
+    sidecar: dict[str, Any]
+    process: ChildProcess
+    row: dict[str, Any]
+
+    def warn(self, message: str) -> None:
+        self.row["warnings"].append(message)
+
+    def note(self, message: str) -> None:
+        self.row["notes"].append(message)
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Measures graphs.
+
+    Args:
+        options: What to measure.
+
+    Returns:
+        `conditions`; `roofline` (or None); `rows`, one for each graph, flat but for `notes`,
+        `warnings` (what makes a row doubtful) and `profile`; `failed`, whether a graph crashed.
+
+    Raises:
+        UserError: A graph, a folder or a picture cannot be used; nothing was measured then.
+    """
+    pairs = None
+    if options.data_dir:
+        pairs = accuracy.list_pairs(options.data_dir, options.split)
+    if options.arm64:
+        check_folder(options.arm64)
+    conditions = read_conditions()
+    with contextlib.ExitStack() as stack:
+        entries = [_open(path, options, stack) for path in options.graphs]
+        peaks = _measure_speed(entries, options, stack)
+        for entry in entries:
+            try:
+                _measure_rest(entry, options, pairs)
+            except ChildCrash as crash:
+                entry.row["fault"] = str(crash)
+    return {
+        "conditions": {**conditions, "num_threads": options.num_threads,
+                       "use_xnnpack": options.use_xnnpack},
+        "roofline": peaks,
+        "rows": [entry.row for entry in entries],
+        "failed": any(entry.row["fault"] for entry in entries),
+    }
+
+
+def _open(path: str, options: Options, stack: contextlib.ExitStack) -> _Entry:
+    path = str(pathlib.Path(path).expanduser())
+    file = TfliteFile(path)
+    process = stack.enter_context(ChildProcess("benchmark.worker", subject=path))
+    opened = process.call("open", path=path, num_threads=options.num_threads,
+                          use_xnnpack=options.use_xnnpack, frame=options.end_to_end)
+    row = {
+        "graph": path,
+        "fault": "",
+        "numbers": number_format(file),
+        "input": f"{opened['input_size'][0]}x{opened['input_size'][1]} {_dtype(file.inputs())}",
+        "output": f"{opened['output_size'][0]}x{opened['output_size'][1]} {_dtype(file.outputs())}",
+        "macs": file.macs(),
+        "flops": 2 * file.macs(),
+        "parameters": file.parameters(),
+        "weight_bytes": file.weight_bytes(),
+        "file_bytes": file.size_bytes,
+        "sha256": file.sha256(),
+        "operators": len(file.ops()),
+        "partitions": opened["partitions"],
+        "undelegated": len(opened["undelegated"]),
+        "undelegated_types": " ".join(sorted(set(opened["undelegated"]))),
+        "notes": list(opened["notes"]),
+        "warnings": [],
+        "profile": None,
+    }
+    entry = _Entry(path, file, _read_sidecar(path), process, row)
+    _check_sidecar(entry)
+    if options.data_dir and tuple(opened["input_size"]) != (480, 640):
+        entry.note("pictures are resized to {}x{} by Pillow (bilinear), outside the timed graph"
+                   .format(*opened["input_size"]))
+    if options.data_dir and tuple(opened["output_size"]) != (480, 640):
+        entry.note("the map is resized to the truth's size (bilinear), outside the timed graph")
+    return entry
+
+
+def number_format(file: TfliteFile) -> str:
+    """Names the number format of a graph by its largest operator.
+
+    Args:
+        file: The graph.
+
+    Returns:
+        `float32`, `float16 weights`, `int8 weights` (dynamic range), `int8`, `int16x8`, `uint8`,
+        or `-` for a graph without a weighted operator.
+    """
+    op = max(file.ops(), key=lambda op: op.macs, default=None)
+    if op is None or not op.macs:
+        return "-"
+    tensors = [file.tensors()[i] for i in op.inputs if i >= 0]
+    activation = file.tensors()[op.outputs[0]].dtype.lower()
+    weights = next((t for t in tensors[1:2] if t.constant), None)
+    if weights is None and len(tensors) > 1:  # unpacked by a DEQUANTIZE
+        maker = next((o for o in file.ops() if tensors[1].index in o.outputs), None)
+        weights = file.tensors()[maker.inputs[0]] if maker else tensors[1]
+    stored = weights.dtype.lower() if weights else activation
+    if activation == "int16" and stored == "int8":
+        return "int16x8"
+    return activation if stored == activation else f"{stored} weights"
+
+
+def _read_sidecar(path: str) -> dict[str, Any]:
+    """Reads GRAPH.json beside the graph, as export writes it; {} if there is none."""
+    sidecar = pathlib.Path(f"{path}.json")
+    try:
+        content = json.loads(sidecar.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{sidecar}: not readable as JSON ({error}); export the graph again or "
+                        "remove the file") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _check_sidecar(entry: _Entry) -> None:
+    expected = entry.sidecar.get("sha256")
+    if expected is None:
+        entry.note("no checksum beside the graph: a damaged file would run with wrong numbers")
+    elif expected != entry.row["sha256"]:
+        entry.warn(f"sha256 differs from {entry.path}.json: the file is damaged or was exchanged; "
+                   "its figures mean nothing")
+    if "note" in entry.sidecar:
+        entry.note(str(entry.sidecar["note"]))
+    if entry.sidecar.get("weights") == "random":
+        entry.note("random weights: for speed only, no accuracy is measured")
+
+
+def _measure_speed(
+    entries: Sequence[_Entry], options: Options, stack: contextlib.ExitStack
+) -> dict[str, float] | None:
+    """Times graphs and roofline in one alternation and fills the rows."""
+    limits = {"warmup_runs": options.warmup_runs, "num_runs": options.num_runs,
+              "min_secs": options.min_secs}
+    processes = [entry.process for entry in entries]
+    if options.roofline:
+        processes.append(stack.enter_context(roofline.sgemm_process(options.num_threads)))
+        processes.append(stack.enter_context(roofline.copy_process()))
+    results = latency.measure(processes, **limits)
+    peaks = None
+    if options.roofline:
+        sgemm_ms, copy_ms = (result.milliseconds(50) for result in results[-2:])
+        peaks = {"sgemm_gmacs_per_s": roofline.SGEMM_MACS / sgemm_ms / 1e6,
+                 "copy_gb_per_s": roofline.COPY_BYTES / copy_ms / 1e6}
+    for entry, result in zip(entries, results, strict=False):
+        _fill_speed(entry.row, result, results[0], peaks)
+    if options.end_to_end:
+        whole = latency.measure([e.process for e in entries], call="end_to_end", **limits)
+        for entry, result in zip(entries, whole, strict=True):
+            entry.row["fault"] = entry.row["fault"] or result.fault
+            if not result.fault:
+                entry.row["end_to_end_ms_p50"] = result.milliseconds(50)
+                entry.row["end_to_end_ms_p90"] = result.milliseconds(90)
+    return peaks
+
+
+def _fill_speed(
+    row: dict[str, Any], result: latency.Latency, first: latency.Latency,
+    peaks: dict[str, float] | None,
+) -> None:
+    row["fault"] = result.fault
+    if result.fault:
+        return
+    for name, percentile in (("p50", 50), ("p90", 90), ("min", 0), ("max", 100)):
+        row[f"latency_ms_{name}"] = result.milliseconds(percentile)
+    row["runs"], row["rounds"] = result.runs, len(result.rounds)
+    compared = latency.ratio(first, result)
+    if compared:
+        row["ratio"], row["ratio_low"], row["ratio_high"] = compared
+    row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
+    if peaks:
+        row["sgemm_percent"] = 100 * row["gmacs_per_s"] / peaks["sgemm_gmacs_per_s"]
+
+
+def _measure_rest(
+    entry: _Entry, options: Options, pairs: list[tuple[str, str]] | None
+) -> None:
+    """Memory, output, accuracy, score, instructions and profile of one graph."""
+    if entry.row["fault"]:
+        return
+    row, call = entry.row, entry.process.call
+    memory = call("memory")
+    row["peak_memory_bytes"] = memory["peak"]
+    row["graph_memory_bytes"] = memory["peak"] - memory["before"]
+    _judge_output(entry, call("output"))
+    if pairs and entry.sidecar.get("weights") != "random":
+        _measure_accuracy(entry, options, pairs)
+    if options.arm64:
+        row["arm64_cpu"] = options.arm64_cpu
+        row["arm64_instructions"] = call("instructions", folder=options.arm64,
+                                         cpu=options.arm64_cpu)
+    if options.profile:
+        name = pathlib.Path(entry.path).name
+        with _bar(f"profile {name}", PROFILE_ROUNDS) as bar:
+            row["profile"] = call("profile", progress=lambda _: bar.update(),
+                                  num_runs=PROFILE_ROUNDS)
+
+
+def _judge_output(entry: _Entry, output: dict[str, Any]) -> None:
+    row = entry.row
+    row["finite_share"] = output["finite"]
+    row["depth_min_m"], row["depth_max_m"] = output["minimum"], output["maximum"]
+    if output["finite"] < 1:
+        entry.warn(f"{100 * (1 - output['finite']):.1f} % of its output is not finite")
+    elif output["minimum"] == output["maximum"]:
+        entry.warn(f"its output is constant ({output['minimum']:g})")
+
+
+def _measure_accuracy(
+    entry: _Entry, options: Options, pairs: list[tuple[str, str]]
+) -> None:
+    row, name = entry.row, pathlib.Path(entry.path).name
+    with _bar(f"accuracy {name}", len(pairs)) as bar:
+        metrics = entry.process.call(
+            "accuracy", progress=lambda _: bar.update(), pairs=pairs,
+            depth_units_per_m=options.depth_units_per_m, nyu_crop=options.nyu_crop,
+            pooled=options.pooled)
+    row.update(metrics)
+    row["data"] = f"{options.data_dir} {options.split}"
+    row["crop"] = "nyu" if options.nyu_crop else "none"
+    row["pooling"] = f"{accuracy.POOL} images" if options.pooled else "per image"
+    try:
+        row["score"] = mai_score(row["si_rmse"], row["latency_ms_p50"])
+    except UserError as error:
+        entry.warn(f"no score: {error}")
+
+
+def _bar(title: str, total: int) -> tqdm:
+    return tqdm(total=total, desc=title, leave=False, disable=None)
+
+
+def _dtype(tensors: Sequence[Any]) -> str:
+    return tensors[0].dtype.lower()

@@ -1,0 +1,130 @@
+"""The child process of one graph: opens it, and runs, checks and evaluates it when told to."""
+
+import gc
+import io
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmark import accuracy
+from benchmark import arm64
+from benchmark import op_profile
+from benchmark.conditions import peak_memory_bytes
+from benchmark.graph import DepthGraph
+from benchmark.graph import sample_picture
+from benchmark.process import serve
+from mai_depth.errors import UserError
+from mai_depth.tflite_file import delegate_partitions
+
+
+class Worker:
+    """Handlers for `benchmark.process.serve` around one graph."""
+
+    def open(
+        self, path: str, num_threads: int, use_xnnpack: bool, frame: str | None
+    ) -> dict[str, Any]:
+        """Opens the graph.
+
+        Args:
+            path: The .tflite file.
+            num_threads: 1..64.
+            use_xnnpack: Whether the XNNPACK delegate is used.
+            frame: A picture file for `end_to_end`, or None.
+
+        Returns:
+            Its sizes, delegate partitions and notes.
+        """
+        self._path, self._threads, self._xnnpack = path, num_threads, use_xnnpack
+        self._memory_before = peak_memory_bytes()
+        self._graph = DepthGraph(path, num_threads, use_xnnpack)
+        self._frame = _read_frame(frame) if frame else None
+        self._graph.set_picture(sample_picture(self._graph.input_size))
+        partitions, left = delegate_partitions(self._graph.interpreter)
+        return {
+            "input_size": self._graph.input_size,
+            "output_size": self._graph.output_size,
+            "partitions": partitions,
+            "undelegated": left,
+            "notes": self._graph.notes,
+        }
+
+    def run(self, count: int) -> list[int]:
+        """Invokes the graph `count` times; returns nanoseconds.
+
+        One more invoke goes before: another process has just used the caches.
+        """
+        return _timed(self._graph.interpreter.invoke, count)
+
+    def end_to_end(self, count: int) -> list[int]:
+        """Like `run`, from the picture file's bytes to metres."""
+        return _timed(lambda: self._graph.predict(_decode(self._frame)), count)
+
+    def output(self) -> dict[str, Any]:
+        """Judges the depth map of the picture used for timing.
+
+        Returns:
+            `finite`: the share of finite values; `minimum`, `maximum` of those in metres.
+        """
+        depth = self._graph.predict(sample_picture(self._graph.input_size))
+        finite = depth[np.isfinite(depth)]
+        return {
+            "finite": finite.size / depth.size,
+            "minimum": float(finite.min()) if finite.size else None,
+            "maximum": float(finite.max()) if finite.size else None,
+        }
+
+    def memory(self) -> dict[str, int]:
+        """Peak memory of this process in bytes, and what it was before the graph was opened."""
+        return {"peak": peak_memory_bytes(), "before": self._memory_before}
+
+    def accuracy(self, **arguments: Any) -> Iterator[int]:
+        """Evaluates the graph; see `benchmark.accuracy.evaluate`."""
+        return accuracy.evaluate(self._graph.predict, **arguments)
+
+    def instructions(self, folder: str, cpu: str) -> int:
+        """Counts the instructions of an invoke; see `benchmark.arm64.run_graph`."""
+        return arm64.run_graph(self._path, folder, cpu).instructions
+
+    def profile(self, num_runs: int) -> Iterator[int]:
+        """Times the operators one by one; see `benchmark.op_profile.time_operators`."""
+        return op_profile.time_operators(self._path, self._threads, self._xnnpack, num_runs)
+
+
+def _timed(function: Any, count: int) -> list[int]:
+    function()
+    nanoseconds = []
+    gc.disable()
+    for _ in range(count):
+        start = time.perf_counter_ns()
+        function()
+        nanoseconds.append(time.perf_counter_ns() - start)
+    gc.enable()
+    return nanoseconds
+
+
+def _read_frame(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            frame = file.read()
+        _decode(frame)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"--end_to_end={path}: not a picture that Pillow reads "
+                        f"({error})") from error
+    return frame
+
+
+def _decode(frame: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(frame)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+if __name__ == "__main__":
+    worker = Worker()
+    serve({name: getattr(worker, name) for name in
+           ("open", "run", "end_to_end", "output", "memory", "accuracy",
+            "instructions", "profile")})
+    sys.exit(0)
