@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# Ties of the nearest pixel (a scale of exactly 2) must fall on the same one in a flipped picture.
+# Half way between two pixels (at a scale of exactly 2 everywhere) the nearest is the first one,
+# flipped or not; without the shift rounding errors would decide.
 _TIE_PX = 1e-3
 
 
@@ -125,11 +126,9 @@ def _first_and_last(
     step = fraction * source / target
     first = start * source + 0.5 * step - 0.5 + pad
     last = first + (target - 1) * step
-    first, last = first - tie, last - tie
-    begin = tf.where(flip, last + 2 * tie, first)
-    end = tf.where(flip, first + 2 * tie, last)
     side = source + 2 * pad - 1
-    return begin / side, end / side
+    first, last = (first - tie) / side, (last - tie) / side
+    return tf.where(flip, last, first), tf.where(flip, first, last)
 
 
 def _vary_color(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -> tf.Tensor:

@@ -66,7 +66,7 @@ def read_cache(folder: pathlib.Path) -> Pairs | None:
         shape = (len(index["names"]), HEIGHT, WIDTH)
         rgb = np.memmap(folder / "rgb.u8", np.uint8, "r", shape=(*shape, 3))
         depth = np.memmap(folder / "depth.u16", "<u2", "r", shape=shape)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return Pairs(
         names=tuple(index["names"]),

@@ -53,7 +53,7 @@ def open_split(
         split: `train` or `validation`, or any other folder there.
         cache_dir: Where decoded pictures are kept (1.5 MB a pair).
         depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
-        allow_resize: Accept depth of another size than its picture, of the same shape.
+        allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
 
     Returns:
@@ -132,6 +132,8 @@ def training_batches(
                         f"from 1 to {len(pairs)}")
     depths = {"depth": pairs.depth}
     if teacher_depth is not None:
+        if len(teacher_depth) != len(pairs):
+            raise ValueError(f"teacher_depth has {len(teacher_depth)} maps for {len(pairs)} pairs")
         depths["teacher_depth"] = teacher_depth
 
     def batches_of(epoch):

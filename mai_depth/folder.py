@@ -29,7 +29,7 @@ MIN_HEIGHT = 48
 _RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
 _DEPTH_SUFFIXES = (".png",)
 _EXIF_ORIENTATION = 0x0112
-_CHUNK = 32  # pairs decoded ahead: 50 MB
+_AHEAD = 32  # pairs decoded ahead: 50 MB
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes outside the interpreter lock
 
 
@@ -85,7 +85,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
 
     Args:
         pair: The files.
-        allow_resize: Accept a depth map of another size than its picture, of the same shape.
+        allow_resize: Accept a depth map of another size than its picture, of the same aspect.
 
     Raises:
         UserError: Names the file and the remedy.
@@ -96,9 +96,9 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
     width, height = rgb_size = _rgb_header(pair.rgb.path)
     depth_size = _depth_header(pair.depth.path)
     if rgb_size != depth_size:
-        same_shape = width * depth_size[1] == height * depth_size[0]
-        if not (same_shape and allow_resize):
-            remedy = ("store both in one size, or pass --allow_resize" if same_shape
+        same_aspect = width * depth_size[1] == height * depth_size[0]
+        if not (same_aspect and allow_resize):
+            remedy = ("store both in one size, or pass --allow_resize" if same_aspect
                       else "crop both to the same view")
             raise UserError(f"{pair.rgb.path} is {width}x{height}, {pair.depth.path} is "
                             f"{depth_size[0]}x{depth_size[1]}; {remedy}")
@@ -126,14 +126,13 @@ def decode_pair(pair: PairFiles) -> Sample:
         UserError: A file is broken, changed or vanished.
     """
     try:
-        digests = [hashlib.sha256(file.path.read_bytes()).digest() for file in (pair.rgb,
-                                                                               pair.depth)]
+        digest = _digest(pair.rgb.path) + _digest(pair.depth.path)
         rgb = _decode_rgb(pair.rgb.path)
         depth = read_depth_units(pair.depth.path)
     except OSError as error:
         raise UserError(f"{pair.rgb.path}: cannot be read ({error.strerror}); was it changed "
                         "meanwhile?") from error
-    return Sample(pair.name, rgb, _nearest(depth), b"".join(digests))
+    return Sample(pair.name, rgb, _nearest(depth), digest)
 
 
 def samples(
@@ -152,14 +151,14 @@ def samples(
     """
     bad = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        checks = _map_chunks(pool, lambda pair: _attempt(check_pair, pair, allow_resize), pairs)
+        checks = _map_ahead(pool, lambda pair: _attempt(check_pair, pair, allow_resize), pairs)
         faults = {}
         for pair, fault in zip(pairs, checks, strict=True):
             if fault is not None:
                 faults[pair.name] = fault
                 bad = _count_bad(bad, fault, len(pairs), on_bad_sample)
         good = [pair for pair in pairs if pair.name not in faults]
-        decoded = _map_chunks(pool, lambda pair: _attempt(decode_pair, pair), good)
+        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair), good)
         for pair in pairs:
             sample = faults.get(pair.name) or next(decoded)
             if isinstance(sample, UserError) and pair.name not in faults:
@@ -167,15 +166,10 @@ def samples(
             yield sample
 
 
-def too_many_bad(bad: int, total: int) -> bool:
-    """Tells whether skipping hides more than single accidents: over 1 %, and more than one."""
-    return bad > max(1, total // 100)
-
-
 def _count_bad(bad: int, fault: UserError, total: int, on_bad_sample: str) -> int:
     if on_bad_sample == "fail":
         raise fault
-    if too_many_bad(bad + 1, total):
+    if bad + 1 > max(1, total // 100):
         raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, which "
                         "--on_bad_sample=skip does not hide: mend --data_dir")
     return bad + 1
@@ -188,12 +182,12 @@ def _attempt(function: Callable, *arguments):
         return error
 
 
-def _map_chunks(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
-    """Like `pool.map`, but holds two chunks of results at most; decoded pictures are large."""
+def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
+    """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
     waiting = collections.deque()
     for item in items:
         waiting.append(pool.submit(function, item))
-        if len(waiting) > _CHUNK:
+        if len(waiting) > _AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
@@ -270,6 +264,10 @@ def _depth_header(path: pathlib.Path) -> tuple[int, int]:
         return image.size
 
 
+def _digest(path: pathlib.Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
 def _decode_rgb(path: pathlib.Path) -> np.ndarray:
     with _open(path, ("PNG", "JPEG")) as image:
         try:
@@ -289,6 +287,4 @@ def _decode_rgb(path: pathlib.Path) -> np.ndarray:
 def _nearest(depth: np.ndarray) -> np.ndarray:
     rows = ((np.arange(HEIGHT) + 0.5) * depth.shape[0] / HEIGHT).astype(int)
     columns = ((np.arange(WIDTH) + 0.5) * depth.shape[1] / WIDTH).astype(int)
-    if depth.shape == (HEIGHT, WIDTH):
-        return depth
     return depth[rows[:, None], columns]

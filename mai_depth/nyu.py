@@ -52,6 +52,9 @@ def _load(split: str) -> tuple[Iterable[dict], int]:
 
         dataset = tfds.load(_NAME, split=split, shuffle_files=False)
         return tfds.as_numpy(dataset), len(dataset)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{_NAME}: tensorflow-datasets needs {error.name}; "
+                        f"pip install {error.name}") from error
     # Network, disk, checksum, version: tensorflow-datasets raises a dozen kinds.
     except Exception as error:
         raise _unavailable(error) from error
