@@ -3,14 +3,14 @@
 import numpy as np
 
 from mai_depth.scenes import textures
-from mai_depth.scenes.raycast import Box
 from mai_depth.scenes.raycast import Camera
-from mai_depth.scenes.raycast import Ellipsoid
-from mai_depth.scenes.raycast import Frustum
-from mai_depth.scenes.raycast import Material
-from mai_depth.scenes.raycast import Solid
-from mai_depth.scenes.raycast import rotation
 from mai_depth.scenes.raycast import trace
+from mai_depth.scenes.solids import Box
+from mai_depth.scenes.solids import Ellipsoid
+from mai_depth.scenes.solids import Frustum
+from mai_depth.scenes.solids import Material
+from mai_depth.scenes.solids import Solid
+from mai_depth.scenes.solids import rotation
 
 Vector = tuple[float, float, float]
 
@@ -83,14 +83,9 @@ def leafy(share: float, clump: float, seed: int):
     """A mask for foliage: `share` of the surface is solid, in clumps of about `clump` metres."""
 
     def mask(points: np.ndarray) -> np.ndarray:
-        size = np.zeros(points.shape[1:], np.float32)
-        value = textures.noise(
-            points[0] + 0.7 * points[2] + seed % 17,
-            points[1] - 0.4 * points[2],
-            size,
-            12 * clump,
-            0.8,
-        )
+        u = points[0] + np.float32(0.7) * points[2] + np.float32(seed % 17)
+        v = points[1] - np.float32(0.4) * points[2]
+        value = textures.speckle(u, v, 12 * clump)
         return value > np.float32(1.1 - 2.2 * share)
 
     return mask

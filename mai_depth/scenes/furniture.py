@@ -9,7 +9,7 @@ from mai_depth.scenes.build import Group
 from mai_depth.scenes.build import leafy
 from mai_depth.scenes.build import paint
 from mai_depth.scenes.build import pick
-from mai_depth.scenes.raycast import Material
+from mai_depth.scenes.solids import Material
 
 WOODS = [(150, 105, 65), (190, 150, 105), (110, 72, 45), (215, 190, 155), (85, 60, 45)]
 PAINTS = [(235, 232, 225), (240, 240, 240), (180, 190, 190), (90, 105, 115), (200, 190, 165)]

@@ -1,273 +1,18 @@
-"""Rays against boxes, ellipsoids and frustums: which solid a pixel sees, and at what z depth.
+"""What a camera sees of a list of bodies: which one, and at what z depth.
 
-The world has x to the right, y up and z forward, in metres. Vectors are arrays whose first axis
-has length 3. Rays of a camera have a z component of 1 in its frame, so that the ray parameter is
-the z depth itself, as RGB-D sensors give it.
+Rays of a camera have a z component of 1 in its frame, so that the ray parameter is the z depth
+itself, as RGB-D sensors give it.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
-NEAR_M = 0.05
-_CORNER_SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
-_EPSILON = np.float32(1e-20)  # added to a zero it avoids 0 / 0; it changes no other number
-
-Pattern = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-
-def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """Rotation matrix from a local frame to the world.
-
-    Args:
-        yaw: Radians about y; positive turns z towards x.
-        pitch: Radians about x; positive looks up.
-        roll: Radians about z.
-
-    Returns:
-        float64 [3, 3]; the columns are the local axes in the world.
-    """
-    cy, sy = np.cos(yaw), np.sin(yaw)
-    cp, sp = np.cos(pitch), np.sin(pitch)
-    cr, sr = np.cos(roll), np.sin(roll)
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
-
-
-def turn(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """`matrix @ vectors` for float32 [3, ...], without BLAS.
-
-    BLAS may round differently with another number of threads; a scene must not.
-    """
-    turned = np.zeros((len(matrix), *vectors.shape[1:]), np.float32)
-    for row, target in zip(np.asarray(matrix, np.float64).tolist(), turned, strict=True):
-        for factor, vector in zip(row, vectors, strict=True):
-            if abs(factor) > 1e-12:
-                target += np.float32(factor) * vector
-    return turned
-
-
-@dataclasses.dataclass(frozen=True)
-class Material:
-    """What a surface looks like.
-
-    Attributes:
-        pattern: Takes surface coordinates u and v and the size of a pixel on the surface, each
-            [N] in metres, and returns the linear albedo, float32 [3, N].
-        gloss: Strength of the highlight, 0..1.
-        emission: Light that the surface gives off, in multiples of its albedo.
-    """
-
-    pattern: Pattern
-    gloss: float = 0.0
-    emission: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Solid:
-    """A convex body: what all shapes share.
-
-    Attributes:
-        center: World position of the local origin, metres.
-        half: Half the extent along the local axes, metres.
-        turned: [3, 3], the local axes as columns, see `rotation`.
-        material: Of all faces but those in `faces`.
-        faces: Face number -> material.
-        casts: Whether it throws a shadow.
-        mask: Takes local points [3, N] and tells which are solid (foliage); None for all.
-    """
-
-    center: np.ndarray
-    half: np.ndarray
-    turned: np.ndarray
-    material: Material
-    faces: Mapping[int, Material] = dataclasses.field(default_factory=dict)
-    casts: bool = True
-    mask: Callable[[np.ndarray], np.ndarray] | None = None
-
-    def span(self, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ray parameters, in the local frame, where rays enter and leave; a miss has enter > leave.
-
-        Args:
-            origin: float32 [3, 1] or [3, N].
-            direction: float32 [3, N].
-        """
-        raise NotImplementedError
-
-    def surface(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Face number [N], outward normal [3, N] and u, v [N] of local surface points [3, N]."""
-        raise NotImplementedError
-
-    def local(self, points: np.ndarray) -> np.ndarray:
-        """World points [3, ...] in the local frame."""
-        center = np.asarray(self.center, np.float32).reshape((3,) + (1,) * (points.ndim - 1))
-        return turn(self.turned.T, points - center)
-
-    @functools.cached_property
-    def corners(self) -> np.ndarray:
-        """The eight corners of the bounding box, world, float64 [3, 8]."""
-        offsets = _CORNER_SIGNS * np.reshape(self.half, (3, 1))
-        return np.reshape(self.center, (3, 1)) + self.turned @ offsets
-
-    def first_hit(self, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        """Ray parameter of the first surface in front of the origin, infinite for a miss.
-
-        Args:
-            origin: World, float32 [3, 1] or [3, N].
-            direction: World, float32 [3, N].
-
-        Returns:
-            float32 [N].
-        """
-        origin, direction = self.local(origin), turn(self.turned.T, direction)
-        enter, leave = self.span(origin, direction)
-        hit = (enter < leave) & (enter > NEAR_M)
-        if self.mask is not None:
-            front = hit & self._solid_at(origin, direction, enter, hit)
-            back = hit & ~front & self._solid_at(origin, direction, leave, hit & ~front)
-            return np.where(front, enter, np.where(back, leave, np.inf)).astype(np.float32)
-        return np.where(hit, enter, np.float32(np.inf))
-
-    def blocks(self, origin: np.ndarray, direction: np.ndarray, reach: float) -> np.ndarray:
-        """Whether the solid lies on a ray between its origin and `reach`, bool [N]."""
-        origin, direction = self.local(origin), turn(self.turned.T, direction)
-        enter, leave = self.span(origin, direction)
-        hit = (enter < leave) & (leave > 2e-3) & (enter < reach)
-        if self.mask is not None:
-            hit = hit & self._solid_at(origin, direction, leave, hit)
-        return hit
-
-    def _solid_at(self, origin, direction, distance, wanted) -> np.ndarray:
-        points = origin + np.where(wanted, distance, 0) * direction
-        return self.mask(points)
-
-
-@dataclasses.dataclass(frozen=True)
-class Box(Solid):
-    """A box; `cuts` take corners off it.
-
-    Faces 0, 1 are -x, +x; 2, 3 are -y, +y; 4, 5 are -z, +z; then the cuts.
-
-    Attributes:
-        cuts: ((nx, ny, nz), limit): keeps the local points with n . p <= limit, n of length 1.
-        inside: The box is a room seen from within.
-    """
-
-    cuts: tuple[tuple[tuple[float, float, float], float], ...] = ()
-    inside: bool = False
-
-    def span(self, origin, direction):
-        enter, leave = np.float32(-np.inf), np.float32(np.inf)
-        for axis in range(3):
-            inverse = np.float32(1) / (direction[axis] + _EPSILON)
-            first = (np.float32(-self.half[axis]) - origin[axis]) * inverse
-            second = (np.float32(self.half[axis]) - origin[axis]) * inverse
-            enter = np.maximum(enter, np.minimum(first, second))
-            leave = np.minimum(leave, np.maximum(first, second))
-        for normal, limit in self.cuts:
-            slope = turn(np.array([normal]), direction)[0] + _EPSILON
-            distance = (np.float32(limit) - turn(np.array([normal]), origin)[0]) / slope
-            enter = np.where(slope < 0, np.maximum(enter, distance), enter)
-            leave = np.where(slope > 0, np.minimum(leave, distance), leave)
-        return enter, leave
-
-    def first_hit(self, origin, direction):
-        if not self.inside:
-            return super().first_hit(origin, direction)
-        return self.span(self.local(origin), turn(self.turned.T, direction))[1]
-
-    def surface(self, point):
-        half = np.asarray(self.half, np.float32)
-        gaps = [np.abs(half[i // 2] + (1 if i % 2 == 0 else -1) * point[i // 2]) for i in range(6)]
-        gaps += [np.abs(limit - turn(np.array([normal]), point)[0]) for normal, limit in self.cuts]
-        face = np.argmin(gaps, axis=0)
-        normals = np.zeros((6 + len(self.cuts), 3), np.float32)
-        for i in range(6):
-            normals[i, i // 2] = -1 if i % 2 == 0 else 1
-        for i, (normal, _) in enumerate(self.cuts):
-            normals[6 + i] = normal
-        # u runs along the face, v up it; on level faces they are x and z.
-        along_z = np.abs(normals[face, 0]) > 0.7
-        level = np.abs(normals[face, 1]) > 0.9
-        u = np.where(along_z, point[2], point[0])
-        v = np.where(level, point[2], point[1])
-        sign = np.float32(-1 if self.inside else 1)
-        return face, sign * normals[face].T, u, v
-
-
-@dataclasses.dataclass(frozen=True)
-class Ellipsoid(Solid):
-    """An ellipsoid with the half axes `half`."""
-
-    def span(self, origin, direction):
-        half = np.asarray(self.half, np.float32).reshape((3,) + (1,) * (direction.ndim - 1))
-        origin, direction = origin / half, direction / half
-        square = np.sum(direction * direction, axis=0)
-        middle = -np.sum(origin * direction, axis=0) / square
-        # The distance of the ray's nearest point to the centre: stable for small, far spheres.
-        nearest = origin + middle * direction
-        inside = np.float32(1) - np.sum(nearest * nearest, axis=0)
-        reach = np.sqrt(np.maximum(inside, 0) / square)
-        return middle - reach, np.where(inside > 0, middle + reach, np.float32(-np.inf))
-
-    def surface(self, point):
-        half = np.asarray(self.half, np.float32).reshape(3, 1)
-        normal = point / (half * half)
-        normal = normal / np.sqrt(np.sum(normal * normal, axis=0))
-        u = np.arctan2(point[2] / half[2], point[0] / half[0]) * half[0]
-        v = np.arcsin(np.clip(point[1] / half[1], -1, 1)) * half[1]
-        return np.zeros(u.shape, np.int64), normal, u, v
-
-
-@dataclasses.dataclass(frozen=True)
-class Frustum(Solid):
-    """A round body along the local y axis whose radius goes from `bottom` to `top`.
-
-    Face 0 is the side, 1 the bottom, 2 the top.
-    """
-
-    bottom: float = 1.0
-    top: float = 1.0
-
-    def _radius(self) -> tuple[np.float32, np.float32]:
-        slope = (self.top - self.bottom) / (2 * self.half[1])
-        return np.float32((self.top + self.bottom) / 2), np.float32(slope)
-
-    def span(self, origin, direction):
-        # float64: the quadratic cancels for thin, far poles.
-        (ox, oy, oz), (dx, dy, dz) = origin.astype(np.float64), direction.astype(np.float64)
-        radius, slope = (float(value) for value in self._radius())
-        a = dx * dx + dz * dz - (slope * dy) ** 2 + 1e-12
-        b = ox * dx + oz * dz - slope * (radius + slope * oy) * dy
-        c = ox * ox + oz * oz - (radius + slope * oy) ** 2
-        ends = (np.array([-1.0, 1.0])[:, None] * self.half[1] - oy.reshape(1, -1)) / (
-            dy.reshape(1, -1) + 1e-20
-        )
-        low, high = (end.reshape(np.shape(dy)) for end in (ends.min(0), ends.max(0)))
-        root = np.sqrt(np.maximum(b * b - a * c, 0))
-        # Within its ends the body is convex: a ray is in it already at an end or crosses the side.
-        enter = np.where((a * low + 2 * b) * low + c <= 0, low, np.maximum((-b - root) / a, low))
-        leave = np.where((a * high + 2 * b) * high + c <= 0, high, np.minimum((root - b) / a, high))
-        return enter.astype(np.float32), leave.astype(np.float32)
-
-    def surface(self, point):
-        radius, slope = self._radius()
-        length = np.sqrt(point[0] ** 2 + point[2] ** 2) + _EPSILON
-        height = np.float32(self.half[1])
-        side = np.abs(length - (radius + slope * point[1]))
-        face = np.argmin([side, np.abs(point[1] + height), np.abs(height - point[1])], axis=0)
-        tilt = 1 / np.sqrt(1 + slope * slope)
-        lateral = np.stack([point[0] / length, np.full_like(length, -slope), point[2] / length])
-        level = np.zeros_like(lateral)
-        level[1] = np.where(face == 1, -1, 1)
-        normal = np.where(face == 0, lateral * tilt, level)
-        u = np.where(face == 0, np.arctan2(point[2], point[0]) * radius, point[0])
-        return face, normal, u, np.where(face == 0, point[1], point[2])
+from mai_depth.scenes.solids import NEAR_M
+from mai_depth.scenes.solids import Solid
+from mai_depth.scenes.solids import rotation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,59 +40,83 @@ class Camera:
         """Focal length in pixels."""
         return self.size[1] / 2 / np.tan(self.fov / 2)
 
-    @property
+    @functools.cached_property
     def turned(self) -> np.ndarray:
         """[3, 3], the camera's axes (right, up, forward) as columns."""
         return rotation(self.yaw, self.pitch, self.roll)
 
-    def rays(self) -> np.ndarray:
-        """Directions of the pixel centres, world, float32 [3, height, width], 1 along the axis."""
+    def rays(
+        self, frame: np.ndarray | None = None, window: tuple[slice, slice] = (slice(None),) * 2
+    ) -> np.ndarray:
+        """Directions of the pixel centres, 1 long along the optical axis.
+
+        Args:
+            frame: [3, 3], the axes of the frame to give them in, as columns; None for the world.
+            window: Rows and columns.
+
+        Returns:
+            float32 [3, rows, columns].
+        """
         height, width = self.size
-        x = (np.arange(width) + 0.5 - width / 2) / self.focal
-        y = (height / 2 - 0.5 - np.arange(height)) / self.focal
-        grid = np.broadcast_arrays(x[None, :], y[:, None], np.ones((height, width)))
-        return turn(self.turned, np.stack(grid).astype(np.float32))
+        x = ((np.arange(width) + 0.5 - width / 2) / self.focal)[window[1]]
+        y = ((height / 2 - 0.5 - np.arange(height)) / self.focal)[window[0]]
+        axes = self.turned if frame is None else frame.T @ self.turned
+        along = np.float32(axes[:, :1] * x + axes[:, 2:])
+        down = np.float32(axes[:, 1:2] * y)
+        return down[:, :, None] + along[:, None, :]
 
-    def window(self, corners: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns that a body with these corners [3, 8] can cover."""
+    def windows(self, corners: np.ndarray) -> np.ndarray:
+        """Rows and columns that bodies can cover, and where they begin.
+
+        Args:
+            corners: [bodies, 3, 8], world.
+
+        Returns:
+            [bodies, 5]: first and last row and column (as in a slice), the least z depth.
+        """
         height, width = self.size
-        x, y, z = self.turned.T @ (corners - np.reshape(self.position, (3, 1)))
-        if z.max() < NEAR_M:
-            return slice(0), slice(0)
-        if z.min() < NEAR_M:
-            return slice(0, height), slice(0, width)
-        columns = width / 2 + self.focal * x / z
-        rows = height / 2 - self.focal * y / z
-        return _clipped(rows, height), _clipped(columns, width)
+        local = np.einsum("ij,nik->njk", self.turned, corners - np.reshape(self.position, (3, 1)))
+        x, y, z = np.moveaxis(local, 1, 0)
+        safe = np.maximum(z, NEAR_M)
+        columns, rows = width / 2 + self.focal * x / safe, height / 2 - self.focal * y / safe
+        box = [rows.min(1) - 1, rows.max(1) + 2, columns.min(1) - 1, columns.max(1) + 2]
+        found = np.stack([*box, z.min(1)], axis=1)
+        crossing = z.min(1) < NEAR_M
+        found[crossing, :4] = (0, height, 0, width)
+        found[crossing & (z.max(1) < NEAR_M), :4] = 0
+        np.clip(found[:, :2], 0, height, out=found[:, :2])
+        np.clip(found[:, 2:4], 0, width, out=found[:, 2:4])
+        return found
 
 
-def _clipped(values: np.ndarray, size: int) -> slice:
-    low, high = int(values.min()) - 1, int(values.max()) + 2
-    return slice(min(max(low, 0), size), min(max(high, 0), size))
-
-
-def trace(solids: list[Solid], camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def trace(solids: Sequence[Solid], camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Finds what each pixel sees.
 
     Args:
-        solids: The scene.
+        solids: The bodies.
         camera: The camera.
 
     Returns:
         z depth, float32 [height, width] in metres, infinite where there is nothing, and the number
-        of the solid, int16 [height, width], -1 where there is none.
+        of the body, int16 [height, width], -1 where there is none.
     """
-    rays = camera.rays()
-    origin = np.asarray(camera.position, np.float32).reshape(3, 1)
     depth = np.full(camera.size, np.inf, np.float32)
     number = np.full(camera.size, -1, np.int16)
-    for i, solid in enumerate(solids):
-        window = camera.window(solid.corners)
-        seen = rays[(slice(None), *window)]
-        if not seen.size:
+    windows = camera.windows(np.stack([solid.corners for solid in solids]))
+    # From near to far, so that hidden bodies are left out.
+    for i in np.argsort(windows[:, 4], kind="stable"):
+        top, bottom, left, right = windows[i, :4].astype(int)
+        if top >= bottom or left >= right:
             continue
-        distance = solid.first_hit(origin, seen.reshape(3, -1)).reshape(seen.shape[1:])
-        nearer = distance < depth[window]
-        depth[window] = np.where(nearer, distance, depth[window])
-        number[window] = np.where(nearer, np.int16(i), number[window])
+        window = (slice(top, bottom), slice(left, right))
+        before = depth[window]
+        if before.max() <= windows[i, 4]:
+            continue
+        solid = solids[i]
+        origin = solid.turned.T @ (np.asarray(camera.position) - solid.center)
+        rays = camera.rays(solid.turned, window)
+        distance = solid.first_hit(np.float32(origin).reshape(3, 1, 1), rays)
+        nearer = distance < before
+        np.copyto(before, distance, where=nearer)
+        np.copyto(number[window], np.int16(i), where=nearer)
     return depth, number

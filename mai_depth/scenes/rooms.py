@@ -8,12 +8,12 @@ from mai_depth.scenes.build import Group
 from mai_depth.scenes.build import best_camera
 from mai_depth.scenes.build import paint
 from mai_depth.scenes.build import pick
-from mai_depth.scenes.raycast import Box
 from mai_depth.scenes.raycast import Camera
-from mai_depth.scenes.raycast import Material
-from mai_depth.scenes.raycast import Solid
-from mai_depth.scenes.shading import Light
-from mai_depth.scenes.shading import Scene
+from mai_depth.scenes.scene import Light
+from mai_depth.scenes.scene import Scene
+from mai_depth.scenes.solids import Box
+from mai_depth.scenes.solids import Material
+from mai_depth.scenes.solids import Solid
 
 _WALLS = [
     (235, 230, 220),

@@ -9,10 +9,10 @@ from mai_depth.scenes.build import leafy
 from mai_depth.scenes.build import paint
 from mai_depth.scenes.build import pick
 from mai_depth.scenes.raycast import Camera
-from mai_depth.scenes.raycast import Material
-from mai_depth.scenes.raycast import Solid
-from mai_depth.scenes.shading import Light
-from mai_depth.scenes.shading import Scene
+from mai_depth.scenes.scene import Light
+from mai_depth.scenes.scene import Scene
+from mai_depth.scenes.solids import Material
+from mai_depth.scenes.solids import Solid
 
 _PLASTERS = [
     (225, 215, 195),
@@ -77,7 +77,7 @@ def _daylight(solids: list[Solid], random, camera: Camera) -> Scene:
     veil = np.array([0.75, 0.82, 0.92]) if clear else np.array([0.8, 0.82, 0.84])
     ambient = np.array([0.62, 0.72, 0.9]) if clear else np.array([1.0, 1.02, 1.05])
     sky = _sky(random, veil, clear)
-    lights = [Light(sun, color, sun=True, spread=0.01 if clear else 0.15, shadows=1)]
+    lights = [Light(sun, color, sun=True, spread=0.0 if clear else 0.15, shadows=1)]
     haze = (tuple(veil), random.uniform(120, 600))
     return Scene(solids, lights, camera, tuple(ambient), tuple(ambient * 0.35), sky, haze)
 

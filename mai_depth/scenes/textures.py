@@ -67,6 +67,14 @@ def noise(
     return first * (1 - fy) + second * fy
 
 
+def speckle(u: np.ndarray, v: np.ndarray, period: float, roughness: float = 0.8) -> np.ndarray:
+    """`noise` without smoothing between its cells and without fading: fast, for masks."""
+    table, _ = _noise_levels(roughness)
+    scale = np.float32(_TILE / period)
+    column, row = (u * scale).astype(np.int32), (v * scale).astype(np.int32)
+    return table[(row & (_TILE - 1)) * np.int32(_TILE) + (column & (_TILE - 1))]
+
+
 @functools.cache
 def _table() -> np.ndarray:
     return np.random.default_rng(11).random(4096, np.float32)
