@@ -26,7 +26,9 @@ _IMAGENET_ALPHAS = (0.75, 1.0)
 _BLOCKS = 11
 
 
-def build_backbone(image: Any, *, alpha: float, minimalistic: bool = False, framework=keras) -> dict:
+def build_backbone(
+    image: Any, *, alpha: float, minimalistic: bool = False, framework: Any = keras
+) -> dict[str, Any]:
     """Applies MobileNetV3-Small (Howard et al., 2019) without its classifier to a picture.
 
     Args:
@@ -54,7 +56,9 @@ def build_backbone(image: Any, *, alpha: float, minimalistic: bool = False, fram
     return features | {stride: layers[name].output for stride, name in _FEATURES.items()}
 
 
-def load_encoder_weights(model: keras.Model, weights: str, *, alpha: float, minimalistic: bool) -> None:
+def load_encoder_weights(
+    model: keras.Model, weights: str, *, alpha: float, minimalistic: bool
+) -> None:
     """Starts the encoder of a built student from ImageNet weights.
 
     A checkpoint of another width fills the encoder by slicing, see `slice_weights`.

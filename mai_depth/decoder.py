@@ -7,7 +7,7 @@ import keras
 from mai_depth.backbone import BATCH_NORM_MOMENTUM
 
 
-def build_decoder(features: dict, filters: tuple[int, ...], framework=keras) -> Any:
+def build_decoder(features: dict, filters: tuple[int, ...], framework: Any = keras) -> Any:
     """Recovers spatial detail step by step (paper, section 2.1).
 
     Args:
@@ -24,7 +24,9 @@ def build_decoder(features: dict, filters: tuple[int, ...], framework=keras) -> 
     return x
 
 
-def feature_fusion(coarse: Any, skip: Any, filters: int, name: str, framework=keras) -> Any:
+def feature_fusion(
+    coarse: Any, skip: Any, filters: int, name: str, framework: Any = keras
+) -> Any:
     """The Feature Fusion Module: upsample, concatenate the encoder's feature, convolve.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from mai_depth.backbone import build_backbone
+from mai_depth.backbone import load_encoder_weights
 from mai_depth.decoder import build_decoder
 from mai_depth.errors import UserError
 from mai_depth.resize import shrink
@@ -41,6 +42,7 @@ def build_student(
     max_depth_m: float = 40.0,
     grid_size: tuple[int, int] = GRID_SIZE,
     antialias: bool = True,
+    encoder_weights: str | None = None,
     framework: Any = keras,
 ) -> keras.Model:
     """Builds the network of the paper (Zhang et al., Mobile AI 2021) out of stock layers.
@@ -54,6 +56,7 @@ def build_student(
         grid_size: Height and width of the picture that the encoder sees, divisible by 32.
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
             counts; else sample the grid directly, as the paper does.
+        encoder_weights: Where the encoder starts, see `load_encoder_weights`; None for random.
         framework: `keras`, or `tf_keras` for quantization.
 
     Returns:
@@ -68,13 +71,17 @@ def build_student(
         raise UserError(f"--student={preset}: unknown; one of {', '.join(PRESETS)}")
     if any(side % 32 for side in grid_size):
         raise UserError(f"grid_size={grid_size}: both sides must be divisible by 32")
+    alpha = alpha or PRESETS[preset].alpha
     layers = framework.layers
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
     grid = shrink(image, grid_size, antialias=antialias, layers=layers)
     features = build_backbone(
-        grid, alpha=alpha or PRESETS[preset].alpha, minimalistic=minimalistic, framework=framework)
+        grid, alpha=alpha, minimalistic=minimalistic, framework=framework)
     decoded = build_decoder(features, decoder_filters or PRESETS[preset].decoder_filters, framework)
-    return framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
+    model = framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
+    if encoder_weights:
+        load_encoder_weights(model, encoder_weights, alpha=alpha, minimalistic=minimalistic)
+    return model
 
 
 def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> Any:

@@ -15,9 +15,11 @@ from mai_depth.decoder import feature_fusion
 from mai_depth.errors import UserError
 from mai_depth.model_file import load_model
 from mai_depth.student import IMAGE_SIZE
+from mai_depth.student import build_student
 from mai_depth.student import depth_head
 
 MAP_SIZE = (64, 80)  # `depth_logits` of the student at its default grid: both can be compared
+MOBILENET = "mobilenet"
 PATCH_SIZE = 16
 _WINDOW_SIZE = 14  # of ViTDet's windowed attention, as its SA-1B weights were trained
 _POSITION_TABLES = ("pos_embed", "rel_pos_h", "rel_pos_w")
@@ -56,11 +58,13 @@ def build_teacher(
     detail inside them, and Feature Fusion Modules join the two (as in ViTMatte, Yao et al. 2023).
 
     Args:
-        preset: A key of `PRESETS`.
+        preset: A key of `PRESETS`, or `mobilenet`: a wide student that sees 256x320 pixels, the
+            better teacher where there are hundreds of pictures and not millions.
         view_size: Side of the square that the picture is resized to, a multiple of 16; None takes
             the preset's.
         max_depth_m: The depth that the sigmoid of the head reaches.
-        weights: What `load_teacher_weights` takes, or None for a random start.
+        weights: What `load_teacher_weights` takes (for `mobilenet`: `load_encoder_weights`), or
+            None for a random start.
 
     Returns:
         A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
@@ -70,8 +74,11 @@ def build_teacher(
     Raises:
         UserError: An unknown preset, a size that has no whole patches, or unusable weights.
     """
+    if preset == MOBILENET:
+        return _build_mobilenet(max_depth_m, weights)
     if preset not in PRESETS:
-        raise UserError(f"teacher {preset!r}: unknown; one of {', '.join(PRESETS)}")
+        known = ", ".join([*PRESETS, MOBILENET])
+        raise UserError(f"--teacher_preset={preset}: unknown; one of {known}")
     view_size = view_size or PRESETS[preset].view_size
     if view_size % PATCH_SIZE or view_size <= 0:
         raise UserError(f"view_size={view_size}: must be a multiple of {PATCH_SIZE}")
@@ -85,11 +92,18 @@ def build_teacher(
     return model
 
 
+def _build_mobilenet(max_depth_m: float, weights: str | None) -> keras.Model:
+    return build_student(
+        alpha=1.0, decoder_filters=(96, 64, 32, 16), grid_size=(256, 320), antialias=False,
+        max_depth_m=max_depth_m, encoder_weights=weights)
+
+
 def build_vit(preset: str, view_size: int) -> keras.Model:
     """Builds the transformer alone, `keras_cv.models.ViTDetBackbone` named `vit`.
 
     Args:
-        preset: A key of `PRESETS`.
+        preset: A key of `PRESETS`, or `mobilenet`: a wide student that sees 256x320 pixels, the
+            better teacher where there are hundreds of pictures and not millions.
         view_size: Side of the square picture, a multiple of 16.
 
     Returns:

@@ -1,201 +1,243 @@
-"""Training: data -> model -> fit -> workdir. What `train.py` calls."""
+"""Training: data -> teacher -> student -> workdir. What `train.py` calls."""
 
 import dataclasses
-import json
+import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
-from mai_depth.atomic import write_json_atomic
-from mai_depth.augment import Augmentation
 from mai_depth.dataset import Pairs
-from mai_depth.dataset import training_batches
-from mai_depth.distiller import Distiller
-from mai_depth.distiller import training_view
+from mai_depth.dataset import open_nyu_depth_v2
+from mai_depth.dataset import open_split
+from mai_depth.dataset import split_pairs
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
-from mai_depth.model_file import save_model
+from mai_depth.evaluation import evaluate_constant
+from mai_depth.evaluation import predict_pairs
+from mai_depth.fitting import Recipe
+from mai_depth.fitting import fit_depth_model
+from mai_depth.model_file import load_model
+from mai_depth.sheet import save_sheet
+from mai_depth.student import build_student
+from mai_depth.synthetic import write_synthetic
+from mai_depth.teacher import build_teacher
+from mai_depth.teacher import load_teacher
+from mai_depth.teacher_depth import cache_teacher_depth
+
+SHEET_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a model is trained; the defaults are the paper's (section 3.3) where it names them."""
+class Data:
+    """Where pairs of picture and depth come from.
 
-    epochs: int = 500
-    batch_size: int = 32
-    learning_rate: float = 8e-3
-    decay_power: float = 0.9
-    adam_epsilon: float = 1e-3
-    ema_momentum: float = 0.0
-    gradient_loss_weight: float = 0.0
-    distillation_loss_weight: float = 0.0
-    distill: str = "logits"
-    mixed_precision: bool = False
-    seed: int = 0
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    Attributes:
+        data_dir: Folder in MAI layout; None for procedural scenes; `nyu_depth_v2` for
+            tensorflow-datasets.
+        cache_dir: Where decoded pictures, scenes and teachers' answers are kept.
+        depth_units_per_m: Depth file units in a metre.
+        validation_count: Pairs of the training split to validate on; 0 uses the folder
+            `validation`.
+        split_seed: Which ones.
+        on_bad_sample: `fail` or `skip`.
+        allow_resize: Whether depth may have another size than its picture.
+    """
+
+    data_dir: str | None
+    cache_dir: str
+    depth_units_per_m: float = 1000.0
+    validation_count: int = 0
+    split_seed: int = 0
+    on_bad_sample: str = "fail"
+    allow_resize: bool = False
 
 
-def train(
-    build: Callable[[], keras.Model],
-    train_pairs: Pairs,
-    validation_pairs: Pairs,
-    *,
-    path: pathlib.Path,
-    recipe: Recipe,
-    max_depth_m: float,
-    teacher: keras.Model | None = None,
-    teacher_depth: Any = None,
-    description: dict[str, Any] | None = None,
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
-) -> dict[str, float]:
-    """Trains a depth model and leaves the best of its epochs in a file.
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """What `build_student` is asked for."""
 
-    Two copies of the model exist: the one that is trained, and the average of its weights (or its
-    plain copy when `ema_momentum` is 0), which is validated on full-resolution pictures after each
-    epoch and saved when it is the best so far.
+    preset: str = "student_90m"
+    alpha: float | None = None
+    decoder_filters: tuple[int, ...] | None = None
+    minimalistic: bool = False
+    antialias: bool = True
+    encoder_weights: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """What `build_teacher` is asked for, and whether the teacher answers once or at every step."""
+
+    preset: str = "vit_ti"
+    weights: str | None = None
+    cache: bool = True
+
+
+def open_data(data: Data) -> tuple[Pairs, Pairs]:
+    """Opens the training and the validation pairs; the default scenes are made on the first call.
 
     Args:
-        build: Makes the model, with its starting weights.
-        train_pairs: What is learned.
-        validation_pairs: What is measured after each epoch.
-        path: The `.keras` file to write; `log.csv` and a `.json` of its own name go beside it.
-        recipe: How to train.
-        max_depth_m: The depth that the model's head reaches.
-        teacher: A depth model to distil from, asked for every augmented picture.
-        teacher_depth: Or its answers to `train_pairs`, uint16 [count, 480, 640] in their units.
-        description: What else the `.json` shall say, e.g. the builder's arguments.
-        callbacks: Further Keras callbacks.
+        data: Where they come from.
 
     Returns:
-        The metrics of the saved model on `validation_pairs`.
+        Training pairs, validation pairs.
 
     Raises:
-        UserError: The data cannot fill a batch, or the loss is not finite.
+        UserError: What is wrong with the folder or a file in it.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    average = build()
-    trained = _trained_copy(average, build, recipe.mixed_precision)
-    distiller = Distiller(
-        trained,
-        teacher,
-        max_depth_m=max_depth_m,
-        distillation_loss_weight=recipe.distillation_loss_weight,
-        distill=recipe.distill,
-        gradient_loss_weight=recipe.gradient_loss_weight,
+    if data.data_dir == "nyu_depth_v2":
+        return tuple(
+            open_nyu_depth_v2(data.cache_dir, split) for split in ("train", "validation"))
+    folder = data.data_dir or str(write_synthetic(pathlib.Path(data.cache_dir) / "synthetic"))
+    settings = dict(
+        cache_dir=data.cache_dir,
+        depth_units_per_m=data.depth_units_per_m,
+        allow_resize=data.allow_resize,
+        on_bad_sample=data.on_bad_sample,
     )
-    steps = len(train_pairs) // recipe.batch_size
-    distiller.compile(optimizer=_optimizer(recipe, steps))
-    description = dict(description or {}, recipe=dataclasses.asdict(recipe), max_depth_m=max_depth_m)
-    best = _KeepBest(average, validation_pairs, path, description)
-    distiller.fit(
-        _batches(average, train_pairs, recipe, teacher_depth),
-        epochs=recipe.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches come in the order of `epoch_order`
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            _AverageWeights(trained, average, recipe.ema_momentum),
-            best,
-            keras.callbacks.CSVLogger(path.with_name("log.csv")),
-            *callbacks,
-        ],
-    )
-    if best.metrics is None:
-        raise UserError(
-            f"the loss is not finite after {recipe.epochs} epochs; lower --learning_rate")
-    return best.metrics
+    train = open_split(folder, "train", **settings)
+    if data.validation_count:
+        return split_pairs(train, data.validation_count, data.split_seed)
+    if not (pathlib.Path(folder) / "validation").is_dir():
+        raise UserError(f"{folder}/validation: no such folder; make it, or give "
+                        "--validation_count to take pairs of the training split")
+    return train, open_split(folder, "validation", **settings)
 
 
-def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) -> keras.Model:
-    """The same model with the same weights; the average stays float32, it is what is saved."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16" if mixed_precision else "float32")
-    try:
-        trained = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
-    trained.set_weights(average.get_weights())
-    return trained
+def default_teacher_path(workdir: str | os.PathLike, preset: str, pairs: Pairs) -> pathlib.Path:
+    """Where the teacher of some data lies: its name holds the data's fingerprint.
+
+    So a teacher of other data is never picked up by accident.
+    """
+    folder = f"teacher_{preset}_{pairs.fingerprint[:8]}_{len(pairs)}"
+    return pathlib.Path(workdir).parent / folder / "teacher.keras"
 
 
-def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    schedule = keras.optimizers.schedules.PolynomialDecay(
-        recipe.learning_rate,
-        max(1, recipe.epochs * steps_per_epoch),
-        end_learning_rate=0.0,
-        power=recipe.decay_power,
-    )
-    optimizer = keras.optimizers.Adam(
-        schedule, beta_1=0.9, beta_2=0.999, epsilon=recipe.adam_epsilon)
-    if recipe.mixed_precision:
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
+def train_teacher(
+    teacher: Teacher,
+    recipe: Recipe,
+    train: Pairs,
+    validation: Pairs,
+    *,
+    path: pathlib.Path,
+    max_depth_m: float,
+) -> dict[str, float]:
+    """Trains a teacher on the same data as the student (paper, section 2.2).
+
+    Args:
+        teacher: What to build.
+        recipe: How to train it; without distillation.
+        train: What is learned.
+        validation: What is measured after each epoch.
+        path: The `.keras` file to write.
+        max_depth_m: The depth that the head reaches.
+
+    Returns:
+        The metrics of the saved file on `validation`.
+
+    Raises:
+        UserError: Too few pictures, weights that cannot be loaded, a loss that is not finite.
+    """
+    _check_batch(train, recipe.batch_size, "--teacher_batch_size")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def build() -> keras.Model:
+        return build_teacher(
+            teacher.preset, max_depth_m=max_depth_m, weights=teacher.weights)
+
+    return fit_depth_model(
+        build, train, validation, path=path, recipe=recipe, max_depth_m=max_depth_m,
+        description={"builder": dataclasses.asdict(teacher)})
 
 
-def _batches(
-    model: keras.Model, pairs: Pairs, recipe: Recipe, teacher_depth: Any
-) -> tf.data.Dataset:
-    view = training_view(model)
-    # The loss is taken at twice the map's size: the picture that the student's encoder sees.
-    depth_size = tuple(2 * side for side in view.output["logits"].shape[1:3])
-    return training_batches(
-        pairs,
-        view_size=view.input.shape[1:3],
-        depth_size=depth_size,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first_epoch=0,
-        epochs=recipe.epochs,
-        augmentation=recipe.augmentation,
-        teacher_depth=teacher_depth,
-    )
+def train_student(
+    student: Student,
+    recipe: Recipe,
+    train: Pairs,
+    validation: Pairs,
+    *,
+    workdir: pathlib.Path,
+    max_depth_m: float,
+    cache_dir: str,
+    teacher: Teacher | None = None,
+    teacher_path: pathlib.Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """Distils the student and leaves `student.keras`, `student.json`, `log.csv` and `sheet.png`.
+
+    Args:
+        student: What to build.
+        recipe: How to train it.
+        train: What is learned.
+        validation: What is measured.
+        workdir: The folder to fill.
+        max_depth_m: The depth that the head reaches.
+        cache_dir: Where the teacher's answers are kept.
+        teacher: How the teacher is asked, or None to train without one.
+        teacher_path: Its file.
+
+    Returns:
+        Metrics on `validation` by row: `constant depth`, `teacher` if there is one, `student`; all
+        of saved files fed with 480x640 pictures.
+
+    Raises:
+        UserError: Too few pictures, a teacher that is no depth model, a loss that is not finite.
+    """
+    _check_batch(train, recipe.batch_size, "--batch_size")
+    models = {"teacher": load_teacher(teacher_path)} if teacher else {}
+    asked, answers = _teacher_arguments(models.get("teacher"), teacher, teacher_path, recipe, train,
+                                        cache_dir)
+
+    def build() -> keras.Model:
+        return build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
+
+    path = workdir / "student.keras"
+    fit_depth_model(
+        build, train, validation, path=path, recipe=recipe, max_depth_m=max_depth_m,
+        teacher=asked, teacher_depth=answers, description={"builder": dataclasses.asdict(student)})
+    models["student"] = load_model(path)
+    rows = {"constant depth": evaluate_constant(train, validation)}
+    rows |= {name: evaluate(model, validation, progress=name) for name, model in models.items()}
+    _write_sheet(workdir / "sheet.png", validation, models)
+    return rows
 
 
-class _AverageWeights(keras.callbacks.Callback):
-    """Keeps an exponential moving average of all weights, BatchNorm statistics included."""
-
-    def __init__(self, trained: keras.Model, average: keras.Model, momentum: float):
-        super().__init__()
-        self.pairs = list(zip(average.weights, trained.weights, strict=True))
-        self.momentum = momentum
-        self.steps = 0
-        self._assign = tf.function(self._move)
-
-    def _move(self, share: tf.Tensor) -> None:
-        for average, trained in self.pairs:
-            average.assign(average + share * (tf.cast(trained, average.dtype) - average))
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.momentum:
-            self.steps += 1
-            # The first steps count more, or the average would remember the random start.
-            momentum = min(self.momentum, (1 + self.steps) / (10 + self.steps))
-            self._assign(tf.constant(1 - momentum))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if not self.momentum:
-            self._assign(tf.constant(1.0))
+def _teacher_arguments(
+    model: keras.Model | None,
+    teacher: Teacher | None,
+    path: pathlib.Path | None,
+    recipe: Recipe,
+    train: Pairs,
+    cache_dir: str,
+) -> tuple[keras.Model | None, Any]:
+    """The teacher to ask at every step, or its answers of one pass: one of the two is None."""
+    if model is None:
+        return None, None
+    if recipe.distill == "features" or not teacher.cache:
+        return model, None
+    return None, cache_teacher_depth(model, path, train, cache_dir)
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Measures the average on full-resolution pictures and saves it when it is the best so far."""
+def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Lays out metrics as an aligned table: one line a row, one column a metric."""
+    names = [name for name in next(iter(rows.values())) if name != "images"]
+    lines = [" " * 16 + "".join(f"{name:>9}" for name in names)]
+    for title, metrics in rows.items():
+        lines.append(f"{title:<16}" + "".join(f"{metrics[name]:9.4f}" for name in names))
+    return "\n".join(lines)
 
-    def __init__(self, average: keras.Model, pairs: Pairs, path: pathlib.Path, description: dict):
-        super().__init__()
-        self.average = average
-        self.pairs = pairs
-        self.path = path
-        self.description = description
-        self.metrics: dict[str, float] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        metrics = evaluate(self.average, self.pairs)
-        logs.update({f"val_{name}": value for name, value in metrics.items() if name != "images"})
-        if self.metrics is None or metrics["si_rmse"] < self.metrics["si_rmse"]:
-            self.metrics = metrics
-            save_model(self.average, self.path)
-            self.description.update(metrics=metrics, epoch=epoch + 1)
-            write_json_atomic(self.path.with_suffix(".json"), json.loads(json.dumps(self.description)))
+def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:
+    if len(pairs) < batch_size:
+        raise UserError(f"{flag}={batch_size}: more than the {len(pairs)} training pairs; lower "
+                        "it or add pictures")
+
+
+def _write_sheet(path: pathlib.Path, pairs: Pairs, models: Mapping[str, keras.Model]) -> None:
+    rows = min(SHEET_ROWS, len(pairs))
+    indices = np.linspace(0, len(pairs) - 1, rows).astype(int)
+    chosen = pairs.select(indices)
+    predictions = {name: list(predict_pairs(model, chosen)) for name, model in models.items()}
+    save_sheet(path, pairs, indices, predictions)

@@ -1,0 +1,209 @@
+"""Trains a student, and its teacher first where there is none.
+
+    python train.py --flagfile=student.flags
+    python train.py --flagfile=student.flags --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from mai_depth import command
+
+_TRAIN = flags.DEFINE_enum("train", "student", ["student", "teacher"], "What to train.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/student", "Folder for everything a run leaves.")
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Pictures: DIR/{train,validation}/{rgb,depth}/NAME.{png,jpg}, or "
+    "nyu_depth_v2 through tensorflow-datasets. Default: procedural scenes, made on the first run.")
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
+_DEPTH_UNITS_PER_M = flags.DEFINE_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
+_VALIDATION_COUNT = flags.DEFINE_integer(
+    "validation_count", 0, "Validate on that many pairs of the training split, not on "
+    "DIR/validation.", lower_bound=0)
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Chooses the pairs of --validation_count.")
+_ON_BAD_SAMPLE = flags.DEFINE_enum(
+    "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does.")
+_ALLOW_RESIZE = flags.DEFINE_bool(
+    "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
+_MAX_DEPTH_M = flags.DEFINE_float(
+    "max_depth_m", 40.0, "Depth that the network can answer; the loss ignores deeper pixels.",
+    lower_bound=0.1)
+
+_FLIP = flags.DEFINE_bool("flip", True, "Augmentation: mirror every second picture.")
+_BRIGHTNESS = flags.DEFINE_float(
+    "brightness", 0.2, "Augmentation: factor 1 +- this.", lower_bound=0.0, upper_bound=1.0)
+_GAMMA = flags.DEFINE_float(
+    "gamma", 0.2, "Augmentation: exponent up to 1 + this.", lower_bound=0.0)
+_COLOR = flags.DEFINE_float(
+    "color", 0.1, "Augmentation: factor of each channel, 1 +- this.", lower_bound=0.0,
+    upper_bound=1.0)
+_MIN_CROP = flags.DEFINE_float(
+    "min_crop", 1.0, "Augmentation: smallest side of a random crop, as a share of the picture's.",
+    lower_bound=0.1, upper_bound=1.0)
+
+_STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49,90,189}m.")
+_ALPHA = flags.DEFINE_float("alpha", None, "Encoder width, instead of the preset's.")
+_DECODER_FILTERS = flags.DEFINE_list(
+    "decoder_filters", None, "Four channel counts from coarse to fine, instead of the preset's.")
+_MINIMALISTIC = flags.DEFINE_bool(
+    "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
+_ANTIALIAS = flags.DEFINE_bool(
+    "antialias", True, "Average all pixels of the picture instead of sampling 128x160 of them.")
+_ENCODER_WEIGHTS = flags.DEFINE_string(
+    "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, or "
+    "a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False).")
+
+_TEACHER = flags.DEFINE_string(
+    "teacher", None, "A .keras depth model to distil from. Default: the one of these data beside "
+    "--workdir, trained first if it is not there.")
+_TEACHER_PRESET = flags.DEFINE_string(
+    "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub or "
+    "mobilenet (a wide student at 256x320).")
+_TEACHER_WEIGHTS = flags.DEFINE_string(
+    "teacher_weights", "none", "Where the teacher starts: none, a local file, or the name of a "
+    "preset of keras-cv.")
+_TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 500, "Epochs.", lower_bound=1)
+_TEACHER_LEARNING_RATE = flags.DEFINE_float(
+    "teacher_learning_rate", 1e-3, "Learning rate at the start.", lower_bound=0.0)
+_TEACHER_BATCH_SIZE = flags.DEFINE_integer("teacher_batch_size", 32, "Pictures.", lower_bound=1)
+_CACHE_TEACHER = flags.DEFINE_bool(
+    "cache_teacher", True, "Ask the teacher once for every picture, not in every epoch for its "
+    "augmented form.")
+
+_DISTILLATION_LOSS_WEIGHT = flags.DEFINE_float(
+    "distillation_loss_weight", 1.0, "Weight of the L2 distance to the teacher; 0 trains without "
+    "one.", lower_bound=0.0)
+_DISTILL = flags.DEFINE_enum(
+    "distill", "logits", ["logits", "features"], "What is matched: the map before the last "
+    "activation, or the features before it through a 1x1 projection.")
+_GRADIENT_LOSS_WEIGHT = flags.DEFINE_float(
+    "gradient_loss_weight", 0.0, "Weight of the differences of log depth between neighbours.",
+    lower_bound=0.0)
+
+_EPOCHS = flags.DEFINE_integer("epochs", 500, "Epochs.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures in a step.", lower_bound=1)
+_LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate", 8e-3, "Learning rate at the start.", lower_bound=0.0)
+_DECAY_POWER = flags.DEFINE_float(
+    "decay_power", 0.9, "Power of the polynomial decay to 0.", lower_bound=0.0)
+_ADAM_EPSILON = flags.DEFINE_float("adam_epsilon", 1e-3, "Adam's epsilon.", lower_bound=0.0)
+_EMA_MOMENTUM = flags.DEFINE_float(
+    "ema_momentum", 0.0, "Momentum of the average of the weights, which is what is saved; 0 saves "
+    "the weights themselves.", lower_bound=0.0, upper_bound=0.99999)
+_MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
+
+
+def main() -> None:
+    """Opens the data, trains what is missing and says where the results are."""
+    workdir = _prepare_workdir()
+    from mai_depth import training  # TensorFlow takes seconds: faults in the flags come first
+    from mai_depth.pairs import describe
+
+    train, validation = training.open_data(_data())
+    print(f"training: {describe(train)}; validation: {len(validation)} pairs")
+    teacher = training.Teacher(
+        _TEACHER_PRESET.value, _optional(_TEACHER_WEIGHTS.value), _CACHE_TEACHER.value)
+    path = pathlib.Path(
+        _TEACHER.value or training.default_teacher_path(workdir, teacher.preset, train))
+    distils = _DISTILLATION_LOSS_WEIGHT.value > 0
+    settings = {"max_depth_m": _MAX_DEPTH_M.value}
+    if _TRAIN.value == "teacher" or (distils and not _TEACHER.value and not path.is_file()):
+        print(f"training the teacher {teacher.preset} first: {path}")
+        training.train_teacher(
+            teacher, _recipe(of_teacher=True), train, validation, path=path, **settings)
+    if _TRAIN.value == "student":
+        rows = training.train_student(
+            _student(), _recipe(of_teacher=False), train, validation, workdir=workdir,
+            cache_dir=_cache_dir(), teacher=teacher if distils else None, teacher_path=path,
+            **settings)
+        print(training.format_rows(rows))
+        print(f"{workdir / 'student.keras'}: the student; {workdir / 'sheet.png'}: what it sees")
+
+
+def _prepare_workdir() -> pathlib.Path:
+    """Makes the folder and notes the flags there, so that the run can be repeated."""
+    from mai_depth.atomic import write_text_atomic
+    from mai_depth.errors import UserError
+
+    workdir = pathlib.Path(_WORKDIR.value).expanduser()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+        lines = [flag.serialize() for flag in key_flags if flag.value is not None]
+        write_text_atomic(workdir / "flags.txt", "\n".join(lines) + "\n")
+    except OSError as error:
+        raise UserError(f"{workdir}: cannot be written ({error.strerror}); give another "
+                        "--workdir") from error
+    return workdir
+
+
+def _cache_dir() -> str:
+    return os.path.expanduser(_CACHE_DIR.value)
+
+
+def _optional(value: str) -> str | None:
+    return None if value == "none" else value
+
+
+def _data():
+    from mai_depth.training import Data
+
+    return Data(
+        data_dir=_DATA_DIR.value,
+        cache_dir=_cache_dir(),
+        depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        validation_count=_VALIDATION_COUNT.value,
+        split_seed=_SPLIT_SEED.value,
+        on_bad_sample=_ON_BAD_SAMPLE.value,
+        allow_resize=_ALLOW_RESIZE.value,
+    )
+
+
+def _student():
+    from mai_depth.training import Student
+
+    filters = _DECODER_FILTERS.value
+    return Student(
+        preset=_STUDENT.value,
+        alpha=_ALPHA.value,
+        decoder_filters=tuple(int(number) for number in filters) if filters else None,
+        minimalistic=_MINIMALISTIC.value,
+        antialias=_ANTIALIAS.value,
+        encoder_weights=_optional(_ENCODER_WEIGHTS.value),
+    )
+
+
+def _recipe(of_teacher: bool):
+    from mai_depth.augment import Augmentation
+    from mai_depth.fitting import Recipe
+
+    return Recipe(
+        epochs=(_TEACHER_EPOCHS if of_teacher else _EPOCHS).value,
+        batch_size=(_TEACHER_BATCH_SIZE if of_teacher else _BATCH_SIZE).value,
+        learning_rate=(_TEACHER_LEARNING_RATE if of_teacher else _LEARNING_RATE).value,
+        decay_power=_DECAY_POWER.value,
+        adam_epsilon=_ADAM_EPSILON.value,
+        ema_momentum=_EMA_MOMENTUM.value,
+        gradient_loss_weight=_GRADIENT_LOSS_WEIGHT.value,
+        distillation_loss_weight=0.0 if of_teacher else _DISTILLATION_LOSS_WEIGHT.value,
+        distill=_DISTILL.value,
+        mixed_precision=_MIXED_PRECISION.value,
+        seed=_SEED.value,
+        augmentation=Augmentation(
+            flip=_FLIP.value,
+            brightness=_BRIGHTNESS.value,
+            gamma=_GAMMA.value,
+            color=_COLOR.value,
+            min_crop=_MIN_CROP.value,
+        ),
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)
