@@ -1,0 +1,82 @@
+"""The house: imports point one way, boards need no TensorFlow, flags stay in entry files."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("mai_depth/**/*.py"))
+BENCHMARK = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("benchmark/*.py"))
+TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
+
+# The storeys, from the ground up: a module imports only from below its own.
+STOREYS = [
+    {"errors", "atomic", "depth", "colormap", "command"},
+    {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
+     "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment", "scenes",
+     "synthetic"},
+    {"student", "teacher", "distiller", "model_file"},
+    {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint"},
+    {"training", "litert", "predict", "pretrained", "quantization"},
+]
+LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file"]
+ENTRY_FILES = {"command.py", "predict.py"}
+
+
+def imports(path, only_at_top=False):
+    """Names of the modules that a file imports, as written."""
+    tree = ast.parse((REPOSITORY / path).read_text())
+    nodes = tree.body if only_at_top else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_modules(path):
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("mai_depth.")}
+    return names & {known.parts[1].removesuffix(".py") for known in PACKAGE}
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=str)
+def test_imports_point_down(path):
+    name = path.parts[1].removesuffix(".py")
+    if name == "__init__":
+        return
+    storey = next((number for number, names in enumerate(STOREYS) if name in names), None)
+    assert storey is not None, f"{path}: add it to a storey"
+    allowed = set().union(*STOREYS[: storey + 1])
+    assert own_modules(path) <= allowed
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_modules_import_no_tensorflow(name):
+    modules = imports(f"mai_depth/{name}.py", only_at_top=True)
+    assert not {module.split(".")[0] for module in modules} & TENSORFLOW
+
+
+@pytest.mark.parametrize("path", [path for path in BENCHMARK if "peer" not in path.name], ids=str)
+def test_benchmark_imports_no_tensorflow(path):
+    assert not {module.split(".")[0] for module in imports(path, True)} & TENSORFLOW
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=str)
+def test_flags_stay_in_entry_files(path):
+    if path.name not in ENTRY_FILES:
+        assert not any(name.startswith("absl") and "flags" in name for name in imports(path))
+
+
+def test_losses_and_metrics_know_no_model():
+    models = {"student", "teacher", "backbone", "decoder", "distiller", "training"}
+    for name in ("losses", "metrics", "keras_metrics"):
+        assert not own_modules(pathlib.Path(f"mai_depth/{name}.py")) & models
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, mai_depth; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
