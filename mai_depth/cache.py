@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -59,13 +60,23 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
     return pathlib.Path(cache_dir).expanduser() / f"{label}-{digest[:20]}"
 
 
-def read_cache(folder: pathlib.Path) -> Pairs | None:
-    """Maps a complete cache, or returns None where there is none (or a damaged one)."""
+def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
+    """Maps a complete cache.
+
+    Args:
+        folder: From `cache_folder`.
+        allow_broken: Take also a cache from which broken pairs were left out.
+
+    Returns:
+        The pairs, or None where there is no such cache, or a damaged one.
+    """
     try:
         index = json.loads((folder / "index.json").read_text())
         shape = (len(index["names"]), HEIGHT, WIDTH)
         rgb = np.memmap(folder / "rgb.u8", np.uint8, "r", shape=(*shape, 3))
         depth = np.memmap(folder / "depth.u16", "<u2", "r", shape=shape)
+        if index["broken"] and not allow_broken:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Pairs(
@@ -74,7 +85,7 @@ def read_cache(folder: pathlib.Path) -> Pairs | None:
         depth=depth,
         units_per_m=index["units_per_m"],
         fingerprint=index["fingerprint"],
-        excluded=tuple(index["excluded"]),
+        excluded=(*index["broken"], *index["without_depth"]),
     )
 
 
@@ -126,15 +137,15 @@ def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
 def _write_files(
     folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
 ) -> dict:
-    names, excluded = [], []
+    names, broken, without_depth = [], [], []
     content = hashlib.sha256(repr(float(units_per_m)).encode())
     with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
         for sample in samples:
             if isinstance(sample, UserError):
-                excluded.append(str(sample))
+                broken.append(str(sample))
                 continue
             if not _has_depth(sample.depth, units_per_m):
-                excluded.append(f"{sample.name}: no pixel has a valid depth")
+                without_depth.append(f"{sample.name}: no pixel has a valid depth")
                 continue
             rgb.write(np.ascontiguousarray(sample.rgb, np.uint8).data)
             depth.write(np.ascontiguousarray(sample.depth, "<u2").data)
@@ -144,11 +155,12 @@ def _write_files(
             file.flush()
             os.fsync(file.fileno())
     if not names:
-        raise UserError(f"no usable pair, the first of {len(excluded)} left out is {excluded[0]}; "
-                        "check --data_dir and --depth_units_per_m")
+        raise UserError(f"no usable pair; the first is {[*without_depth, *broken][0]}; check "
+                        "--data_dir and --depth_units_per_m")
     return {
         "names": names,
-        "excluded": excluded,
+        "broken": broken,
+        "without_depth": without_depth,
         "units_per_m": float(units_per_m),
         "fingerprint": content.hexdigest(),
     }
@@ -160,7 +172,7 @@ def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
 
 
 @contextlib.contextmanager
-def _temporary_folder(folder: pathlib.Path, needed_bytes: int):
+def _temporary_folder(folder: pathlib.Path, needed_bytes: int) -> Iterator[pathlib.Path]:
     cache_dir = folder.parent
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ def open_split(
     stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
     key = (str(split_dir.resolve()), float(depth_units_per_m), allow_resize, stamps)
     folder = cache_folder(cache_dir, split, key)
-    pairs = read_cache(folder)
+    pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
     if pairs is None:
         decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample)
         pairs = write_cache(folder, decoded, len(files), depth_units_per_m)

@@ -8,6 +8,7 @@ import collections
 import hashlib
 import os
 import pathlib
+import stat
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -202,8 +203,7 @@ def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, Fi
     if not entries:
         raise UserError(f"{folder}: the folder is empty; put the pictures there or choose another "
                         "--data_dir")
-    strange = [entry.name for entry in entries
-               if not entry.name.lower().endswith(suffixes) or entry.is_dir()]
+    strange = [entry.name for entry in entries if not entry.name.lower().endswith(suffixes)]
     if strange:
         raise UserError(f"{folder}: {len(strange)} entries are no {' or '.join(suffixes)} files "
                         f"({_some(strange)}); move them elsewhere")
@@ -215,7 +215,9 @@ def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, Fi
         try:
             status = entry.stat()
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            raise UserError(f"{path}: cannot be read ({error.strerror}); replace it") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: not a file; move it elsewhere")
         files[path.stem] = File(path, status.st_size, status.st_mtime_ns)
     return files
 

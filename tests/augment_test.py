@@ -48,7 +48,8 @@ def test_with_everything_off_the_view_is_the_graphs_own_resize(pictures, size):
 
 
 def test_with_everything_off_depth_is_a_value_of_the_file(depths):
-    _, (depth,) = augment(np.zeros((8, 480, 640, 3), np.uint8), [depths], seeds(8), OFF, VIEW, DEPTH)
+    black = np.zeros((8, 480, 640, 3), np.uint8)
+    _, (depth,) = augment(black, [depths], seeds(8), OFF, VIEW, DEPTH)
     rows = np.floor((np.arange(128) + 0.5) * 480 / 128).astype(int)
     columns = np.floor((np.arange(160) + 0.5) * 640 / 160).astype(int)
     # 640 / 160 = 4: each column is read half way between two pixels, where the first one counts.

@@ -69,5 +69,5 @@ def test_a_truncated_file_is_named_wherever_it_ends(tmp_path, share):
     Image.fromarray(noise).save(buffer, format="PNG")
     whole = buffer.getvalue()
     (tmp_path / "d.png").write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(UserError, match="d.png"):
+    with pytest.raises(UserError, match=r"d\.png"):
         read_depth(tmp_path / "d.png")
