@@ -14,6 +14,7 @@ from absl import flags
 from benchmark import plot
 from benchmark import report
 from benchmark import rows
+from benchmark import table
 from benchmark.arm64 import CPUS
 from mai_depth import command
 from mai_depth.atomic import write_text_atomic
@@ -55,12 +56,14 @@ def main() -> int:
     for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
         if flag.value and not pathlib.Path(flag.value).absolute().parent.is_dir():
             raise UserError(f"--{flag.name}={flag.value}: no such folder; make it first")
+    if _CSV.value:
+        report.check_csv(_CSV.value)
     if _PLOT.value:
-        plot.check_installed()
+        plot.check(_PLOT.value, with_data=bool(flags.FLAGS.data_dir))
     names = [name for name in rows.Options.__dataclass_fields__ if name != "graphs"]
     options = rows.Options(tuple(graphs), **{name: flags.FLAGS[name].value for name in names})
     measured = rows.measure(options)
-    print(report.text(measured))
+    print(table.text(measured))
     _write(measured)
     for row in measured["rows"]:
         for line in filter(None, [row["fault"], *row["warnings"]]):
@@ -75,7 +78,7 @@ def _write(measured: dict) -> None:
     if _JSON.value:
         report.write_json(_JSON.value, measured)
     if _MARKDOWN.value:
-        write_text_atomic(_MARKDOWN.value, report.markdown(measured))
+        write_text_atomic(_MARKDOWN.value, table.markdown(measured))
     if _PLOT.value:
         plot.draw(_PLOT.value, measured)
 

@@ -81,7 +81,7 @@ def run_graph(
     """
     folder = check_folder(folder)
     opened = DepthGraph(graph)
-    opened.set_picture(sample_picture(opened.input_size))
+    opened.set_picture(sample_picture())
     detail = opened.interpreter.get_input_details()[0]
     with tempfile.TemporaryDirectory() as temporary:
         source, target = pathlib.Path(temporary, "in.npy"), pathlib.Path(temporary, "out.npy")

@@ -1,5 +1,6 @@
 """What a figure depends on: the CPU, its clock and temperature, versions, and who else is busy."""
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -71,6 +72,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+def reset_peak_memory() -> int:
+    """Starts the peak of `peak_memory_bytes` anew where the system allows it (Linux).
+
+    Returns:
+        The peak from now on, which is the present size, or the old peak.
+    """
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    return peak_memory_bytes()
+
+
 def peak_memory_bytes() -> int:
     """Returns the largest resident size that this process had.
 
@@ -93,7 +105,7 @@ def warnings(conditions: dict[str, Any], num_threads: int) -> list[str]:
     free = conditions["cores"] - conditions["load_average"]
     if free < num_threads:
         found.append(f"load average {conditions['load_average']} on {conditions['cores']} cores: "
-                     "other programs take part; trust the ratios, not the milliseconds")
+                     "other programs take part; trust the CPU columns, not the durations")
     if conditions["governor"] not in (None, "performance"):
         found.append(f"governor {conditions['governor']}: the clock varies; "
                      "'performance' gives steady figures")

@@ -89,16 +89,13 @@ class DepthGraph:
         return self.depth(size)
 
 
-def sample_picture(size: tuple[int, int]) -> np.ndarray:
+def sample_picture() -> np.ndarray:
     """Makes the picture that is used for timing: gradients and noise, always the same.
 
-    Args:
-        size: (height, width).
-
     Returns:
-        uint8 [height, width, 3].
+        uint8 [480, 640, 3].
     """
-    height, width = size
+    height, width = 480, 640
     rows, columns = np.mgrid[0:height, 0:width]
     base = np.stack([255 * rows / height, 255 * columns / width, 128 + 0 * rows], axis=-1)
     noise = np.random.default_rng(0).normal(0, 20, base.shape)

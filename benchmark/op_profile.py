@@ -5,6 +5,7 @@ and cannot be fused with its neighbours, so the sum of the parts is given beside
 """
 
 import copy
+import os
 import pathlib
 import tempfile
 import time
@@ -15,10 +16,10 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from mai_depth.tflite_file import Op
 from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import open_interpreter
-from mai_depth.tflite_file import schema_module
+from mai_depth.tflite_schema import Op
+from mai_depth.tflite_schema import schema_module
 
 ROUND_NS = 2e6  # how long one operator runs in a round
 
@@ -38,14 +39,16 @@ def time_operators(
         The number of the round that is done.
 
     Returns:
-        For each operator `index`, `name`, `shape` of its output, `macs` and median `ms`, in the
-        order of the graph. Operators that only unpack constants (float16 weights) belong to those
-        that use them: LiteRT runs them once, not in every invoke.
+        `whole_ms`, the whole graph in the same rounds, and `operators`: for each
+        `index`, `name`, `shape` of its output, `macs` and `ms`, in the order of the graph.
+        A time is that of the fastest run: whatever interrupts hits the long ones more often.
+        Operators that only unpack constants (float16 weights) belong to those that use them:
+        LiteRT runs them once, not in every invoke.
     """
     file = TfliteFile(path)
     model = file.schema_object()
     unpacking = _constant_producers(file)
-    operators, interpreters = [], []
+    operators, interpreters = [], [_open(path, num_threads, use_xnnpack)]
     with tempfile.TemporaryDirectory() as folder:
         for op in file.ops():
             if op.index in unpacking.values() or not op.outputs:
@@ -55,19 +58,21 @@ def time_operators(
             part.write_bytes(cut(model, [*needed, op.index]))
             interpreters.append(_open(part, num_threads, use_xnnpack))
             operators.append(op)
-    durations = [[] for _ in operators]
+    durations = [[] for _ in interpreters]
     for step in range(max(2, num_runs)):
         for times, interpreter in zip(durations, interpreters, strict=True):
             times += _run(interpreter)
         yield step + 1
-    return [_result(file, op, times) for op, times in zip(operators, durations, strict=True)]
+    parts = [_result(file, op, times)
+             for op, times in zip(operators, durations[1:], strict=True)]
+    return {"whole_ms": min(durations[0]) / 1e6, "operators": parts}
 
 
 def by_type(operators: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sums operators of one type.
 
     Args:
-        operators: As `time_operators` returns them.
+        operators: `operators` as `time_operators` returns them.
 
     Returns:
         For each type `name`, `count`, `ms`, `share` of the whole sum, `macs`; slowest first.
@@ -134,7 +139,7 @@ def _constant_producers(file: TfliteFile) -> dict[int, int]:
     return producers
 
 
-def _open(path: pathlib.Path, num_threads: int, use_xnnpack: bool) -> Any:
+def _open(path: str | os.PathLike, num_threads: int, use_xnnpack: bool) -> Any:
     interpreter = open_interpreter(path, num_threads, use_xnnpack)
     random = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
@@ -160,4 +165,4 @@ def _run(interpreter: Any) -> list[int]:
 def _result(file: TfliteFile, op: Op, times: list[int]) -> dict[str, Any]:
     shape = list(file.tensors()[op.outputs[0]].shape)
     return {"index": op.index, "name": op.name, "shape": shape, "macs": op.macs,
-            "ms": float(np.median(times)) / 1e6}
+            "ms": min(times) / 1e6}

@@ -11,13 +11,24 @@ from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
 
+MARKERS = "os^D"  # ten colours each
 
-def check_installed() -> None:
-    """Checks for matplotlib before anything is measured.
+
+
+
+
+def check(path: str, with_data: bool) -> None:
+    """Checks, before anything is measured, that there will be a plot.
+
+    Args:
+        path: The PNG to write.
+        with_data: Whether accuracy is measured.
 
     Raises:
-        UserError: It is not installed.
+        UserError: matplotlib is not installed, or there is nothing to draw.
     """
+    if not with_data:
+        raise UserError(f"--plot={path}: draws accuracy too; give --data_dir")
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--plot: matplotlib is not installed: pip install matplotlib")
 
@@ -30,14 +41,15 @@ def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
         report: As `benchmark.rows.measure` returns it.
 
     Raises:
-        UserError: No row has an accuracy.
+        UserError: No row has a score.
     """
     from matplotlib.figure import Figure
 
     rows = [row for row in report["rows"] if row.get("score") is not None]
     if not rows:
-        raise UserError(f"--plot={path}: no graph has an accuracy; give --data_dir")
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+        raise UserError(f"--plot={path}: no graph has a score, so nothing was drawn; see the "
+                        "warnings")
+    figure = Figure(figsize=(9.5, 5.5), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -46,10 +58,11 @@ def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
     x_limits = times.min() / 1.6, times.max() * 2.2
     y_limits = errors.min() / 1.15, errors.max() * 1.15
     _draw_scores(axes, x_limits, y_limits)
-    axes.scatter(times, errors, s=45, zorder=3)
-    for row, x, y in zip(rows, times, errors, strict=True):
-        axes.annotate(pathlib.Path(row["graph"]).stem, (x, y), xytext=(7, 5),
-                      textcoords="offset points", fontsize=9)
+    for number, (row, x, y) in enumerate(zip(rows, times, errors, strict=True)):
+        axes.plot(x, y, MARKERS[number // 10 % len(MARKERS)], color=f"C{number % 10}",
+                  markersize=8, zorder=3, linestyle="none",
+                  label=f"{pathlib.Path(row['graph']).stem} ({row['score']:.3g})")
+    figure.legend(loc="outside right upper", fontsize=9, title="graph (score)")
     _label(axes, report, rows[0], x_limits, y_limits)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
@@ -83,7 +96,8 @@ def _label(
 
     conditions = report["conditions"]
     axes.set(xlim=x_limits, ylim=y_limits, ylabel="si-RMSE",
-             xlabel=f"ms of one invoke on {conditions['cpu']}, {conditions['num_threads']} threads")
+             xlabel=f"ms of one invoke on {conditions['cpu']}, "
+                    f"{conditions['num_threads']} thread(s)")
     axes.set_title(f"{row['images']} images of {row['data']}; grey: equal score on this CPU",
                    fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):

@@ -5,10 +5,10 @@ NumPy is imported.
 """
 
 import sys
-import time
 
 import numpy as np
 
+from benchmark.latency import timed
 from benchmark.process import ChildProcess
 from benchmark.process import serve
 
@@ -34,24 +34,14 @@ def _process(kind: str, num_threads: int) -> ChildProcess:
     return ChildProcess("benchmark.roofline", [kind], environment, subject=f"roofline {kind}")
 
 
-def _sgemm(count: int) -> list[int]:
+def _sgemm(count: int) -> list[list[int]]:
     left, right, product = _matrices
-    return _timed(lambda: np.matmul(left, right, out=product), count)
+    return timed(lambda: np.matmul(left, right, out=product), count)
 
 
-def _copy(count: int) -> list[int]:
+def _copy(count: int) -> list[list[int]]:
     source, target = _blocks
-    return _timed(lambda: np.copyto(target, source), count)
-
-
-def _timed(function: object, count: int) -> list[int]:
-    function()
-    nanoseconds = []
-    for _ in range(count):
-        start = time.perf_counter_ns()
-        function()
-        nanoseconds.append(time.perf_counter_ns() - start)
-    return nanoseconds
+    return timed(lambda: np.copyto(target, source), count)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,8 @@ from benchmark.arm64 import check_folder
 from benchmark.conditions import read_conditions
 from benchmark.process import ChildCrash
 from benchmark.process import ChildProcess
+from benchmark.sidecar import has_random_weights
+from benchmark.sidecar import read_sidecar
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
 from mai_depth.tflite_file import TfliteFile
@@ -108,7 +109,7 @@ def _open(path: str, options: Options, stack: contextlib.ExitStack) -> _Entry:
     row = {
         "graph": path,
         "fault": "",
-        "numbers": number_format(file),
+        "numbers": file.number_format(),
         "input": f"{opened['input_size'][0]}x{opened['input_size'][1]} {_dtype(file.inputs())}",
         "output": f"{opened['output_size'][0]}x{opened['output_size'][1]} {_dtype(file.outputs())}",
         "macs": file.macs(),
@@ -125,7 +126,7 @@ def _open(path: str, options: Options, stack: contextlib.ExitStack) -> _Entry:
         "warnings": [],
         "profile": None,
     }
-    entry = _Entry(path, file, _read_sidecar(path), process, row)
+    entry = _Entry(path, file, read_sidecar(path), process, row)
     _check_sidecar(entry)
     if options.data_dir and tuple(opened["input_size"]) != (480, 640):
         entry.note("pictures are resized to {}x{} by Pillow (bilinear), outside the timed graph"
@@ -135,54 +136,16 @@ def _open(path: str, options: Options, stack: contextlib.ExitStack) -> _Entry:
     return entry
 
 
-def number_format(file: TfliteFile) -> str:
-    """Names the number format of a graph by its largest operator.
-
-    Args:
-        file: The graph.
-
-    Returns:
-        `float32`, `float16 weights`, `int8 weights` (dynamic range), `int8`, `int16x8`, `uint8`,
-        or `-` for a graph without a weighted operator.
-    """
-    op = max(file.ops(), key=lambda op: op.macs, default=None)
-    if op is None or not op.macs:
-        return "-"
-    tensors = [file.tensors()[i] for i in op.inputs if i >= 0]
-    activation = file.tensors()[op.outputs[0]].dtype.lower()
-    weights = next((t for t in tensors[1:2] if t.constant), None)
-    if weights is None and len(tensors) > 1:  # unpacked by a DEQUANTIZE
-        maker = next((o for o in file.ops() if tensors[1].index in o.outputs), None)
-        weights = file.tensors()[maker.inputs[0]] if maker else tensors[1]
-    stored = weights.dtype.lower() if weights else activation
-    if activation == "int16" and stored == "int8":
-        return "int16x8"
-    return activation if stored == activation else f"{stored} weights"
-
-
-def _read_sidecar(path: str) -> dict[str, Any]:
-    """Reads GRAPH.json beside the graph, as export writes it; {} if there is none."""
-    sidecar = pathlib.Path(f"{path}.json")
-    try:
-        content = json.loads(sidecar.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{sidecar}: not readable as JSON ({error}); export the graph again or "
-                        "remove the file") from error
-    return content if isinstance(content, dict) else {}
-
-
 def _check_sidecar(entry: _Entry) -> None:
     expected = entry.sidecar.get("sha256")
     if expected is None:
         entry.note("no checksum beside the graph: a damaged file would run with wrong numbers")
     elif expected != entry.row["sha256"]:
-        entry.warn(f"sha256 differs from {entry.path}.json: the file is damaged or was exchanged; "
+        entry.warn("sha256 differs from the .json beside it: the file is damaged or was exchanged; "
                    "its figures mean nothing")
     if "note" in entry.sidecar:
         entry.note(str(entry.sidecar["note"]))
-    if entry.sidecar.get("weights") == "random":
+    if has_random_weights(entry.sidecar):
         entry.note("random weights: for speed only, no accuracy is measured")
 
 
@@ -197,13 +160,14 @@ def _measure_speed(
         processes.append(stack.enter_context(roofline.sgemm_process(options.num_threads)))
         processes.append(stack.enter_context(roofline.copy_process()))
     results = latency.measure(processes, **limits)
-    peaks = None
+    peaks, sgemm = None, None
     if options.roofline:
-        sgemm_ms, copy_ms = (result.milliseconds(50) for result in results[-2:])
+        sgemm, copied = results[-2:]
+        sgemm_ms, copy_ms = sgemm.milliseconds(0), copied.milliseconds(0)
         peaks = {"sgemm_gmacs_per_s": roofline.SGEMM_MACS / sgemm_ms / 1e6,
                  "copy_gb_per_s": roofline.COPY_BYTES / copy_ms / 1e6}
     for entry, result in zip(entries, results, strict=False):
-        _fill_speed(entry.row, result, results[0], peaks)
+        _fill_speed(entry.row, result, results[0], sgemm)
     if options.end_to_end:
         whole = latency.measure([e.process for e in entries], call="end_to_end", **limits)
         for entry, result in zip(entries, whole, strict=True):
@@ -216,20 +180,23 @@ def _measure_speed(
 
 def _fill_speed(
     row: dict[str, Any], result: latency.Latency, first: latency.Latency,
-    peaks: dict[str, float] | None,
+    sgemm: latency.Latency | None,
 ) -> None:
     row["fault"] = result.fault
     if result.fault:
         return
     for name, percentile in (("p50", 50), ("p90", 90), ("min", 0), ("max", 100)):
         row[f"latency_ms_{name}"] = result.milliseconds(percentile)
+    row["cpu_ms_p50"] = result.milliseconds(50, cpu=True)
     row["runs"], row["rounds"] = result.runs, len(result.rounds)
     compared = latency.ratio(first, result)
     if compared:
         row["ratio"], row["ratio_low"], row["ratio_high"] = compared
+        row["cpu_ratio"], _, _ = latency.ratio(first, result, cpu=True)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
-    if peaks:
-        row["sgemm_percent"] = 100 * row["gmacs_per_s"] / peaks["sgemm_gmacs_per_s"]
+    if sgemm and not sgemm.fault:
+        relative, _, _ = latency.ratio(sgemm, result, cpu=True)
+        row["sgemm_percent"] = 100 * row["macs"] / roofline.SGEMM_MACS / relative
 
 
 def _measure_rest(
@@ -243,7 +210,7 @@ def _measure_rest(
     row["peak_memory_bytes"] = memory["peak"]
     row["graph_memory_bytes"] = memory["peak"] - memory["before"]
     _judge_output(entry, call("output"))
-    if pairs and entry.sidecar.get("weights") != "random":
+    if pairs and not has_random_weights(entry.sidecar):
         _measure_accuracy(entry, options, pairs)
     if options.arm64:
         row["arm64_cpu"] = options.arm64_cpu

@@ -1,9 +1,7 @@
 """The child process of one graph: opens it, and runs, checks and evaluates it when told to."""
 
-import gc
 import io
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +12,14 @@ from benchmark import accuracy
 from benchmark import arm64
 from benchmark import op_profile
 from benchmark.conditions import peak_memory_bytes
+from benchmark.conditions import reset_peak_memory
 from benchmark.graph import DepthGraph
 from benchmark.graph import sample_picture
+from benchmark.latency import timed
 from benchmark.process import serve
 from mai_depth.errors import UserError
 from mai_depth.tflite_file import delegate_partitions
+from mai_depth.tflite_file import interpreter_module
 
 
 class Worker:
@@ -39,10 +40,12 @@ class Worker:
             Its sizes, delegate partitions and notes.
         """
         self._path, self._threads, self._xnnpack = path, num_threads, use_xnnpack
-        self._memory_before = peak_memory_bytes()
-        self._graph = DepthGraph(path, num_threads, use_xnnpack)
         self._frame = _read_frame(frame) if frame else None
-        self._graph.set_picture(sample_picture(self._graph.input_size))
+        self._sample = sample_picture()
+        interpreter_module()  # LiteRT's own libraries do not count as the graph's memory
+        self._memory_before = reset_peak_memory()
+        self._graph = DepthGraph(path, num_threads, use_xnnpack)
+        self._graph.set_picture(self._sample)
         partitions, left = delegate_partitions(self._graph.interpreter)
         return {
             "input_size": self._graph.input_size,
@@ -52,16 +55,13 @@ class Worker:
             "notes": self._graph.notes,
         }
 
-    def run(self, count: int) -> list[int]:
-        """Invokes the graph `count` times; returns nanoseconds.
+    def run(self, count: int) -> list[list[int]]:
+        """Invokes the graph `count` times; see `benchmark.latency.timed`."""
+        return timed(self._graph.interpreter.invoke, count)
 
-        One more invoke goes before: another process has just used the caches.
-        """
-        return _timed(self._graph.interpreter.invoke, count)
-
-    def end_to_end(self, count: int) -> list[int]:
+    def end_to_end(self, count: int) -> list[list[int]]:
         """Like `run`, from the picture file's bytes to metres."""
-        return _timed(lambda: self._graph.predict(_decode(self._frame)), count)
+        return timed(lambda: self._graph.predict(_decode(self._frame)), count)
 
     def output(self) -> dict[str, Any]:
         """Judges the depth map of the picture used for timing.
@@ -69,7 +69,7 @@ class Worker:
         Returns:
             `finite`: the share of finite values; `minimum`, `maximum` of those in metres.
         """
-        depth = self._graph.predict(sample_picture(self._graph.input_size))
+        depth = self._graph.predict(self._sample)
         finite = depth[np.isfinite(depth)]
         return {
             "finite": finite.size / depth.size,
@@ -78,7 +78,7 @@ class Worker:
         }
 
     def memory(self) -> dict[str, int]:
-        """Peak memory of this process in bytes, and what it was before the graph was opened."""
+        """Peak memory of this process in bytes, and its memory before the graph was opened."""
         return {"peak": peak_memory_bytes(), "before": self._memory_before}
 
     def accuracy(self, **arguments: Any) -> Iterator[int]:
@@ -92,18 +92,6 @@ class Worker:
     def profile(self, num_runs: int) -> Iterator[int]:
         """Times the operators one by one; see `benchmark.op_profile.time_operators`."""
         return op_profile.time_operators(self._path, self._threads, self._xnnpack, num_runs)
-
-
-def _timed(function: Any, count: int) -> list[int]:
-    function()
-    nanoseconds = []
-    gc.disable()
-    for _ in range(count):
-        start = time.perf_counter_ns()
-        function()
-        nanoseconds.append(time.perf_counter_ns() - start)
-    gc.enable()
-    return nanoseconds
 
 
 def _read_frame(path: str) -> bytes:

@@ -3,10 +3,7 @@
 Needs NumPy and ai-edge-litert alone (TensorFlow's own interpreter where only that is installed).
 """
 
-import dataclasses
-import functools
 import hashlib
-import math
 import os
 import pathlib
 import struct
@@ -15,51 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from mai_depth import tflite_schema
 from mai_depth.errors import UserError
+from mai_depth.tflite_schema import INSTALL_HINT
+from mai_depth.tflite_schema import Op
+from mai_depth.tflite_schema import Tensor
+from mai_depth.tflite_schema import schema_module
 
 MAX_THREADS = 64
-INSTALL_HINT = "ai-edge-litert is not installed: pip install ai-edge-litert"
 
-_WEIGHTED = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"))
-_BITS = {"INT4": 4, "INT2": 2, "UINT4": 4, "BOOL": 8, "INT8": 8, "UINT8": 8, "INT16": 16,
-         "UINT16": 16, "FLOAT16": 16, "BFLOAT16": 16, "INT32": 32, "UINT32": 32, "FLOAT32": 32,
-         "INT64": 64, "UINT64": 64, "FLOAT64": 64, "COMPLEX64": 64, "COMPLEX128": 128}
+_WEIGHTED = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
+_INDEX_TYPES = frozenset(("INT32", "INT64", "BOOL"))
 _BROKEN = (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError,
            OverflowError, MemoryError, UnicodeDecodeError)
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    """One tensor of the graph; `constant` when the file holds its values."""
-
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str  # the schema's name: FLOAT32, INT8, ...
-    constant: bool
-    buffer: int
-
-    @property
-    def elements(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """Size of the values as they are stored."""
-        return (self.elements * _BITS.get(self.dtype, 0) + 7) // 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """One operator of the graph, in execution order."""
-
-    index: int
-    name: str  # the schema's name (CONV_2D) or the name of a custom operator
-    inputs: tuple[int, ...]  # tensor indices; -1 = an optional input left out
-    outputs: tuple[int, ...]
-    macs: int
-    custom: bool
 
 
 class TfliteFile:
@@ -80,39 +45,31 @@ class TfliteFile:
         self.path = pathlib.Path(path)
         self._data = read_tflite(self.path)
         self.size_bytes = len(self._data)
-        schema = schema_module()
         try:
-            model = schema.Model.GetRootAs(self._data, 0)
-            self._codes = _operator_codes(schema, model)
-            graph = model.Subgraphs(0)
-            self._tensors = tuple(_tensors(schema, model, graph, self.size_bytes))
-            self._inputs = tuple(int(i) for i in graph.InputsAsNumpy())
-            self._outputs = tuple(int(i) for i in graph.OutputsAsNumpy())
-            self._ops = tuple(self._read_ops(graph))
-            self._check_indices()
+            self._graph = tflite_schema.parse(self._data)
         except _BROKEN as error:
             raise UserError(f"{self.path}: a broken .tflite file ({error}); export it again "
                             "or copy it again") from error
 
     def ops(self) -> tuple[Op, ...]:
         """The operators of the first subgraph in execution order."""
-        return self._ops
+        return self._graph.ops
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors of the first subgraph by index."""
-        return self._tensors
+        return self._graph.tensors
 
     def inputs(self) -> tuple[Tensor, ...]:
         """The graph's inputs."""
-        return tuple(self._tensors[i] for i in self._inputs)
+        return tuple(self._graph.tensors[i] for i in self._graph.inputs)
 
     def outputs(self) -> tuple[Tensor, ...]:
         """The graph's outputs."""
-        return tuple(self._tensors[i] for i in self._outputs)
+        return tuple(self._graph.tensors[i] for i in self._graph.outputs)
 
     def macs(self) -> int:
         """Multiply-accumulates of one invoke: convolutions and matrix products alone."""
-        return sum(op.macs for op in self._ops)
+        return sum(op.macs for op in self._graph.ops)
 
     def parameters(self) -> int:
         """Number of stored weights; shapes, indices and axes do not count."""
@@ -130,38 +87,34 @@ class TfliteFile:
         """The whole file as the schema's mutable `ModelT`, for cutting graphs out of it."""
         return schema_module().ModelT.InitFromPackedBuf(self._data, 0)
 
+    def number_format(self) -> str:
+        """Names the number format by the operator with the most work.
+
+        Returns:
+            `float32`, `float16 weights`, `int8 weights` (dynamic range), `int8`, `int16x8`,
+            `uint8`, or `-` for a graph without convolutions and matrix products.
+        """
+        op = max(self._graph.ops, key=lambda op: op.macs, default=None)
+        if op is None or not op.macs or len(op.inputs) < 2:
+            return "-"
+        tensors = self._graph.tensors
+        activation, weights = tensors[op.outputs[0]].dtype.lower(), op.inputs[1]
+        unpacked = {o.outputs[0]: o.inputs[0] for o in self._graph.ops if o.name == "DEQUANTIZE"}
+        stored = tensors[unpacked.get(weights, weights)].dtype.lower()
+        if (activation, stored) == ("int16", "int8"):
+            return "int16x8"
+        return activation if stored == activation else f"{stored} weights"
+
     def _weights(self) -> list[Tensor]:
         """Constant floats anywhere, and whatever a convolution holds; shared buffers once."""
-        of_weighted = {i for op in self._ops if op.name in _WEIGHTED for i in op.inputs if i >= 0}
         weights = {}
-        for op in self._ops:
-            for i in op.inputs:
-                if i < 0 or not self._tensors[i].constant:
-                    continue
-                shape_like = self._tensors[i].dtype in ("INT32", "INT64", "BOOL")
-                if (i in of_weighted and op.name != "TRANSPOSE_CONV") or not shape_like:
-                    weights.setdefault(self._tensors[i].buffer, self._tensors[i])
+        for op in self._graph.ops:
+            weighted = op.name in _WEIGHTED
+            for tensor in (self._graph.tensors[i] for i in op.inputs if i >= 0):
+                # An int32 is a bias of a quantized convolution, or else a shape, an axis, ...
+                if tensor.constant and (weighted or tensor.dtype not in _INDEX_TYPES):
+                    weights.setdefault(tensor.buffer, tensor)
         return list(weights.values())
-
-    def _read_ops(self, graph: Any) -> list[Op]:
-        ops = []
-        for index in range(_bounded(graph.OperatorsLength(), self.size_bytes)):
-            operator = graph.Operators(index)
-            name, custom = self._codes[operator.OpcodeIndex()]
-            inputs = _indices(operator.InputsAsNumpy())
-            outputs = _indices(operator.OutputsAsNumpy())
-            macs = _macs(name, [self._tensors[i] if i >= 0 else None for i in inputs],
-                         [self._tensors[i] for i in outputs])
-            ops.append(Op(index, name, inputs, outputs, macs, custom))
-        return ops
-
-    def _check_indices(self) -> None:
-        if not self._inputs or not self._outputs:
-            raise ValueError("no input or no output")
-        count = len(self._tensors)
-        used = [i for op in self._ops for i in (*op.inputs, *op.outputs)]
-        if not all(-1 <= i < count for i in (*self._inputs, *self._outputs, *used)):
-            raise ValueError("a tensor index out of range")
 
 
 def read_tflite(path: str | os.PathLike) -> bytes:
@@ -270,79 +223,6 @@ def interpreter_module() -> ModuleType:
         except ImportError:
             raise UserError(INSTALL_HINT) from None
     return interpreter
-
-
-@functools.cache
-def schema_module() -> ModuleType:
-    """The module of the .tflite format's classes (`Model`, `ModelT`, ...).
-
-    Returns:
-        `ai_edge_litert.schema_py_generated`, else TensorFlow's.
-
-    Raises:
-        UserError: Neither is installed.
-    """
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ImportError:
-        try:
-            from tensorflow.lite.python import schema_py_generated
-        except ImportError:
-            raise UserError(INSTALL_HINT) from None
-    return schema_py_generated
-
-
-@functools.cache
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
-
-
-def _operator_codes(schema: ModuleType, model: Any) -> list[tuple[str, bool]]:
-    codes = []
-    for index in range(_bounded(model.OperatorCodesLength(), len(model._tab.Bytes))):
-        code = model.OperatorCodes(index)
-        # Files older than 2020 hold the number in the narrow field alone.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        custom = number == schema.BuiltinOperator.CUSTOM
-        name = code.CustomCode().decode() if custom else _names(schema.BuiltinOperator)[number]
-        codes.append((name, custom))
-    return codes
-
-
-def _tensors(schema: ModuleType, model: Any, graph: Any, size: int) -> list[Tensor]:
-    tensors = []
-    for index in range(_bounded(graph.TensorsLength(), size)):
-        tensor = graph.Tensors(index)
-        shape = tensor.ShapeAsNumpy()
-        shape = () if isinstance(shape, int) else tuple(max(1, int(n)) for n in shape)
-        constant = model.Buffers(tensor.Buffer()).DataLength() > 0
-        dtype = _names(schema.TensorType)[tensor.Type()]
-        name = (tensor.Name() or b"").decode()
-        tensors.append(Tensor(index, name, shape, dtype, constant, tensor.Buffer()))
-    return tensors
-
-
-def _bounded(length: int, size_bytes: int) -> int:
-    """A broken file may claim any length; an entry takes at least 4 bytes."""
-    if length > size_bytes // 4:
-        raise ValueError("a list longer than the file")
-    return length
-
-
-def _indices(values: Any) -> tuple[int, ...]:
-    return () if isinstance(values, int) else tuple(int(i) for i in values)
-
-
-def _macs(name: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
-    if name == "CONV_2D":  # filter [out, height, width, in]
-        return outputs[0].elements * math.prod(inputs[1].shape[1:])
-    if name == "DEPTHWISE_CONV_2D":  # filter [1, height, width, channels]
-        return outputs[0].elements * math.prod(inputs[1].shape[1:3])
-    if name == "TRANSPOSE_CONV":  # inputs: output shape, filter [out, height, width, in], picture
-        return inputs[2].elements * math.prod(inputs[1].shape[:3])
-    if name in ("FULLY_CONNECTED", "BATCH_MATMUL"):
-        return outputs[0].elements * inputs[0].shape[-1]
-    return 0
 
 
 def _fix_free_sizes(interpreter: Any) -> None:
