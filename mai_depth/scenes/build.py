@@ -40,7 +40,7 @@ class Group:
         `lean` is its own (pitch, roll) in radians; `more` goes to `Box`.
         """
         center = self.at + self.turned @ np.add(at, (0, size[1] / 2, 0))
-        turned = self.turned @ rotation(0, *lean)
+        turned = self.turned @ rotation(0, *lean) if any(lean) else self.turned
         self.solids.append(Box(center, np.asarray(size) / 2, turned, material, **more))
 
     def ellipsoid(self, at: Vector, size: Vector, material: Material, **more) -> None:
@@ -102,7 +102,7 @@ def best_camera(
         nearest: A view is bad when more than 2 % of it is nearer than this, metres.
         median: A view is bad when half of it is nearer than this, metres.
     """
-    large = [solid for solid in solids if np.max(solid.half) > 0.15]
+    large = [solid for solid in solids if np.max(solid.half) > 0.3]
     scores = []
     for camera in candidates:
         small = Camera(camera.position, camera.yaw, camera.pitch, camera.roll, camera.fov, (24, 32))

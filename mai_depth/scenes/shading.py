@@ -11,17 +11,16 @@ from mai_depth.scenes.solids import Solid
 from mai_depth.scenes.solids import dot
 from mai_depth.scenes.solids import turn
 
-_STEP = 2  # shadows are found for every second pixel of every second row
+_STEP = 3  # light is found for every third pixel of every third row
 
 
 @dataclasses.dataclass
 class _Surfaces:
     """What the pixels see, [3, height, width] or [height, width]; nothing in the sky.
 
-    `key` names the solid and its face, -1 in the sky.
+    `key` names the body and its face: 16 * body + face, -1 in the sky.
     """
 
-    point: np.ndarray
     normal: np.ndarray
     albedo: np.ndarray
     gloss: np.ndarray
@@ -44,7 +43,9 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     seen = number >= 0
     distance = np.where(seen, depth, 0)
     surfaces = _surfaces(scene, rays, distance, number)
-    color, shine = _lit(scene, surfaces, rays)
+    light = _spread(_light(scene, surfaces, rays, distance), surfaces.key)
+    shine = light[3] * surfaces.gloss
+    color = surfaces.albedo * (light[:3] + surfaces.emission) + shine
     if scene.haze is not None:
         veil, reach = scene.haze
         share = 1 - np.exp(distance * np.float32(-1 / reach))
@@ -55,44 +56,32 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _surfaces(scene: Scene, rays, distance, number) -> _Surfaces:
-    origin = np.asarray(scene.camera.position, np.float32).reshape(3, 1, 1)
-    point = origin + rays * distance
-    count = distance.size
-    flat_point, flat_rays, flat_distance = (
-        point.reshape(3, -1),
-        rays.reshape(3, -1),
-        distance.ravel(),
-    )
+    count, shape = distance.size, distance.shape
+    origin = np.float32(scene.camera.position).reshape(3, 1)
+    rays, distance, number = rays.reshape(3, -1), distance.ravel(), number.ravel()
     normal, albedo = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
     gloss, emission = np.zeros(count, np.float32), np.zeros(count, np.float32)
     key = np.full(count, -1, np.int16)
-    order = np.argsort(number.ravel(), kind="stable")
-    ends = np.searchsorted(number.ravel()[order], np.arange(len(scene.solids) + 1))
-    for i, solid in enumerate(scene.solids):
-        mine = order[ends[i] : ends[i + 1]]
-        if not mine.size:
-            continue
-        face, facing, u, v = solid.surface(solid.local(flat_point[:, mine]))
+    order = np.argsort(number, kind="stable")
+    ends = np.searchsorted(number[order], np.arange(len(scene.solids) + 1))
+    for i in np.flatnonzero(np.diff(ends)):
+        solid, mine = scene.solids[i], order[ends[i] : ends[i + 1]]
+        ray, far = rays[:, mine], distance[mine]
+        face, facing, u, v = solid.surface(solid.local(origin + ray * far))
         facing = turn(solid.turned, facing)
+        cosine = dot(facing, ray)
         # Bodies with holes show their inner side as well.
-        cosine = -dot(facing, flat_rays[:, mine])
-        normal[:, mine] = facing * np.where(cosine < 0, np.float32(-1), np.float32(1))
-        slant = np.sqrt(np.maximum(np.abs(cosine), np.float32(0.02)))
-        pixel = flat_distance[mine] * np.float32(1 / scene.camera.focal) / slant
+        normal[:, mine] = facing if solid.mask is None else facing * -np.sign(cosine)
         key[mine] = 16 * i + face
+        slant = np.sqrt(np.maximum(np.abs(cosine), np.float32(0.02)))
+        pixel = far * np.float32(1 / scene.camera.focal) / slant
         for material, part in _materials(solid, face):
             index = mine[part]
             albedo[:, index] = material.pattern(u[part], v[part], pixel[part])
             gloss[index], emission[index] = material.gloss, material.emission
-    shape = distance.shape
-    return _Surfaces(
-        point,
-        normal.reshape(3, *shape),
-        np.clip(albedo, 0, 1).reshape(3, *shape),
-        gloss.reshape(shape),
-        emission.reshape(shape),
-        key.reshape(shape),
-    )
+    np.clip(albedo, 0, 1, out=albedo)
+    fields = (normal, albedo, gloss, emission, key)
+    return _Surfaces(*(field.reshape(*field.shape[:-1], *shape) for field in fields))
 
 
 def _materials(solid: Solid, face: np.ndarray):
@@ -110,59 +99,52 @@ def _materials(solid: Solid, face: np.ndarray):
         yield solid.material, np.flatnonzero(~special)
 
 
-def _lit(scene: Scene, surfaces: _Surfaces, rays) -> tuple[np.ndarray, np.ndarray]:
-    """The light that surfaces send to the camera, [3, height, width], and its glossy part."""
-    shares = _spread(_shares(scene, surfaces), surfaces.key)
-    upward = 0.5 + 0.5 * surfaces.normal[1]
-    below, above = (np.float32(color).reshape(3, 1, 1) for color in (scene.below, scene.above))
-    light = (below + upward * (above - below)) * shares[0] + surfaces.emission
-    shine = np.zeros(upward.shape, np.float32)
-    shiny = np.flatnonzero(surfaces.gloss.ravel() > 0)
-    view = -rays.reshape(3, -1)[:, shiny]
-    view /= np.sqrt(dot(view, view))
-    for lamp, visible in zip(scene.lights, shares[1:], strict=True):
-        color = np.float32(lamp.color).reshape(3, 1, 1)
-        towards, strength = lamp.towards(surfaces.point)
-        cosine = np.maximum(dot(towards, surfaces.normal), 0)
-        light += color * (cosine * strength * visible)
-        half = np.broadcast_to(towards, rays.shape).reshape(3, -1)[:, shiny] + view
-        half /= np.sqrt(dot(half, half) + np.float32(1e-6))
-        glint = np.maximum(dot(half, surfaces.normal.reshape(3, -1)[:, shiny]), 0)
-        for _ in range(5):  # the 32nd power
-            glint = glint * glint
-        strength = np.broadcast_to(strength, upward.shape) * visible * (cosine > 0)
-        shine.ravel()[shiny] += glint * strength.ravel()[shiny] * color.mean()
-    shine *= surfaces.gloss
-    return surfaces.albedo * light + shine, shine
-
-
-def _shares(scene: Scene, surfaces: _Surfaces) -> np.ndarray:
-    """The open part of the surroundings and the visible part of each lamp, for some pixels.
+def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
+    """The light on some of the surfaces.
 
     Returns:
-        float32 [1 + lamps, rows, columns], for every `_STEP`-th pixel.
+        float32 [4, rows, columns] for every `_STEP`-th pixel: diffuse red, green, blue, and the
+        highlight of a perfectly glossy surface.
     """
     some = (slice(None, None, _STEP),) * 2
-    key = surfaces.key[some]
-    point = np.ascontiguousarray(surfaces.point[(slice(None), *some)]).reshape(3, -1)
-    normal = np.ascontiguousarray(surfaces.normal[(slice(None), *some)]).reshape(3, -1)
-    shares = [shadows.openness(scene, point, normal, key, _STEP)]
+    key, shape = surfaces.key[some], (3, -1)
+    ray = rays[(slice(None), *some)].reshape(shape)
+    normal = surfaces.normal[(slice(None), *some)].reshape(shape)
+    point = np.float32(scene.camera.position).reshape(3, 1) + ray * distance[some].ravel()
+    below, above = (np.float32(color).reshape(3, 1) for color in (scene.below, scene.above))
+    light = below + (0.5 + 0.5 * normal[1]) * (above - below)
+    light *= shadows.openness(scene, point, normal, key, _STEP)
+    shine = np.zeros(key.size, np.float32)
+    view = ray / -np.sqrt(dot(ray, ray))
     for number, lamp in enumerate(scene.lights):
         random = np.random.default_rng([3, number])
-        shares.append(shadows.visible_share(scene, lamp, point, normal, random))
-    return np.stack(shares).reshape(-1, *key.shape)
+        color = np.float32(lamp.color).reshape(3, 1)
+        towards, strength = lamp.towards(point)
+        strength = strength * shadows.visible_share(scene, lamp, point, normal, random)
+        light += color * (np.maximum(dot(towards, normal), 0) * strength)
+        shine += _glint(towards + view, normal) * strength * color.mean()
+    return np.concatenate([light, shine[None]]).reshape(4, *key.shape)
 
 
-def _spread(shares: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Carries `shares` to all pixels: the mean over near pixels of the same face.
+def _glint(half: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Blinn's highlight: the 32nd power of the cosine between `half` and `normal`, [N]."""
+    cosine = np.maximum(dot(half, normal), 0)
+    glint = cosine * cosine / (dot(half, half) + np.float32(1e-6))
+    for _ in range(4):
+        glint = glint * glint
+    return glint
+
+
+def _spread(light: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Carries the light to all pixels: the mean over near pixels of the same face.
 
     The mean also smooths the grain of the soft shadows.
     """
     height, width = key.shape
     coarse = key[::_STEP, ::_STEP]
-    total = np.zeros((len(shares), height, width), np.float32)
+    total = np.zeros((len(light), height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
-    padded = np.pad(shares, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    padded = np.pad(light, ((0, 0), (1, 1), (1, 1)), mode="edge")
     keys = np.pad(coarse, 1, mode="edge")
     rows, columns = coarse.shape
     for y in range(3):

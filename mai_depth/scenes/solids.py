@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 NEAR_M = 0.05
+_IDENTITY = np.eye(3).tolist()
 _CLEAR_M = 2e-3  # a body does not shade the point on itself that a ray leaves from
 _CORNER_SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
 _EPSILON = np.float32(1e-20)  # added to a zero it avoids 0 / 0; it changes no other number
@@ -44,11 +45,17 @@ def turn(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
     BLAS may round differently with another number of threads; a scene must not.
     """
-    turned = np.zeros((len(matrix), *vectors.shape[1:]), np.float32)
-    for row, target in zip(np.asarray(matrix, np.float64).tolist(), turned, strict=True):
-        for factor, vector in zip(row, vectors, strict=True):
-            if abs(factor) > 1e-12:
-                target += np.float32(factor) * vector
+    rows = np.asarray(matrix, np.float64).tolist()
+    if rows == _IDENTITY:
+        return vectors
+    turned = np.zeros((len(rows), *vectors.shape[1:]), np.float32)
+    for row, target in zip(rows, turned, strict=True):
+        terms = [i for i, factor in enumerate(row) if abs(factor) > 1e-12]
+        for i in terms:
+            if i == terms[0]:
+                np.multiply(vectors[i], np.float32(row[i]), out=target)
+            else:
+                target += np.float32(row[i]) * vectors[i]
     return turned
 
 
@@ -200,22 +207,29 @@ class Box(Solid):
         return self.span(origin, direction)[1]
 
     def surface(self, point):
-        half = np.asarray(self.half, np.float32)
-        gaps = [np.abs(half[i // 2] + (1 if i % 2 == 0 else -1) * point[i // 2]) for i in range(6)]
-        gaps += [np.abs(limit - turn(np.array([normal]), point)[0]) for normal, limit in self.cuts]
-        face = np.argmin(gaps, axis=0)
-        normals = np.zeros((6 + len(self.cuts), 3), np.float32)
-        for i in range(6):
-            normals[i, i // 2] = -1 if i % 2 == 0 else 1
-        for i, (normal, _) in enumerate(self.cuts):
-            normals[6 + i] = normal
+        face = self._nearest_face(point)
+        normals = np.zeros((3, 6 + len(self.cuts)), np.float32)
+        normals[[0, 1, 2], [0, 2, 4]], normals[[0, 1, 2], [1, 3, 5]] = -1, 1
+        for number, (normal, _) in enumerate(self.cuts, start=6):
+            normals[:, number] = normal
         # u runs along the face, v up it; on level faces they are x and z.
-        along_z = np.abs(normals[face, 0]) > 0.7
-        level = np.abs(normals[face, 1]) > 0.9
-        u = np.where(along_z, point[2], point[0])
-        v = np.where(level, point[2], point[1])
-        sign = np.float32(-1 if self.inside else 1)
-        return face, sign * normals[face].T, u, v
+        u = np.where((np.abs(normals[0]) > 0.7)[face], point[2], point[0])
+        v = np.where((np.abs(normals[1]) > 0.9)[face], point[2], point[1])
+        if self.inside:
+            normals = -normals
+        return face, np.take(normals, face, axis=1), u, v
+
+    def _nearest_face(self, point: np.ndarray) -> np.ndarray:
+        face, least = np.uint8(0), np.float32(np.inf)
+        for axis in range(3):
+            gap = np.abs(np.abs(point[axis]) - np.float32(self.half[axis]))
+            face = np.where(gap < least, np.uint8(2 * axis) + (point[axis] > 0), face)
+            least = np.minimum(least, gap)
+        for number, (normal, limit) in enumerate(self.cuts, start=6):
+            gap = np.abs(np.float32(limit) - turn(np.array([normal]), point)[0])
+            face = np.where(gap < least, np.uint8(number), face)
+            least = np.minimum(least, gap)
+        return face
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +253,7 @@ class Ellipsoid(Solid):
         normal = normal / np.sqrt(dot(normal, normal))
         u = np.arctan2(point[2] / half[2], point[0] / half[0]) * half[0]
         v = np.arcsin(np.clip(point[1] / half[1], -1, 1)) * half[1]
-        return np.zeros(u.shape, np.int64), normal, u, v
+        return np.zeros(u.shape, np.uint8), normal, u, v
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,7 +60,7 @@ def street(random: np.random.Generator) -> Scene:
     if random.random() < 0.6:
         across = Group(solids, (random.normal(0, 4), 0, random.uniform(35, 85)), np.pi / 2)
         _house(across, random, 30.0, random.uniform(6, 16), 8.0)
-    camera = best_camera(solids, [_camera(random, road, pavement) for _ in range(4)], 1.0, 2.5)
+    camera = best_camera(solids, [_camera(random, road, pavement) for _ in range(3)], 1.0, 2.5)
     return _daylight(solids, random, camera)
 
 
