@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mai_depth import teacher
+from mai_depth import vit
 from mai_depth.distiller import Distiller
 from mai_depth.distiller import training_view
 from mai_depth.errors import UserError
@@ -16,6 +17,7 @@ from mai_depth.model_file import save_model
 from mai_depth.student import build_student
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+TINY = vit.VitSize(embed_dim=16, depth=4, num_heads=2, filters=8)
 LOAD_AND_PREDICT = """
 import sys
 import numpy as np
@@ -28,8 +30,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """A transformer of four blocks that sees 2x2 patches."""
-    preset = teacher.Preset(16, 4, 2, 32, 8, (8, 8, 8))
-    monkeypatch.setitem(teacher.PRESETS, "tiny", preset)
+    monkeypatch.setitem(teacher.PRESETS, "tiny", teacher.Preset(TINY, 32, (8, 8, 8)))
 
 
 @pytest.fixture
@@ -66,10 +67,10 @@ def test_contract(preset, image):
 @pytest.mark.parametrize("name", ["vit_l", "vit_b", "vit_s", "vit_ti"])
 def test_presets_are_the_published_sizes(name):
     """Millions of parameters of a ViT's blocks: 12 * embed_dim^2 each, and little else."""
-    preset = teacher.PRESETS[name]
-    millions = 12 * preset.embed_dim**2 * preset.depth / 1e6
+    size = teacher.PRESETS[name].vit
+    millions = 12 * size.embed_dim**2 * size.depth / 1e6
     assert round(millions) == {"vit_l": 302, "vit_b": 85, "vit_s": 21, "vit_ti": 5}[name]
-    assert preset.embed_dim // preset.num_heads == 64
+    assert size.embed_dim // size.num_heads == 64
 
 
 @pytest.mark.parametrize("view_size", [32, 64, 160])
@@ -134,7 +135,7 @@ def test_weights_of_a_teacher(kind, tmp_path, image):
 
 
 def test_weights_of_a_transformer_alone(tmp_path):
-    source = scramble(teacher.build_vit("tiny", 32))
+    source = scramble(vit.build_vit(TINY, 32))
     source.save_weights(tmp_path / "model.weights.h5")
     model = teacher.build_teacher("tiny", weights=str(tmp_path / "model.weights.h5"))
     for new, old in zip(model.get_layer("vit").get_weights(), source.get_weights(), strict=True):
@@ -143,7 +144,7 @@ def test_weights_of_a_transformer_alone(tmp_path):
 
 def test_weights_of_another_size_interpolate_the_positions(tmp_path):
     """From 30x30 patches with windows of 14 to 2x2 patches without windows."""
-    source = scramble(teacher.build_vit("tiny", 480))
+    source = scramble(vit.build_vit(TINY, 480))
     source.save_weights(tmp_path / "model.weights.h5")
     model = teacher.build_teacher("tiny", weights=str(tmp_path / "model.weights.h5"))
     kept = resized = 0
@@ -161,11 +162,11 @@ def test_weights_of_another_size_interpolate_the_positions(tmp_path):
 def test_position_tables_keep_a_ramp():
     """A table that grows by one a patch grows by two at half the patches, about its middle."""
     ramp = np.arange(7, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
-    np.testing.assert_array_equal(teacher._resize_table(ramp, (7, 3)), ramp)
-    small = teacher._resize_table(ramp, (3, 3))
+    np.testing.assert_array_equal(vit._resize_table(ramp, (7, 3)), ramp)
+    small = vit._resize_table(ramp, (3, 3))
     np.testing.assert_allclose(small[:, 0], [2 / 3, 3.0, 6 - 2 / 3], rtol=1e-5)
     square = np.broadcast_to(np.arange(8, dtype=np.float32)[None, :, None, None], (1, 8, 8, 2))
-    half = teacher._resize_table(square, (1, 4, 4, 2))
+    half = vit._resize_table(square, (1, 4, 4, 2))
     np.testing.assert_allclose(half[0, 1:3, 0, 0], [2.5, 4.5], rtol=1e-5)
 
 
@@ -195,8 +196,8 @@ def test_unknown_weights_are_refused(weights, reason):
 
 @pytest.mark.parametrize("sizes", [(32, 4), (16, 8)], ids=["wider", "deeper"])
 def test_weights_of_another_architecture_are_refused(sizes, tmp_path, monkeypatch):
-    other = teacher.Preset(*sizes, 2, 32, 8, (8, 8, 8))
-    monkeypatch.setitem(teacher.PRESETS, "other", other)
+    other = vit.VitSize(*sizes, num_heads=2, filters=8)
+    monkeypatch.setitem(teacher.PRESETS, "other", teacher.Preset(other, 32, (8, 8, 8)))
     source = teacher.build_teacher("other")
     for path in (tmp_path / "other.keras", tmp_path / "other.weights.h5"):
         (source.save if path.suffix == ".keras" else source.save_weights)(path)
@@ -219,6 +220,32 @@ def test_broken_weights_are_refused(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save_weights(path)
     with pytest.raises(UserError, match="ViTDet"):
         teacher.build_teacher("tiny", weights=str(path))
+
+
+def test_wide_student_sees_twice_the_grid():
+    model = teacher.build_teacher("mobilenet", max_depth_m=10.0)
+    assert model.get_layer("view").output.shape == (None, 256, 320, 3)
+    assert model.get_layer("depth_logits").output.shape == (None, 128, 160, 1)
+
+
+def test_keras_hub_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[hub\]'"):
+        teacher.build_teacher("vit_l_hub")
+
+
+def test_transformer_of_keras_hub(tmp_path, image, monkeypatch):
+    pytest.importorskip("keras_hub")
+    tiny_hub = teacher.Preset(TINY, 32, (8, 8, 8), hub=True)
+    monkeypatch.setitem(teacher.PRESETS, "tiny_hub", tiny_hub)
+    model = scramble(teacher.build_teacher("tiny_hub"))
+    assert training_view(model).output["logits"].shape == (None, 64, 80, 1)
+    path = tmp_path / "teacher.keras"
+    save_model(model, path)
+    np.testing.assert_array_equal(
+        predict(teacher.load_teacher(path), image), predict(model, image))
+    again = teacher.build_teacher("tiny_hub", weights=str(path))
+    np.testing.assert_array_equal(predict(again, image), predict(model, image))
 
 
 def test_unknown_preset_and_size_are_refused():
