@@ -149,6 +149,8 @@ def _kept_channels(spaces: dict, sources: dict, targets: dict) -> dict[str, np.n
         layer = sources[name]
         if inputs == outputs or isinstance(layer, keras.layers.BatchNormalization):
             continue
+        if name.endswith("squeeze_excite_conv_1"):
+            continue  # a gate: it weighs the channels of its space and produces none
         kernel = layer.get_weights()[0]
         norm = np.sqrt((kernel**2).sum(axis=(0, 1, 2))) * _batch_norm_scale(sources, name)
         strength[outputs] = strength.get(outputs, 0.0) + norm**2

@@ -14,7 +14,7 @@ def wide_model(seed=0):
         input_shape=(128, 160, 3), alpha=1.0, include_top=False, weights=None)
     random = np.random.default_rng(seed)
     model.set_weights([
-        np.abs(random.normal(0.5, 0.2, value.shape)).astype(np.float32) + 0.05
+        (0.1 + random.permutation(value.size) / value.size).reshape(value.shape)
         for value in model.get_weights()
     ])
     return model
