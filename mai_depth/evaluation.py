@@ -49,21 +49,24 @@ def evaluate(model: keras.Model, pairs: Pairs, *, progress: str | None = None) -
         [image_metrics(pairs.depth_m(i), depth) for i, depth in enumerate(predictions)])
 
 
+def geometric_mean_depth(pairs: Pairs) -> float:
+    """The depth in metres that minimises the error of log depth, from at most 64 pictures."""
+    step = -(-len(pairs) // 64)
+    depths = (pairs.depth_m(i)[::4, ::4] for i in range(0, len(pairs), step))
+    logs = np.concatenate([np.log(depth[valid_mask(depth)]) for depth in depths])
+    return float(np.exp(logs.mean()))
+
+
 def evaluate_constant(train: Pairs, validation: Pairs) -> dict[str, float]:
     """Measures the answer that looks at no picture: the geometric mean of the training depth.
 
-    The geometric mean is what minimises the error of log depth.
-
     Args:
-        train: Where the constant comes from (at most 64 pictures are read).
+        train: Where the constant comes from.
         validation: Where it is measured.
 
     Returns:
         As `evaluate`.
     """
-    step = max(1, len(train) // 64)
-    depths = (train.depth_m(i)[::4, ::4] for i in range(0, len(train), step))
-    logs = np.concatenate([np.log(depth[valid_mask(depth)]) for depth in depths])
-    constant = np.full(validation.depth_m(0).shape, np.exp(logs.mean()), np.float32)
+    constant = np.full(validation.depth_m(0).shape, geometric_mean_depth(train), np.float32)
     return mean_metrics(
         [image_metrics(validation.depth_m(i), constant) for i in range(len(validation))])

@@ -16,6 +16,7 @@ from mai_depth.dataset import split_pairs
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
 from mai_depth.evaluation import evaluate_constant
+from mai_depth.evaluation import geometric_mean_depth
 from mai_depth.evaluation import predict_pairs
 from mai_depth.fitting import Recipe
 from mai_depth.fitting import fit_depth_model
@@ -145,8 +146,8 @@ def train_teacher(
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def build() -> keras.Model:
-        return build_teacher(
-            teacher.preset, max_depth_m=max_depth_m, weights=teacher.weights)
+        model = build_teacher(teacher.preset, max_depth_m=max_depth_m, weights=teacher.weights)
+        return _start_at(model, geometric_mean_depth(train), max_depth_m)
 
     return fit_depth_model(
         build, train, validation, path=path, recipe=recipe, max_depth_m=max_depth_m,
@@ -191,7 +192,8 @@ def train_student(
                                         cache_dir)
 
     def build() -> keras.Model:
-        return build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
+        model = build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
+        return _start_at(model, geometric_mean_depth(train), max_depth_m)
 
     path = workdir / "student.keras"
     fit_depth_model(
@@ -202,6 +204,14 @@ def train_student(
     rows |= {name: evaluate(model, validation, progress=name) for name, model in models.items()}
     _write_sheet(workdir / "sheet.png", validation, models)
     return rows
+
+
+def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.Model:
+    """Sets the head's bias so that the untrained model answers with a plausible depth."""
+    kernel, bias = model.get_layer("depth_logits").get_weights()
+    share = min(depth_m / max_depth_m, 0.99)
+    model.get_layer("depth_logits").set_weights([kernel, bias + np.log(share / (1 - share))])
+    return model
 
 
 def _teacher_arguments(
