@@ -76,6 +76,7 @@ def write_synthetic(
     record = {"version": VERSION, "train": train, "validation": validation, "seed": seed}
     if _is_complete(folder, record):
         return folder
+    _refuse_files_of_others(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -99,11 +100,16 @@ def _is_complete(folder: pathlib.Path, record: dict) -> bool:
         return False
 
 
+def _refuse_files_of_others(folder: pathlib.Path) -> None:
+    occupied = folder.is_dir() and any(folder.iterdir())
+    if occupied and not (folder / _RECORD).is_file():
+        raise UserError(f"{folder}: holds other files; empty it or set another --cache_dir")
+
+
 def _put_in_place(temporary: pathlib.Path, folder: pathlib.Path) -> None:
-    """Renames; an older data set of this module makes room, nobody else's files do."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / _RECORD).is_file():
-            raise UserError(f"{folder}: holds other files; empty it or name another folder")
+    """Renames; an older data set of this module makes room."""
+    _refuse_files_of_others(folder)
+    if folder.is_dir():
         shutil.rmtree(folder)
     umask = os.umask(0)
     os.umask(umask)

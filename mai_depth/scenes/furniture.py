@@ -3,6 +3,7 @@ its back at z = 0 of the group and its front towards -z, x along the wall.
 """
 
 import numpy as np
+from numpy.random import Generator
 
 from mai_depth.scenes import textures
 from mai_depth.scenes.build import Group
@@ -34,21 +35,21 @@ BRIGHT = [
 ]
 
 
-def timber(random: np.random.Generator) -> Material:
+def timber(random: Generator) -> Material:
     """Wood or painted wood."""
     if random.random() < 0.7:
         return paint(textures.wood, 0.08, color=pick(random, WOODS))
     return paint(textures.plain, 0.1, color=pick(random, PAINTS), mottle=0.03)
 
 
-def fabric(random: np.random.Generator) -> Material:
+def fabric(random: Generator) -> Material:
     """Cloth, plain or plaid."""
     check = random.choice([0.0, 0.0, 0.12, 0.25])
     colors = pick(random, CLOTHS), pick(random, CLOTHS)
     return paint(textures.cloth, color=colors[0], second=colors[1], check=check)
 
 
-def enamel(random: np.random.Generator, gloss: float = 0.5) -> Material:
+def enamel(random: Generator, gloss: float = 0.5) -> Material:
     """Bright, glossy colour."""
     return paint(textures.plain, gloss, color=pick(random, BRIGHT), mottle=0.02)
 
@@ -58,7 +59,7 @@ def metal(tone: int = 70) -> Material:
     return paint(textures.plain, 0.5, color=textures.linear(tone, tone, tone + 3), mottle=0.03)
 
 
-def clutter(group: Group, random, width: float, depth: float, count: int) -> None:
+def clutter(group: Group, random: Generator, width: float, depth: float, count: int) -> None:
     """Small things on a table top or on the floor: boxes, books, cups, balls, bottles."""
     for _ in range(count):
         x, z = random.uniform(-0.45, 0.45) * width, random.uniform(-0.4, 0.4) * depth
@@ -81,7 +82,7 @@ def clutter(group: Group, random, width: float, depth: float, count: int) -> Non
             here.box((0, 0, 0), tuple(size), timber(random))
 
 
-def table(group: Group, random, width: float, depth: float, height: float) -> None:
+def table(group: Group, random: Generator, width: float, depth: float, height: float) -> None:
     """A table with four legs and things on it, centred on z = -depth / 2."""
     wood, middle = timber(random), -depth / 2
     group.box((0, height - 0.035, middle), (width, 0.035, depth), wood)
@@ -96,7 +97,7 @@ def table(group: Group, random, width: float, depth: float, height: float) -> No
     clutter(top, random, width, depth, int(random.integers(1, 5)))
 
 
-def chair(group: Group, random, material: Material) -> None:
+def chair(group: Group, random: Generator, material: Material) -> None:
     """A chair whose back is at z = 0."""
     for x in (-0.19, 0.19):
         group.box((x, 0, -0.04), (0.04, 0.95, 0.04), material)
@@ -105,7 +106,7 @@ def chair(group: Group, random, material: Material) -> None:
     group.box((0, 0.62, -0.035), (0.36, 0.3, 0.02), material)
 
 
-def dining(group: Group, random) -> None:
+def dining(group: Group, random: Generator) -> None:
     """A table with chairs around."""
     width, depth = random.uniform(1.0, 1.8), random.uniform(0.7, 0.95)
     table(group.inner((0, 0, 0)), random, width, depth, 0.75)
@@ -118,7 +119,7 @@ def dining(group: Group, random) -> None:
                 chair(group.inner(at, yaw), random, wood)
 
 
-def sofa(group: Group, random) -> None:
+def sofa(group: Group, random: Generator) -> None:
     """A sofa or an armchair with cushions."""
     width, cover = random.choice([0.95, 1.7, 2.1]), fabric(random)
     group.box((0, 0.06, -0.45), (width, 0.36, 0.85), cover)
@@ -134,7 +135,7 @@ def sofa(group: Group, random) -> None:
             pillow.ellipsoid((0, 0, 0), (0.42, 0.4, 0.2), fabric(random))
 
 
-def bed(group: Group, random) -> None:
+def bed(group: Group, random: Generator) -> None:
     """A bed, its head at z = 0."""
     width, wood = random.choice([0.95, 1.45, 1.75]), timber(random)
     group.box((0, 0, -0.03), (width + 0.08, random.uniform(0.7, 1.1), 0.06), wood)
@@ -154,7 +155,7 @@ def bed(group: Group, random) -> None:
         )
 
 
-def bookcase(group: Group, random) -> None:
+def bookcase(group: Group, random: Generator) -> None:
     """Shelves with books and things."""
     width, height = random.uniform(0.7, 1.2), random.uniform(1.2, 2.2)
     wood, shelves = timber(random), int(height / 0.36)
@@ -178,7 +179,7 @@ def bookcase(group: Group, random) -> None:
             clutter(shelf, random, width * 0.8, 0.1, 2)
 
 
-def cupboard(group: Group, random) -> None:
+def cupboard(group: Group, random: Generator) -> None:
     """A wardrobe or chest with panelled fronts."""
     width, height = random.uniform(0.6, 1.8), random.choice([0.8, 1.0, 1.9, 2.1])
     depth = random.uniform(0.4, 0.6)
@@ -197,7 +198,7 @@ def cupboard(group: Group, random) -> None:
         clutter(group.inner((0, height, -depth / 2)), random, width, depth, 3)
 
 
-def kitchen(group: Group, random) -> None:
+def kitchen(group: Group, random: Generator) -> None:
     """A row of units with a worktop, and cupboards above."""
     width, color = random.uniform(1.6, 3.2), pick(random, PAINTS + WOODS)
     columns = int(width / 0.55)
@@ -212,7 +213,7 @@ def kitchen(group: Group, random) -> None:
     clutter(group.inner((0, 0.91, -0.3)), random, width, 0.4, 5)
 
 
-def desk(group: Group, random) -> None:
+def desk(group: Group, random: Generator) -> None:
     """A desk with a screen and a chair."""
     width = random.uniform(1.1, 1.7)
     table(group, random, width, 0.7, 0.73)
@@ -232,7 +233,7 @@ def desk(group: Group, random) -> None:
     chair(seat, random, timber(random))
 
 
-def lamp(group: Group, random) -> None:
+def lamp(group: Group, random: Generator) -> None:
     """A floor lamp."""
     group.round((0, 0, -0.25), 0.03, 0.15, 0.14, metal(50))
     group.round((0, 0.03, -0.25), 1.35, 0.012, 0.012, metal(50))
@@ -240,7 +241,7 @@ def lamp(group: Group, random) -> None:
     group.round((0, 1.36, -0.25), 0.32, 0.22, 0.14, shade, casts=False)
 
 
-def plant(group: Group, random) -> None:
+def plant(group: Group, random: Generator) -> None:
     """A pot with a bush."""
     pot = paint(
         textures.plain, 0.1, color=pick(random, [(170, 95, 65), (230, 230, 225), (70, 70, 75)])
@@ -255,19 +256,19 @@ def plant(group: Group, random) -> None:
         group.ellipsoid((x, 0.6 + y, -0.3 + z), tuple(size), green, mask=mask)
 
 
-def television(group: Group, random) -> None:
+def television(group: Group, random: Generator) -> None:
     """A low board with a screen on it."""
     width = random.uniform(1.2, 1.8)
     color = pick(random, WOODS + PAINTS)
     fronts = paint(textures.panels, 0.1, color=color, half=(width / 2, 0.22), columns=3, rows=1)
     side = paint(textures.wood, color=color)
     group.box((0, 0.05, -0.2), (width, 0.44, 0.4), side, faces={4: fronts})
-    screen = paint(textures.plain, 0.8, color=textures.linear(28, 30, 34), mottle=0.1)
+    screen = paint(textures.plain, 0.5, color=textures.linear(28, 30, 34), mottle=0.1)
     group.box((0, 0.56, -0.18), (width * 0.75, width * 0.42, 0.05), metal(30), faces={4: screen})
     group.box((0, 0.49, -0.18), (0.4, 0.08, 0.15), metal(30))
 
 
-def cartons(group: Group, random) -> None:
+def cartons(group: Group, random: Generator) -> None:
     """A pile of cardboard boxes."""
     brown = paint(
         textures.wood, color=pick(random, [(190, 150, 105), (170, 130, 90)]), contrast=0.05

@@ -1,7 +1,9 @@
 """Rooms: small rooms, living rooms, kitchens, offices, corridors and halls."""
 
 import numpy as np
+from numpy.random import Generator
 
+from mai_depth.scenes import fittings
 from mai_depth.scenes import furniture
 from mai_depth.scenes import textures
 from mai_depth.scenes.build import Group
@@ -12,25 +14,12 @@ from mai_depth.scenes.raycast import Camera
 from mai_depth.scenes.scene import Light
 from mai_depth.scenes.scene import Scene
 from mai_depth.scenes.solids import Box
-from mai_depth.scenes.solids import Material
 from mai_depth.scenes.solids import Solid
 
-_WALLS = [
-    (235, 230, 220),
-    (225, 228, 230),
-    (215, 200, 170),
-    (190, 205, 200),
-    (205, 190, 190),
-    (160, 175, 190),
-    (240, 238, 235),
-    (200, 205, 175),
-    (180, 120, 95),
-    (120, 140, 150),
-]
 # Width (x), depth (z) and height in metres, low and high, and how often.
 _SIZES = {
-    "small": ((2.4, 2.6, 2.3), (3.4, 3.8, 2.6), 0.25),
-    "living": ((3.8, 4.2, 2.4), (5.5, 6.5, 2.9), 0.4),
+    "small": ((2.6, 2.8, 2.3), (3.5, 4.0, 2.6), 0.22),
+    "living": ((3.8, 4.2, 2.4), (5.5, 6.5, 2.9), 0.43),
     "corridor": ((1.6, 7.0, 2.4), (2.6, 16.0, 3.0), 0.12),
     "hall": ((7.0, 9.0, 3.2), (12.0, 18.0, 5.5), 0.23),
 }
@@ -48,7 +37,7 @@ _AGAINST_WALL = {  # piece: (width that it needs, height)
 }
 
 
-def room(random: np.random.Generator) -> Scene:
+def room(random: Generator) -> Scene:
     """Builds a random room with furniture, lamps and a camera in it.
 
     Args:
@@ -70,9 +59,9 @@ def room(random: np.random.Generator) -> Scene:
     return Scene(solids, lights, camera, above, below, room=shell)
 
 
-def _shell(random, kind: str, width: float, depth: float, height: float) -> Box:
-    wall = _wall(random, kind, height)
-    other = _wall(random, kind, height) if random.random() < 0.3 else wall
+def _shell(random: Generator, kind: str, width: float, depth: float, height: float) -> Box:
+    wall = fittings.wall(random, height)
+    other = fittings.wall(random, height) if random.random() < 0.3 else wall
     white = pick(random, [(245, 243, 238), (235, 235, 232)], 0.05)
     ceiling = paint(textures.plain, color=white, mottle=0.03)
     if kind in ("hall", "corridor") and random.random() < 0.6:
@@ -85,74 +74,19 @@ def _shell(random, kind: str, width: float, depth: float, height: float) -> Box:
             gap=0.02,
             spread=0.02,
         )
-    faces = {2: _floor(random, kind), 3: ceiling, 5: other}
+    faces = {2: fittings.floor(random), 3: ceiling, 5: other}
     center, half = np.array([0, height / 2, 0]), np.array([width, height, depth]) / 2
     return Box(center, half, np.eye(3), wall, faces, casts=False, inside=True)
 
 
-def _wall(random, kind: str, height: float) -> Material:
-    color = pick(random, _WALLS)
-    choice = random.random()
-    skirting = pick(random, [(240, 238, 232), (120, 85, 60), (70, 65, 60)])
-    if choice < 0.5:
-        return paint(
-            textures.wallpaper,
-            color=color,
-            second=color,
-            width=1.0,
-            skirting=skirting,
-            bottom=-height / 2,
-        )
-    if choice < 0.68:
-        second = color * np.float32(random.uniform(0.7, 0.9))
-        return paint(
-            textures.wallpaper,
-            color=color,
-            second=second,
-            skirting=skirting,
-            width=random.uniform(0.05, 0.25),
-            bottom=-height / 2,
-        )
-    if choice < 0.84:
-        brick = pick(random, [(150, 80, 60), (170, 110, 85), (220, 215, 205)])
-        return paint(textures.bricks, color=brick, joint=textures.linear(180, 172, 160))
-    size = random.choice([0.15, 0.2, 0.3])
-    return paint(
-        textures.tiles,
-        0.25,
-        color=color,
-        second=color * 0.9,
-        size=size,
-        joint=textures.linear(150, 148, 144),
-    )
-
-
-def _floor(random, kind: str) -> Material:
-    choice = random.random()
-    if choice < 0.45:
-        return paint(
-            textures.planks,
-            random.uniform(0, 0.3),
-            color=pick(random, furniture.WOODS),
-            width=random.uniform(0.08, 0.2),
-            length=random.uniform(0.9, 2.0),
-        )
-    if choice < 0.8:
-        color = pick(random, [(200, 195, 185), (170, 160, 150), (120, 118, 115), (190, 160, 130)])
-        second = color * np.float32(random.choice([1.0, 1.0, 0.55, 0.3]))
-        return paint(
-            textures.tiles,
-            random.uniform(0, 0.4),
-            color=color,
-            second=second,
-            joint=color * 0.5,
-            size=random.choice([0.2, 0.3, 0.45, 0.6]),
-        )
-    color = pick(random, furniture.CLOTHS)
-    return paint(textures.plain, color=color, mottle=0.15, period=0.6, roughness=0.3)
-
-
-def _furnish(solids, random, kind: str, width: float, depth: float, height: float) -> list[Box]:
+def _furnish(
+    solids: list[Solid],
+    random: Generator,
+    kind: str,
+    width: float,
+    depth: float,
+    height: float,
+) -> list[Box]:
     """Puts pieces along the four walls and in the middle; returns the panes of the windows."""
     windows: list[Box] = []
     for side in range(4):
@@ -168,7 +102,9 @@ def _furnish(solids, random, kind: str, width: float, depth: float, height: floa
     return windows
 
 
-def _along_wall(wall: Group, random, kind: str, length: float, height: float, windows) -> None:
+def _along_wall(
+    wall: Group, random: Generator, kind: str, length: float, height: float, windows
+) -> None:
     x = -length / 2 + random.uniform(0.1, 0.7)
     pieces = list(_AGAINST_WALL)
     while x < length / 2 - 0.6:
@@ -178,24 +114,26 @@ def _along_wall(wall: Group, random, kind: str, length: float, height: float, wi
         narrow = kind == "corridor" and piece not in (furniture.plant, furniture.cartons)
         fits = x + need < length / 2 - 0.1 and not narrow
         if choice < 0.17 and x + 1.1 < length / 2:
-            _door(wall.inner((x + 0.5, 0, 0)), random)
+            fittings.door(wall.inner((x + 0.5, 0, 0)), random)
             x += 1.1
         elif choice < 0.36 and x + 1.6 < length / 2:
-            windows.append(_window(wall.inner((x + 0.75, 0, 0)), random, height))
+            windows.append(fittings.window(wall.inner((x + 0.75, 0, 0)), random, height))
             x += 1.7
         elif choice < 0.82 and fits:
             piece(wall.inner((x + need / 2, 0, 0)), random)
             if top < 1.3 and random.random() < 0.6:
-                _picture(wall.inner((x + need / 2, random.uniform(1.35, 1.55), 0)), random)
+                fittings.picture(wall.inner((x + need / 2, random.uniform(1.35, 1.55), 0)), random)
             x += need
         else:
             if random.random() < 0.5:
-                _picture(wall.inner((x + 0.4, random.uniform(1.2, 1.5), 0)), random)
+                fittings.picture(wall.inner((x + 0.4, random.uniform(1.2, 1.5), 0)), random)
             x += 0.9
         x += random.uniform(0.05, 0.5)
 
 
-def _middle(group: Group, random, kind: str, width: float, depth: float, height: float) -> None:
+def _middle(
+    group: Group, random: Generator, kind: str, width: float, depth: float, height: float
+) -> None:
     if kind == "corridor":
         return
     if kind == "hall":
@@ -212,6 +150,8 @@ def _middle(group: Group, random, kind: str, width: float, depth: float, height:
         rug = paint(textures.carpet, color=colors[0], second=colors[1], half=half)
         group.box((0, 0, 0), (2 * half[0], 0.012, 2 * half[1]), rug)
     at = group.inner((random.normal(0, 0.3), 0.0, random.normal(0, 0.3)))
+    if kind == "small" and random.random() < 0.5:
+        furniture.table(at, random, random.uniform(0.5, 0.8), 0.5, random.uniform(0.4, 0.75))
     if kind == "living":
         if random.random() < 0.6:
             furniture.dining(at, random)
@@ -220,71 +160,20 @@ def _middle(group: Group, random, kind: str, width: float, depth: float, height:
     furniture.clutter(group, random, width * 0.6, depth * 0.6, int(random.integers(0, 4)))
 
 
-def _columns(solids, random, width: float, depth: float, height: float) -> None:
+def _columns(
+    solids: list[Solid], random: Generator, width: float, depth: float, height: float
+) -> None:
     group, radius = Group(solids), random.uniform(0.15, 0.35)
-    stone = paint(textures.plain, 0.1, color=pick(random, _WALLS), mottle=0.1)
+    stone = paint(textures.plain, 0.1, color=pick(random, fittings.WALLS), mottle=0.1)
     for x in (-0.28, 0.28):
         for z in (-0.33, 0.0, 0.33):
             if random.random() < 0.7:
                 group.round((x * width, 0, z * depth), height, radius, radius * 0.9, stone)
 
 
-def _door(group: Group, random) -> None:
-    color = pick(random, furniture.WOODS + furniture.PAINTS)
-    leaf = paint(textures.panels, 0.1, color=color, half=(0.43, 1.0), columns=1, rows=2)
-    frame = paint(textures.plain, color=color * 0.85)
-    group.box((0, 0, -0.02), (0.86, 2.0, 0.03), frame, faces={4: leaf})
-    for x in (-0.46, 0.46):
-        group.box((x, 0, -0.03), (0.07, 2.06, 0.06), frame)
-    group.box((0, 2.0, -0.03), (0.99, 0.07, 0.06), frame)
-
-
-def _window(group: Group, random, height: float) -> Box:
-    """A bright pane with a sill, perhaps curtains and a radiator; returns the pane."""
-    width, tall = random.uniform(0.9, 1.5), random.uniform(1.0, 1.4)
-    bottom = min(0.9, height - tall - 0.2)
-    frame = pick(random, furniture.PAINTS)
-    view = paint(
-        textures.window,
-        0.0,
-        random.uniform(1.5, 3.5),
-        half=(width / 2, tall / 2),
-        frame=frame * 0.4,
-        bright=1.0,
-        panes=int(random.integers(1, 4)),
-        seed=int(random.integers(1000)),
-    )
-    group.box((0, bottom, -0.02), (width, tall, 0.04), view, casts=False)
-    pane = group.solids[-1]
-    sill = paint(textures.plain, 0.1, color=frame)
-    group.box((0, bottom - 0.04, -0.08), (width + 0.15, 0.04, 0.17), sill)
-    if random.random() < 0.5:
-        cloth = paint(textures.curtain, color=pick(random, furniture.CLOTHS))
-        for x in (-1, 1):
-            at = (x * (width / 2 + 0.12), 0.05, -0.1)
-            group.box(at, (random.uniform(0.25, 0.45), bottom + tall + 0.05, 0.06), cloth)
-        group.rod((0, bottom + tall + 0.12, -0.1), width + 0.9, 0.013, furniture.metal())
-    elif random.random() < 0.6:
-        white = textures.linear(238, 236, 230)
-        ribs = paint(textures.wallpaper, 0.1, color=white, second=white * 0.6, width=0.03)
-        group.box((0, 0.12, -0.07), (width * 0.8, 0.55, 0.1), ribs)
-    return pane
-
-
-def _picture(group: Group, random) -> None:
-    width, height = random.uniform(0.3, 1.1), random.uniform(0.3, 0.7)
-    frame = pick(random, [*furniture.WOODS, (30, 30, 30), (235, 235, 235)])
-    art = paint(
-        textures.painting,
-        0.15,
-        half=(width / 2, height / 2),
-        frame=frame,
-        seed=int(random.integers(1000)),
-    )
-    group.box((0, 0, -0.015), (width, height, 0.03), art)
-
-
-def _lamps(solids, random, width: float, depth: float, height: float) -> list[Light]:
+def _lamps(
+    solids: list[Solid], random: Generator, width: float, depth: float, height: float
+) -> list[Light]:
     """Ceiling lamps; the first one throws the shadows."""
     group, lights = Group(solids), []
     count = 1 if max(width, depth) < 5 else int(random.integers(2, 5))
@@ -306,7 +195,7 @@ def _lamps(solids, random, width: float, depth: float, height: float) -> list[Li
     return lights
 
 
-def _sunbeam(random, pane: Box) -> Light:
+def _sunbeam(random: Generator, pane: Box) -> Light:
     """Sun through a window."""
     inward = -pane.turned[:, 2]
     side = pane.turned[:, 0] * random.normal(0, 0.5)
@@ -315,7 +204,7 @@ def _sunbeam(random, pane: Box) -> Light:
     return Light(tuple(towards), color, sun=True, shadows=1, opening=pane)
 
 
-def _camera(random, width: float, depth: float, height: float) -> Camera:
+def _camera(random: Generator, width: float, depth: float, height: float) -> Camera:
     """Somewhere in the room, looking across it and a little down."""
     x, z = random.uniform(-0.42, 0.42) * width, random.uniform(-0.45, 0.45) * depth
     aim = np.array([random.uniform(-0.4, 0.4) * width, random.uniform(-0.4, 0.4) * depth])

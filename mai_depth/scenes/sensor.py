@@ -60,15 +60,16 @@ def measure(
     Returns:
         float32 [height, width] in metres, rounded to millimetres, 0 = missing.
     """
-    baseline = random.uniform(0.04, 0.09)
+    baseline = random.uniform(0.04, 0.075)
     missing = ~((depth >= MIN_RANGE_M) & (depth <= MAX_RANGE_M))
     missing |= _shadowed(depth, focal * baseline)
     grain = _smooth_noise(depth.shape, random)
     brightness = color.mean(0)
     middle = np.median(brightness)
-    missing |= (shine > 0.5 * middle + 0.05) & (grain > -0.8)
-    missing |= (brightness < 0.12 * middle) & (grain > 1.2)
-    missing |= grain > random.uniform(1.9, 2.5)
+    missing |= (shine > 0.6 * middle + 0.1) & (grain > -0.5)
+    missing |= (brightness > 4 * middle) & (grain > 1.0)
+    missing |= (brightness < 0.12 * middle) & (grain > 1.3)
+    missing |= grain > np.quantile(grain[::4, ::4], 1 - random.uniform(0.012, 0.04))
     exact = np.where(missing, 0, depth)
     return (np.rint(exact * 1000) / 1000).astype(np.float32)
 
@@ -83,7 +84,7 @@ def _shadowed(depth: np.ndarray, focal_baseline: float) -> np.ndarray:
     place = np.arange(depth.shape[1], dtype=np.float32) - disparity.astype(np.float32)
     after = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
     hidden = place < 0
-    hidden[:, :-1] |= after[:, 1:] < place[:, :-1] - 1
+    hidden[:, :-1] |= after[:, 1:] < place[:, :-1] + 0.25
     return hidden
 
 

@@ -127,10 +127,10 @@ def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
 
 
 def _glint(half: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Blinn's highlight: the 32nd power of the cosine between `half` and `normal`, [N]."""
+    """Blinn's highlight: the 64th power of the cosine between `half` and `normal`, [N]."""
     cosine = np.maximum(dot(half, normal), 0)
     glint = cosine * cosine / (dot(half, half) + np.float32(1e-6))
-    for _ in range(4):
+    for _ in range(5):
         glint = glint * glint
     return glint
 

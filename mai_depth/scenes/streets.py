@@ -1,17 +1,17 @@
 """Streets: a road with pavements, houses, parked and driving cars, trees, poles and a sky."""
 
 import numpy as np
+from numpy.random import Generator
 
+from mai_depth.scenes import roadside
 from mai_depth.scenes import textures
 from mai_depth.scenes.build import Group
 from mai_depth.scenes.build import best_camera
-from mai_depth.scenes.build import leafy
 from mai_depth.scenes.build import paint
 from mai_depth.scenes.build import pick
 from mai_depth.scenes.raycast import Camera
 from mai_depth.scenes.scene import Light
 from mai_depth.scenes.scene import Scene
-from mai_depth.scenes.solids import Material
 from mai_depth.scenes.solids import Solid
 
 _PLASTERS = [
@@ -27,21 +27,10 @@ _PLASTERS = [
 ]
 _BRICKS = [(140, 75, 55), (165, 100, 75), (120, 80, 70), (190, 160, 130)]
 _ROOFS = [(130, 65, 50), (95, 60, 50), (70, 70, 75), (110, 100, 95)]
-_CARS = [
-    (200, 205, 210),
-    (40, 42, 46),
-    (110, 115, 120),
-    (150, 25, 30),
-    (30, 60, 120),
-    (235, 235, 235),
-    (60, 90, 70),
-    (190, 150, 60),
-]
-_GREENS = [(70, 105, 45), (85, 115, 50), (55, 90, 50), (105, 120, 50)]
 _LENGTH_M = 90.0
 
 
-def street(random: np.random.Generator) -> Scene:
+def street(random: Generator) -> Scene:
     """Builds a random street with a camera on the road or on a pavement.
 
     Args:
@@ -64,7 +53,7 @@ def street(random: np.random.Generator) -> Scene:
     return _daylight(solids, random, camera)
 
 
-def _daylight(solids: list[Solid], random, camera: Camera) -> Scene:
+def _daylight(solids: list[Solid], random: Generator, camera: Camera) -> Scene:
     azimuth, elevation = random.uniform(0, 2 * np.pi), random.uniform(0.4, 1.1)
     sun = (
         np.cos(elevation) * np.sin(azimuth),
@@ -82,7 +71,7 @@ def _daylight(solids: list[Solid], random, camera: Camera) -> Scene:
     return Scene(solids, lights, camera, tuple(ambient), tuple(ambient * 0.35), sky, haze)
 
 
-def _sky(random, veil: np.ndarray, clear: bool):
+def _sky(random: Generator, veil: np.ndarray, clear: bool):
     zenith = np.float32([0.16, 0.33, 0.72] if clear else [0.6, 0.64, 0.7]).reshape(3, 1)
     horizon = np.float32(veil * 1.15).reshape(3, 1)
     cover, shift = random.uniform(-0.6, 1.2), random.uniform(0, 9)
@@ -100,11 +89,13 @@ def _sky(random, veil: np.ndarray, clear: bool):
     return sky
 
 
-def _ground(solids: list[Solid], random, road: float, pavement: float, rural: bool) -> None:
+def _ground(
+    solids: list[Solid], random: Generator, road: float, pavement: float, rural: bool
+) -> None:
     group = Group(solids)
     tone = random.uniform(70, 125)
     gray = textures.linear(tone, tone, tone + 3)
-    green = paint(textures.grass, color=pick(random, _GREENS))
+    green = paint(textures.grass, color=pick(random, roadside.GREENS))
     paved = paint(textures.asphalt, 0.03, color=gray, half_road=road, lanes=2)
     slabs = paint(
         textures.tiles,
@@ -131,7 +122,7 @@ def _ground(solids: list[Solid], random, road: float, pavement: float, rural: bo
         group.box((x, -1.0, middle), (0.16, 1.125, 3 * _LENGTH_M), kerb, casts=False)
 
 
-def _houses(solids: list[Solid], random, side: int, offset: float, rural: bool) -> None:
+def _houses(solids: list[Solid], random: Generator, side: int, offset: float, rural: bool) -> None:
     z = -12.0 + random.uniform(-4, 0)
     closed = not rural and random.random() < 0.6
     setback = random.uniform(2, 7) if rural else 0.0
@@ -148,7 +139,7 @@ def _houses(solids: list[Solid], random, side: int, offset: float, rural: bool) 
         z += width + (0.0 if closed else random.uniform(0.5, 6))
 
 
-def _house(group: Group, random, width: float, height: float, depth: float) -> None:
+def _house(group: Group, random: Generator, width: float, height: float, depth: float) -> None:
     """A house whose front, at z = 0 of the group, looks to -z."""
     if random.random() < 0.4:
         wall = paint(
@@ -170,14 +161,14 @@ def _house(group: Group, random, width: float, height: float, depth: float) -> N
     group.box((0, 0, depth / 2), (width, height, depth), flank, faces={4: front, 5: front})
     _roof(group, random, width, height, depth)
     door = paint(
-        textures.panels, 0.1, color=pick(random, _CARS), half=(0.5, 1.1), columns=1, rows=2
+        textures.panels, 0.1, color=pick(random, roadside.CARS), half=(0.5, 1.1), columns=1, rows=2
     )
     group.box((random.uniform(-0.3, 0.3) * width, 0, -0.03), (1.0, 2.2, 0.1), door)
     if random.random() < 0.35:
         x = random.uniform(-0.2, 0.2) * width
         cloth = paint(
             textures.wallpaper,
-            color=pick(random, _CARS),
+            color=pick(random, roadside.CARS),
             second=textures.linear(230, 225, 215),
             width=0.25,
         )
@@ -195,7 +186,7 @@ def _house(group: Group, random, width: float, height: float, depth: float) -> N
             group.box(at, (2.4, 0.9, 0.8), rail)
 
 
-def _roof(group: Group, random, width: float, height: float, depth: float) -> None:
+def _roof(group: Group, random: Generator, width: float, height: float, depth: float) -> None:
     if height > 10 or random.random() < 0.25:
         stone = paint(textures.plain, color=pick(random, _PLASTERS) * 0.7)
         group.box((0, height, depth / 2), (width + 0.4, 0.35, depth + 0.4), stone)
@@ -224,61 +215,31 @@ def _roof(group: Group, random, width: float, height: float, depth: float) -> No
         group.box((x, height + rise * 0.3, depth / 2), (0.7, rise * 0.7 + 0.8, 0.7), brick)
 
 
-def car(group: Group, random) -> None:
-    """A car along z of the group, its front at +z."""
-    color = pick(random, _CARS)
-    body = paint(textures.plain, 0.7, color=color, mottle=0.01)
-    glass = paint(textures.plain, 0.8, color=textures.linear(38, 46, 54), mottle=0.25, period=3.0)
-    dark = paint(textures.plain, color=textures.linear(28, 28, 30))
-    length, width = random.uniform(3.7, 4.7), random.uniform(1.66, 1.84)
-    low, tall = random.uniform(0.66, 0.78), random.uniform(0.5, 0.75)
-    slant = ((0.0, 0.5, 0.866), 0.30 * tall + 0.40 * length)
-    group.box((0, 0.22, 0), (width, low - 0.1, length), body, cuts=(slant,))
-    cabin = length * random.uniform(0.5, 0.62)
-    cuts = [((0.0, 0.6, sign * 0.8), 0.8 * cabin / 2 - 0.04) for sign in (-1, 1)]
-    cuts += [((sign * 0.94, 0.34, 0.0), 0.94 * (width / 2 - 0.05)) for sign in (-1, 1)]
-    at = (0, low + 0.12, -0.06 * length)
-    group.box(at, (width - 0.06, tall, cabin), glass, cuts=tuple(cuts), faces={3: body})
-    pillar = tuple((normal, limit + 0.012) for normal, limit in cuts)
-    group.box((0, at[1] + 0.02, at[2]), (width - 0.05, tall, 0.09), body, cuts=pillar)
-    for x in (-1, 1):
-        for z in (-1, 1):
-            here = (x * (width / 2 - 0.1), 0.31, z * length * 0.31)
-            group.rod(here, 0.22, 0.31, dark)
-            group.rod(
-                (here[0] + x * 0.02, 0.31, here[2]),
-                0.2,
-                0.19,
-                paint(textures.plain, 0.5, color=textures.linear(165, 168, 172)),
-            )
-    for z, lamp in ((length / 2, (245, 240, 220)), (-length / 2, (190, 20, 20))):
-        for x in (-1, 1):
-            at = (x * (width / 2 - 0.22), low - 0.12, z)
-            group.box(
-                at, (0.3, 0.13, 0.06), paint(textures.plain, 0.6, color=textures.linear(*lamp))
-            )
-        plate = paint(textures.plain, color=textures.linear(235, 235, 225))
-        group.box((0, 0.42, z), (0.5, 0.11, 0.05), plate)
-
-
-def _parked(solids: list[Solid], random, side: int, road: float) -> None:
+def _parked(solids: list[Solid], random: Generator, side: int, road: float) -> None:
     z = random.uniform(-4, 8)
     while z < 55:
         if random.random() < 0.7:
             heading = 0.0 if side > 0 else np.pi
             at = (side * (road - 1.05), 0, z)
-            car(Group(solids, at, heading + random.normal(0, 0.02)), random)
+            roadside.car(Group(solids, at, heading + random.normal(0, 0.02)), random)
         z += random.uniform(5.2, 9)
 
 
-def _traffic(solids: list[Solid], random, road: float) -> None:
+def _traffic(solids: list[Solid], random: Generator, road: float) -> None:
     for _ in range(random.integers(0, 3)):
         side = random.choice([-1, 1])
         at = (side * road * 0.33, 0, random.uniform(9, 45))
-        car(Group(solids, at, 0.0 if side > 0 else np.pi), random)
+        roadside.car(Group(solids, at, 0.0 if side > 0 else np.pi), random)
 
 
-def _beside_road(solids, random, side: int, road: float, pavement: float, rural: bool) -> None:
+def _beside_road(
+    solids: list[Solid],
+    random: Generator,
+    side: int,
+    road: float,
+    pavement: float,
+    rural: bool,
+) -> None:
     trees = random.random() < 0.65
     step = random.uniform(7, 14)
     z = random.uniform(-2, 6)
@@ -286,101 +247,22 @@ def _beside_road(solids, random, side: int, road: float, pavement: float, rural:
         x = side * (road + random.uniform(0.4, 0.8))
         here = Group(solids, (x, 0.12, z + random.normal(0, 0.6)))
         if trees and random.random() < 0.8:
-            _tree(here, random, 1.0 if z < 35 else 0.5)
+            roadside.tree(here, random, 1.0 if z < 35 else 0.5)
         elif random.random() < 0.5:
-            _lantern(here, random, side)
+            roadside.lantern(here, random, side)
         if random.random() < 0.4:
-            _sign(here.inner((0, 0, 2.5)), random)
+            roadside.sign(here.inner((0, 0, 2.5)), random)
         if random.random() < 0.3:
             x = side * pavement * random.uniform(0.3, 0.7)
-            _person(here.inner((x, 0, random.uniform(1, 5)), random.uniform(0, 6)), random)
+            roadside.person(here.inner((x, 0, random.uniform(1, 5)), random.uniform(0, 6)), random)
         if random.random() < 0.25:
-            _bin(here.inner((side * (pavement - 1.0), 0, 1.2)), random)
+            roadside.dustbin(here.inner((side * (pavement - 1.0), 0, 1.2)), random)
         z += step
     if rural or random.random() < 0.2:
-        _hedge(solids, random, side * (road + pavement + 0.4))
+        roadside.hedge(solids, random, side * (road + pavement + 0.4))
 
 
-def _tree(group: Group, random, detail: float) -> None:
-    bark = paint(textures.wood, color=pick(random, [(95, 80, 65), (120, 110, 100)]), contrast=0.4)
-    height = random.uniform(2.0, 3.4)
-    group.round((0, 0, 0), height + 0.8, random.uniform(0.12, 0.22), 0.08, bark)
-    green = paint(textures.leaves, color=pick(random, _GREENS, 0.2))
-    spread = random.uniform(1.0, 1.7)
-    for _ in range(int(8 * detail)):
-        x, y, z = random.normal(0, 0.5, 3) * spread
-        size = spread * random.uniform(0.9, 1.6, 3)
-        mask = leafy(0.62, 0.09, int(random.integers(1000)))
-        group.ellipsoid((x, height + 0.4 + 0.8 * y, z), tuple(size), green, mask=mask)
-
-
-def _lantern(group: Group, random, side: int) -> None:
-    gray = paint(textures.plain, 0.3, color=textures.linear(95, 100, 100))
-    height = random.uniform(4.5, 7.5)
-    group.round((0, 0, 0), height, 0.09, 0.05, gray)
-    group.rod((-side * 0.6, height, 0), 1.3, 0.04, gray)
-    group.box((-side * 1.3, height - 0.06, 0), (0.6, 0.12, 0.22), gray)
-
-
-def _sign(group: Group, random) -> None:
-    gray = paint(textures.plain, 0.3, color=textures.linear(140, 142, 145))
-    group.round((0, 0, 0), 2.7, 0.03, 0.03, gray)
-    color = textures.linear(*[(190, 30, 30), (30, 70, 160), (240, 200, 40)][random.integers(3)])
-    face = paint(
-        textures.painting, 0.2, half=(0.32, 0.32), frame=color, seed=int(random.integers(99))
-    )
-    group.box((0, 2.1, -0.04), (0.62, 0.62, 0.02), gray, faces={4: face})
-
-
-def _bin(group: Group, random) -> None:
-    color = paint(
-        textures.plain, 0.2, color=pick(random, [(50, 90, 60), (60, 65, 70), (40, 60, 110)])
-    )
-    group.box((0, 0.05, 0), (0.58, 0.95, 0.6), color)
-    group.box((0, 1.0, 0), (0.62, 0.06, 0.66), color)
-
-
-def _person(group: Group, random) -> None:
-    """Somebody who stands or walks."""
-    cloth, trousers = (
-        paint(textures.cloth, color=pick(random, _CARS), second=pick(random, _CARS))
-        for _ in range(2)
-    )
-    skin = paint(
-        textures.plain, 0.05, color=pick(random, [(225, 180, 150), (140, 95, 70), (90, 60, 45)])
-    )
-    hair = paint(textures.plain, color=pick(random, [(50, 35, 25), (120, 85, 50), (30, 28, 26)]))
-    tall = random.uniform(0.9, 1.08)
-    for x, z in ((-0.09, 0.1), (0.09, -0.1)):
-        group.round((x, 0, z * 0.6), 0.86 * tall, 0.065, 0.09, trousers)
-        group.ellipsoid((x, 0, z * 0.6 + 0.06), (0.11, 0.09, 0.27), hair)
-        group.ellipsoid((2.6 * x, 0.78 * tall, -z * 0.5), (0.11, 0.66, 0.12), cloth)
-    group.round((0, 0.82 * tall, 0), 0.6 * tall, 0.16, 0.19, cloth)
-    group.ellipsoid((0, 1.3 * tall, 0), (0.42, 0.22, 0.26), cloth)
-    group.ellipsoid((0, 1.46 * tall, 0.01), (0.17, 0.25, 0.21), skin)
-    group.ellipsoid((0, 1.53 * tall, -0.02), (0.19, 0.2, 0.22), hair)
-
-
-def _hedge(solids: list[Solid], random, x: float) -> None:
-    green = paint(textures.leaves, color=pick(random, _GREENS))
-    wood = _fence(random)
-    z = random.uniform(-4, 4)
-    while z < 60:
-        length = random.uniform(4, 12)
-        at = Group(solids, (x, 0.05, z + length / 2))
-        if random.random() < 0.6:
-            at.box((0, 0, 0), (0.7, random.uniform(0.8, 1.8), length), green)
-        else:
-            at.box((0, 0, 0), (0.06, 1.1, length), wood)
-        z += length + random.choice([0.0, 0.0, 3.0])
-
-
-def _fence(random) -> Material:
-    color = pick(random, [(235, 232, 225), (120, 85, 60), (150, 140, 125)])
-    return paint(textures.wallpaper, color=color, second=color * 0.35, width=0.07)
-
-
-def _camera(random, road: float, pavement: float) -> Camera:
+def _camera(random: Generator, road: float, pavement: float) -> Camera:
     """On the road or on a pavement, looking along the street, a little aside."""
     x = random.uniform(-0.7, 0.7) * road
     yaw = random.normal(0, 0.22)
