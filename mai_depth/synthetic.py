@@ -10,13 +10,16 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 from PIL import Image
 
+from mai_depth.atomic import write_json_atomic
 from mai_depth.errors import UserError
 from mai_depth.scenes import sensor
 from mai_depth.scenes.rooms import room
@@ -86,7 +89,8 @@ def write_synthetic(
         ) from error
     try:
         _write_splits(temporary, record, workers)
-        (temporary / _RECORD).write_text(json.dumps(record) + "\n")
+        write_json_atomic(temporary / _RECORD, record)
+        os.sync()  # once for all pictures, before the name says that they are complete
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -124,19 +128,25 @@ def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> No
             (folder / split / kind).mkdir(parents=True)
         for index in range(record[split]):
             tasks.append((folder / split, index, (record["seed"], number, index)))
-    bar = tqdm.tqdm(total=len(tasks), desc="synthetic scenes", unit="pair")
     workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
-    with bar:
-        if workers == 1:
-            for task in tasks:
-                _write_pair(task)
-                bar.update()
-            return
-        # Threads of a parent that has loaded TensorFlow do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for _ in pool.map(_write_pair, tasks, chunksize=4):
-                bar.update()
+    with tqdm.tqdm(total=len(tasks), desc="synthetic scenes", unit="pair") as bar:
+        for _ in map(_write_pair, tasks) if workers == 1 else _in_parallel(tasks, workers):
+            bar.update()
+
+
+def _in_parallel(tasks: list[tuple], workers: int) -> Iterator[None]:
+    # Spawned, not forked: the threads of a parent that has loaded TensorFlow do not survive a
+    # fork. Ctrl-C is for the parent alone, which then starts nothing new.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield from pool.map(_write_pair, tasks)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _write_pair(task: tuple[pathlib.Path, int, tuple[int, int, int]]) -> None:

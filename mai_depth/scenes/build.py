@@ -94,7 +94,7 @@ def leafy(share: float, clump: float, seed: int):
 def best_camera(
     solids: list[Solid], candidates: list[Camera], nearest: float = 0.55, median: float = 0.8
 ) -> Camera:
-    """The candidate that sees most: many bodies, nothing right before the lens.
+    """The candidate that sees most: many bodies, near and far, nothing right before the lens.
 
     Args:
         solids: The scene.
@@ -109,7 +109,7 @@ def best_camera(
         depth, number = trace(large, small)
         counts = np.bincount(number.ravel() + 1, minlength=1)
         share = counts[counts > 0] / number.size
-        score = -np.sum(share * np.log(share))
+        score = -np.sum(share * np.log(share)) + 2 * np.std(np.log(np.clip(depth, 0.1, 40)))
         score -= 10 * (np.mean(depth < nearest) > 0.02) + 5 * (np.median(depth) < median)
         scores.append(score)
     return candidates[int(np.argmax(scores))]

@@ -14,6 +14,8 @@ from mai_depth.scenes.solids import NEAR_M
 from mai_depth.scenes.solids import Solid
 from mai_depth.scenes.solids import rotation
 
+_MARGIN_AREA = 12  # a window that is little more than its margin: the body is smaller than a pixel
+
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
@@ -106,7 +108,7 @@ def trace(solids: Sequence[Solid], camera: Camera) -> tuple[np.ndarray, np.ndarr
     # From near to far, so that hidden bodies are left out.
     for i in np.argsort(windows[:, 4], kind="stable"):
         top, bottom, left, right = windows[i, :4].astype(int)
-        if top >= bottom or left >= right:
+        if (bottom - top) * (right - left) <= _MARGIN_AREA:
             continue
         window = (slice(top, bottom), slice(left, right))
         before = depth[window]

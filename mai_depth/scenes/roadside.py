@@ -23,51 +23,58 @@ CARS = [
 GREENS = [(70, 105, 45), (85, 115, 50), (55, 90, 50), (105, 120, 50)]
 
 
+_DETAIL_M = 25.0  # bodies farther than this from the start of the street are made of fewer parts
+
+
 def car(group: Group, random: Generator) -> None:
     """A car along z of the group, its front at +z."""
-    color = pick(random, CARS)
-    body = paint(textures.plain, 0.7, color=color, mottle=0.01)
+    body = paint(textures.plain, 0.7, color=pick(random, CARS), mottle=0.01)
     glass = paint(textures.plain, 0.8, color=textures.linear(38, 46, 54), mottle=0.25, period=3.0)
-    dark = paint(textures.plain, color=textures.linear(28, 28, 30))
     length, width = random.uniform(3.7, 4.7), random.uniform(1.66, 1.84)
     low, tall = random.uniform(0.66, 0.78), random.uniform(0.5, 0.75)
-    slant = ((0.0, 0.5, 0.866), 0.30 * tall + 0.40 * length)
-    group.box((0, 0.22, 0), (width, low - 0.1, length), body, cuts=(slant,))
+    bonnet = ((0.0, 0.5, 0.866), 0.30 * tall + 0.40 * length)
+    group.box((0, 0.22, 0), (width, low - 0.1, length), body, cuts=(bonnet,))
     cabin = length * random.uniform(0.5, 0.62)
     cuts = [((0.0, 0.6, sign * 0.8), 0.8 * cabin / 2 - 0.04) for sign in (-1, 1)]
     cuts += [((sign * 0.94, 0.34, 0.0), 0.94 * (width / 2 - 0.05)) for sign in (-1, 1)]
     at = (0, low + 0.12, -0.06 * length)
     group.box(at, (width - 0.06, tall, cabin), glass, cuts=tuple(cuts), faces={3: body})
-    pillar = tuple((normal, limit + 0.012) for normal, limit in cuts)
-    group.box((0, at[1] + 0.02, at[2]), (width - 0.05, tall, 0.09), body, cuts=pillar)
+    _wheels(group, length, width)
+    if group.at[2] < _DETAIL_M:
+        pillar = tuple((normal, limit + 0.012) for normal, limit in cuts)
+        size = (width - 0.05, tall, 0.09)
+        group.box((0, at[1] + 0.02, at[2]), size, body, cuts=pillar, casts=False)
+        _plates(group, length, width, low - 0.12)
+
+
+def _wheels(group: Group, length: float, width: float) -> None:
+    tyre = paint(textures.plain, color=textures.linear(28, 28, 30))
+    hub = paint(textures.plain, 0.5, color=textures.linear(165, 168, 172))
     for x in (-1, 1):
-        for z in (-1, 1):
-            here = (x * (width / 2 - 0.1), 0.31, z * length * 0.31)
-            group.rod(here, 0.22, 0.31, dark)
-            group.rod(
-                (here[0] + x * 0.02, 0.31, here[2]),
-                0.2,
-                0.19,
-                paint(textures.plain, 0.5, color=textures.linear(165, 168, 172)),
-            )
-    for z, lamp in ((length / 2, (245, 240, 220)), (-length / 2, (190, 20, 20))):
+        for z in (-0.31, 0.31):
+            group.rod((x * (width / 2 - 0.1), 0.31, z * length), 0.22, 0.31, tyre)
+            if group.at[2] < _DETAIL_M:
+                group.rod((x * (width / 2 - 0.08), 0.31, z * length), 0.2, 0.19, hub, casts=False)
+
+
+def _plates(group: Group, length: float, width: float, height: float) -> None:
+    plate = paint(textures.plain, color=textures.linear(235, 235, 225))
+    for z, color in ((length / 2, (245, 240, 220)), (-length / 2, (190, 20, 20))):
+        lamp = paint(textures.plain, 0.6, color=textures.linear(*color))
         for x in (-1, 1):
-            at = (x * (width / 2 - 0.22), low - 0.12, z)
-            group.box(
-                at, (0.3, 0.13, 0.06), paint(textures.plain, 0.6, color=textures.linear(*lamp))
-            )
-        plate = paint(textures.plain, color=textures.linear(235, 235, 225))
-        group.box((0, 0.42, z), (0.5, 0.11, 0.05), plate)
+            at = (x * (width / 2 - 0.22), height, z)
+            group.box(at, (0.3, 0.13, 0.06), lamp, casts=False)
+        group.box((0, 0.42, z), (0.5, 0.11, 0.05), plate, casts=False)
 
 
-def tree(group: Group, random: Generator, detail: float) -> None:
-    """A tree of the height of a house; `detail` scales the number of its clumps."""
+def tree(group: Group, random: Generator) -> None:
+    """A young tree beside a road."""
     bark = paint(textures.wood, color=pick(random, [(95, 80, 65), (120, 110, 100)]), contrast=0.4)
     height = random.uniform(2.0, 3.4)
     group.round((0, 0, 0), height + 0.8, random.uniform(0.12, 0.22), 0.08, bark)
     green = paint(textures.leaves, color=pick(random, GREENS, 0.2))
     spread = random.uniform(1.0, 1.7)
-    for _ in range(int(8 * detail)):
+    for _ in range(8 if group.at[2] < _DETAIL_M else 4):
         x, y, z = random.normal(0, 0.5, 3) * spread
         size = spread * random.uniform(0.9, 1.6, 3)
         mask = leafy(0.62, 0.09, int(random.integers(1000)))

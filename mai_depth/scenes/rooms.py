@@ -52,7 +52,7 @@ def room(random: Generator) -> Scene:
     lights = _lamps(solids, random, width, depth, height)
     if windows and random.random() < 0.5:
         lights.append(_sunbeam(random, windows[0]))
-    camera = best_camera(solids, [_camera(random, width, depth, height) for _ in range(3)])
+    camera = best_camera(solids, [_camera(random, width, depth, height) for _ in range(4)])
     ambient = random.uniform(0.25, 0.5)
     tint = random.normal(1, 0.04, 3)
     above, below = (tuple(ambient * share * tint) for share in (1.0, 0.75))

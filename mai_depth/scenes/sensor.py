@@ -30,7 +30,7 @@ def photograph(color: np.ndarray, random: np.random.Generator) -> np.ndarray:
     values = np.clip(light, 0, 1) ** np.float32(1 / random.uniform(2.0, 2.4))
     values = np.ascontiguousarray(np.moveaxis(values, 0, 2)) * np.float32(255)
     picture = Image.fromarray((values + np.float32(0.5)).astype(np.uint8))
-    blurred = picture.filter(ImageFilter.GaussianBlur(random.uniform(0.45, 0.8)))
+    blurred = picture.filter(ImageFilter.BoxBlur(random.uniform(0.35, 0.7)))
     noise = random.standard_normal(values.shape, np.float32)
     strength = np.float32(random.uniform(0.8, 3.5))
     values = np.asarray(blurred, np.float32) + strength * noise

@@ -247,7 +247,7 @@ def _beside_road(
         x = side * (road + random.uniform(0.4, 0.8))
         here = Group(solids, (x, 0.12, z + random.normal(0, 0.6)))
         if trees and random.random() < 0.8:
-            roadside.tree(here, random, 1.0 if z < 35 else 0.5)
+            roadside.tree(here, random)
         elif random.random() < 0.5:
             roadside.lantern(here, random, side)
         if random.random() < 0.4:
