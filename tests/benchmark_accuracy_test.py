@@ -1,0 +1,106 @@
+"""benchmark.accuracy: pairs of a folder, an oracle, pooling, the NYU crop."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.accuracy import evaluate
+from benchmark.accuracy import list_pairs
+from mai_depth.depth import read_depth
+from mai_depth.errors import UserError
+from mai_depth.metrics import image_metrics
+from mai_depth.metrics import pooled_metrics
+
+
+def _run(*arguments, **options):
+    steps, generator = [], evaluate(*arguments, **options)
+    while True:
+        try:
+            steps.append(next(generator))
+        except StopIteration as end:
+            return steps, end.value
+
+
+def test_an_oracle_has_no_error(tiny_data):
+    pairs = list_pairs(tiny_data, "validation")
+    truths = iter([read_depth(depth) for _, depth in pairs])
+    steps, metrics = _run(lambda rgb, size: next(truths), pairs)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert metrics["images"] == 6
+    assert metrics["si_rmse"] == pytest.approx(0, abs=1e-9)
+    assert metrics["delta1"] == metrics["delta1_median_scaled"] == 1
+
+
+def test_a_wrong_scale_shows_in_one_set_alone(tiny_data):
+    pairs = list_pairs(tiny_data, "validation")
+    truths = iter([read_depth(depth) * 3 for _, depth in pairs])
+    _, metrics = _run(lambda rgb, size: next(truths), pairs)
+    assert metrics["abs_rel"] == pytest.approx(2, abs=1e-6)
+    assert metrics["abs_rel_median_scaled"] == pytest.approx(0, abs=1e-6)
+    assert metrics["si_rmse"] == pytest.approx(0, abs=1e-6)
+
+
+def test_units_and_per_image_mean(tiny_data):
+    pairs = list_pairs(tiny_data, "validation")[:2]
+    _, metrics = _run(lambda rgb, size: np.full(size, 20.0), pairs, depth_units_per_m=100.0)
+    single = [image_metrics(read_depth(d, 100.0), np.full((480, 640), 20.0)) for _, d in pairs]
+    assert metrics["rmse"] == pytest.approx(np.mean([m["rmse"] for m in single]))
+
+
+def test_pooled_is_that_of_metrics(tiny_data):
+    pairs = list_pairs(tiny_data, "validation")
+    _, metrics = _run(lambda rgb, size: np.full(size, 2.0), pairs, pooled=True)
+    expected = pooled_metrics([(read_depth(d), np.full((480, 640), 2.0)) for _, d in pairs])
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_the_crop_hides_the_border(tiny_data):
+    pairs = list_pairs(tiny_data, "validation")[:1]
+    truth = read_depth(pairs[0][1])
+    wrong = truth.copy()
+    wrong[:45], wrong[471:], wrong[:, :41], wrong[:, 601:] = 99, 99, 99, 99
+    _, cropped = _run(lambda rgb, size: wrong, pairs, nyu_crop=True)
+    assert cropped["rmse"] == pytest.approx(0, abs=1e-6)
+    _, whole = _run(lambda rgb, size: wrong, pairs)
+    assert whole["rmse"] > 10
+
+
+def test_the_crop_needs_vga(tmp_path):
+    rgb, depth = _pair(tmp_path, "a", size=(64, 48))
+    with pytest.raises(UserError, match="--nyu_crop"):
+        _run(lambda rgb, size: np.ones(size), [(rgb, depth)], nyu_crop=True)
+
+
+def test_pairs_that_do_not_match_are_named(tmp_path):
+    _pair(tmp_path, "a")
+    assert len(list_pairs(tmp_path, "validation")) == 1
+    (tmp_path / "validation/depth/b.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 files without a partner.*'b'"):
+        list_pairs(tmp_path, "validation")
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        list_pairs(tmp_path, "validation")
+    for kind in ("rgb", "depth"):
+        (tmp_path / "validation" / kind).mkdir(parents=True)
+    with pytest.raises(UserError, match="no pictures"):
+        list_pairs(tmp_path, "validation")
+
+
+def test_a_broken_picture_is_named(tmp_path):
+    rgb, depth = _pair(tmp_path, "a")
+    with open(rgb, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(UserError, match=r"a\.png"):
+        _run(lambda rgb, size: np.ones(size), [(rgb, depth)])
+
+
+def _pair(folder, name, size=(640, 480)):
+    paths = [folder / "validation" / kind / f"{name}.png" for kind in ("rgb", "depth")]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3))
+    Image.fromarray(noise.astype(np.uint8)).save(paths[0])
+    Image.fromarray(np.full(size[::-1], 2000, np.uint16)).save(paths[1])
+    return tuple(map(str, paths))

@@ -1,0 +1,107 @@
+"""benchmark.latency: the alternation and the ratio, with processes that are not processes."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmark.latency import Latency
+from benchmark.latency import measure
+from benchmark.latency import ratio
+from benchmark.latency import timed
+from benchmark.process import ChildCrash
+
+MS = 1_000_000
+
+
+class Clock:
+    """Answers `run` with durations of its own making and keeps a common diary."""
+
+    def __init__(self, name, diary, milliseconds, crash_after=None):
+        self.name, self.diary, self.left = name, diary, crash_after
+        self.nanoseconds = int(milliseconds * MS)
+
+    def call(self, name, count):
+        assert name == "run"
+        self.diary.append(self.name)
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise ChildCrash(f"{self.name}: died")
+        return [[self.nanoseconds] * count, [self.nanoseconds // 2] * count]
+
+
+def _latency(*rounds):
+    blocks = tuple(tuple(value * MS for value in block) for block in rounds)
+    return Latency(blocks, blocks)
+
+
+def test_percentiles_by_hand():
+    latency = _latency((1, 2, 3), (4, 5))
+    assert latency.runs == 5
+    assert [latency.milliseconds(p) for p in (0, 50, 90, 100)] == [1.0, 3.0, 4.6, 5.0]
+
+
+def test_ratio_is_taken_within_rounds():
+    # The machine becomes ten times slower in the middle; the graph stays twice as slow.
+    first = _latency(*[(1, 1, 1)] * 5, *[(10, 10, 10)] * 5)
+    other = _latency(*[(2, 2, 2)] * 5, *[(20, 20, 20)] * 5)
+    assert ratio(first, other) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_ratio_to_itself_is_one_and_intervals_hold_it():
+    random = np.random.default_rng(0)
+    noisy = [_latency(*(tuple(random.lognormal(0, 0.2, 3)) for _ in range(60))) for _ in range(2)]
+    assert ratio(noisy[0], noisy[0]) == (1.0, 1.0, 1.0)
+    middle, low, high = ratio(*noisy)
+    assert low < 1.0 < high
+    assert low <= middle <= high
+    assert high - low < 0.2
+
+
+def test_ratio_of_few_rounds_has_no_interval():
+    middle, low, high = ratio(_latency((1,), (1,)), _latency((3,), (3,)))
+    assert middle == pytest.approx(3.0)
+    assert math.isnan(low) and math.isnan(high)
+
+
+def test_every_round_visits_all_in_changing_order():
+    diary = []
+    processes = [Clock(name, diary, ms) for name, ms in (("a", 5), ("b", 1), ("c", 20))]
+    results = measure(processes, warmup_runs=0, num_runs=50, min_secs=0.0)
+    rounds = [diary[i : i + 3] for i in range(3, len(diary), 3)]  # the first three set the blocks
+    assert all(sorted(visited) == ["a", "b", "c"] for visited in rounds)
+    assert len({tuple(visited) for visited in rounds}) > 2
+    assert {len(result.rounds) for result in results} == {len(rounds)}
+    assert all(result.runs >= 50 for result in results)
+    assert len(rounds) >= 30
+
+
+def test_limits_of_runs_and_seconds():
+    one = measure([Clock("a", [], 5)], warmup_runs=0, num_runs=1, min_secs=0.0)[0]
+    assert one.runs == 1
+    long = measure([Clock("a", [], 5)], warmup_runs=3, num_runs=1, min_secs=2.0)[0]
+    assert sum(sum(block) for block in long.rounds) >= 2e9
+
+
+def test_a_crash_ends_one_graph_and_not_the_others():
+    diary = []
+    processes = [Clock("a", diary, 5), Clock("b", diary, 5, crash_after=4)]
+    good, crashed = measure(processes, warmup_runs=0, num_runs=50, min_secs=0.0)
+    assert good.runs >= 50 and not good.fault
+    assert crashed.fault == "b: died"
+    assert ratio(good, crashed) is None
+
+
+def test_a_crash_in_the_warm_up():
+    crashed = measure([Clock("b", [], 5, crash_after=0)], warmup_runs=1, num_runs=5, min_secs=0.0)
+    assert crashed[0].fault == "b: died"
+    assert crashed[0].runs == 0
+
+
+def test_timed_counts_runs_and_leaves_the_first_one_out():
+    calls = []
+    durations, cpu_times = timed(lambda: calls.append(1), 4)
+    assert len(calls) == 5
+    assert len(durations) == len(cpu_times) == 4
+    assert min(durations) >= 0
