@@ -17,7 +17,7 @@ from mai_depth.student import build_student
 from mai_depth.student import depth_head
 from mai_depth.vit import PATCH_SIZE
 from mai_depth.vit import VitSize
-from mai_depth.vit import apply_hub_vit
+from mai_depth.vit import build_hub_vit
 from mai_depth.vit import build_vit
 from mai_depth.vit import copy_weights
 from mai_depth.vit import download_vit
@@ -91,10 +91,7 @@ def build_teacher(
     image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
     view = keras.layers.Resizing(
         view_size, view_size, interpolation="bilinear", name="view")(image)
-    if settings.hub:
-        patches = apply_hub_vit(settings.vit, view)
-    else:
-        patches = build_vit(settings.vit, view_size)(view)
+    patches = (_hub_patches if settings.hub else _patches)(view, settings.vit)
     decoded = _decode(view, patches, settings.decoder_filters)
     model = keras.Model(image, depth_head(decoded, max_depth_m), name=preset)
     if weights is not None:
@@ -111,8 +108,8 @@ def load_teacher_weights(model: keras.Model, weights: str) -> None:
     Args:
         model: The teacher; changed in place.
         weights: A `.keras` file of a teacher, a `.weights.h5` file of a teacher or of the
-            transformer alone (the `model.weights.h5` of keras-cv's presets), or the name of a
-            preset of keras-cv or keras-hub, which is downloaded.
+            transformer alone (the `model.weights.h5` of the presets), or the name of a preset of
+            keras-cv or keras-hub, which is downloaded.
 
     Raises:
         UserError: No such file or preset, no network, or weights of another architecture.
@@ -156,6 +153,19 @@ def load_teacher(path: str | os.PathLike) -> keras.Model:
     return model
 
 
+def _patches(view: Any, size: VitSize) -> Any:
+    return build_vit(size, view.shape[1])(view)
+
+
+def _hub_patches(view: Any, size: VitSize) -> Any:
+    layers = keras.layers
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="vit_rescaling")(view)
+    x = build_hub_vit(size, view.shape[1])(x)
+    x = layers.Cropping1D((1, 0), name="vit_patches")(x)  # without the class token
+    grid = view.shape[1] // PATCH_SIZE
+    return layers.Reshape((grid, grid, size.embed_dim), name="vit_map")(x)
+
+
 def _decode(view: Any, patches: Any, filters: tuple[int, int, int]) -> Any:
     """Joins the transformer's map with the picture's detail, [batch, 64, 80, filters[-1]]."""
     layers = keras.layers
@@ -192,16 +202,14 @@ def _names(path: str | os.PathLike, package: bytes) -> bool:
 
 def _read_weights(preset: str, path: pathlib.Path) -> keras.Model:
     """Reads a `.weights.h5` into a teacher or a transformer of the file's own picture size."""
-    settings = PRESETS[preset]
-    if settings.hub:
-        source = build_teacher(preset)
+    settings, stored = PRESETS[preset], inspect_vit_weights(path)
+    if stored.depth != settings.vit.depth:  # Keras itself would leave out what is too much
+        raise misfit(path, preset)
+    if stored.alone:
+        build = build_hub_vit if settings.hub else build_vit
+        source = build(settings.vit, stored.view_size)
     else:
-        grid, blocks, alone = inspect_vit_weights(path)
-        if blocks != settings.vit.depth:  # Keras itself would leave out what is too much
-            raise misfit(path, preset)
-        view_size = grid * PATCH_SIZE
-        source = (build_vit(settings.vit, view_size) if alone
-                  else build_teacher(preset, view_size=view_size))
+        source = build_teacher(preset, view_size=stored.view_size)
     try:
         source.load_weights(path)
     except (OSError, ValueError, KeyError) as error:

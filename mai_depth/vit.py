@@ -1,6 +1,7 @@
 """Vision Transformers of keras-cv and keras-hub, and how trained ones are carried to a new size."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from typing import Any
@@ -13,7 +14,6 @@ from mai_depth.errors import UserError
 
 PATCH_SIZE = 16
 _WINDOW_SIZE = 14  # of ViTDet's windowed attention, as its SA-1B weights were trained
-_POSITION_TABLES = ("pos_embed", "rel_pos_h", "rel_pos_w")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +58,24 @@ def build_vit(size: VitSize, view_size: int) -> keras.Model:
     )
 
 
-def apply_hub_vit(size: VitSize, view: Any) -> Any:
-    """Applies `keras_hub.models.ViTBackbone`, whose presets come from ImageNet classification.
+def build_hub_vit(size: VitSize, view_size: int) -> keras.Model:
+    """Builds `keras_hub.models.ViTBackbone` at random, named `vit`.
+
+    Its trained presets come from ImageNet classification.
 
     Args:
         size: Its width and depth.
-        view: Keras tensor [batch, side, side, 3], RGB 0..255, the side a multiple of 16.
+        view_size: Side of the square picture, a multiple of 16.
 
     Returns:
-        Keras tensor [batch, side / 16, side / 16, size.embed_dim].
+        A model from [batch, view_size, view_size, 3], RGB -1..1, to [batch, 1 + patches,
+        size.embed_dim], the class token first.
+
+    Raises:
+        UserError: keras-hub is not installed.
     """
-    side = view.shape[1]
-    vit = import_keras_hub().models.ViTBackbone(
-        image_shape=(side, side, 3),
+    return import_keras_hub().models.ViTBackbone(
+        image_shape=(view_size, view_size, 3),
         patch_size=PATCH_SIZE,
         num_layers=size.depth,
         num_heads=size.num_heads,
@@ -78,10 +83,6 @@ def apply_hub_vit(size: VitSize, view: Any) -> Any:
         mlp_dim=4 * size.embed_dim,
         name="vit",
     )
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="vit_rescaling")(view)
-    x = keras.layers.Cropping1D((1, 0), name="vit_patches")(vit(x))  # without the class token
-    grid = side // PATCH_SIZE
-    return keras.layers.Reshape((grid, grid, size.embed_dim), name="vit_map")(x)
 
 
 def import_keras_hub() -> Any:
@@ -135,30 +136,46 @@ def download_vit(name: str) -> keras.Model:
         ) from error
 
 
-def inspect_vit_weights(path: pathlib.Path) -> tuple[int, int, bool]:
-    """Finds a keras-cv transformer in a `.weights.h5` file.
+@dataclasses.dataclass(frozen=True)
+class StoredVit:
+    """What a `.weights.h5` file says about the transformer in it.
+
+    `alone`: the file holds nothing else; a teacher holds its transformer one level deeper.
+    """
+
+    view_size: int
+    depth: int
+    alone: bool
+
+
+def inspect_vit_weights(path: pathlib.Path) -> StoredVit:
+    """Finds a transformer of keras-cv or keras-hub in a `.weights.h5` file.
 
     Args:
         path: The file.
 
     Returns:
-        The side of its table of positions in patches, its number of blocks, and whether the file
-        is of the transformer alone; a teacher holds it one level deeper.
+        Its sizes.
 
     Raises:
         UserError: The file cannot be read or holds none.
     """
     try:
         with h5py.File(path) as file:
-            for prefix in ("layers", "layers/vi_t_det_backbone/layers"):
-                table = f"{prefix}/add_positional_embedding/vars/0"
-                if table in file:
-                    blocks = sum("transformer_encoder" in name for name in file[prefix])
-                    return file[table].shape[1], blocks, prefix == "layers"
-    except (OSError, RuntimeError) as error:
+            for prefix in ("", "layers/vi_t_det_backbone/", "layers/vi_t_backbone/"):
+                layers = file.get(f"{prefix}layers", {})
+                if "add_positional_embedding" in layers:
+                    side = layers["add_positional_embedding/vars/0"].shape[1]
+                    depth = sum("transformer_encoder" in name for name in layers)
+                    return StoredVit(side * PATCH_SIZE, depth, not prefix)
+                if "vi_t_encoder" in layers:
+                    table = layers["vi_t_patching_and_embedding/position_embedding/vars/0"]
+                    depth = len(layers["vi_t_encoder/encoder_layers"])
+                    return StoredVit(_side(table.shape[0]) * PATCH_SIZE, depth, not prefix)
+    except (OSError, RuntimeError, KeyError) as error:
         raise UserError(
             f"--teacher_weights={path}: not a readable HDF5 file; copy it again") from error
-    raise UserError(f"--teacher_weights={path}: holds no weights of a keras-cv ViTDet transformer")
+    raise UserError(f"--teacher_weights={path}: holds no transformer of keras-cv or keras-hub")
 
 
 def copy_weights(source: keras.Model, target: keras.Model, origin: str | os.PathLike) -> None:
@@ -179,9 +196,11 @@ def copy_weights(source: keras.Model, target: keras.Model, origin: str | os.Path
     values = []
     for old, new in zip(source.weights, target.weights, strict=True):
         value = keras.ops.convert_to_numpy(old)
-        if new.name in _POSITION_TABLES and value.shape[-1] == new.shape[-1]:
-            value = _resize_table(value, tuple(new.shape))
-        if old.name != new.name or value.shape != tuple(new.shape):
+        shape = tuple(new.shape)
+        tables = new.name in _RESIZE_POSITIONS and old.name == new.name
+        if tables and value.shape != shape and value.shape[-1] == shape[-1]:
+            value = _RESIZE_POSITIONS[new.name](value, shape)
+        if old.name != new.name or value.shape != shape:
             raise misfit(origin, target.name)
         values.append(value)
     target.set_weights(values)
@@ -193,11 +212,32 @@ def misfit(origin: str | os.PathLike, name: str) -> UserError:
                      "give those of the same transformer")
 
 
-def _resize_table(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Interpolates [1, side, side, channels] or [distances, channels] positions linearly."""
-    if table.shape == shape:
-        return table
-    if table.ndim == 2:
-        resized = keras.ops.image.resize(table[None, :, None], (shape[0], 1))
-        return keras.ops.convert_to_numpy(resized)[0, :, 0]
-    return keras.ops.convert_to_numpy(keras.ops.image.resize(table, shape[1:3], antialias=True))
+def _side(positions: int) -> int:
+    return math.isqrt(positions - 1)  # keras-hub's class token has a position of its own
+
+
+def _resize_grid(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[1, side, side, channels] of patches."""
+    resized = keras.ops.image.resize(table, shape[1:3], antialias=True)
+    return keras.ops.convert_to_numpy(resized)
+
+
+def _resize_line(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[2 * side - 1, channels] of distances between patches."""
+    resized = keras.ops.image.resize(table[None, :, None], (shape[0], 1))
+    return keras.ops.convert_to_numpy(resized)[0, :, 0]
+
+
+def _resize_sequence(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[1 + side^2, channels] of the class token and the patches."""
+    old, new, channels = _side(len(table)), _side(shape[0]), table.shape[1]
+    patches = _resize_grid(table[1:].reshape(1, old, old, channels), (1, new, new, channels))
+    return np.concatenate([table[:1], patches.reshape(-1, channels)])
+
+
+_RESIZE_POSITIONS = {
+    "pos_embed": _resize_grid,
+    "rel_pos_h": _resize_line,
+    "rel_pos_w": _resize_line,
+    "embeddings": _resize_sequence,
+}
