@@ -1,0 +1,72 @@
+"""benchmark.op_profile: cut graphs compute what the whole does, and sums by hand."""
+
+import benchmark_graphs
+import numpy as np
+import pytest
+
+from benchmark.graph import sample_picture
+from benchmark.op_profile import by_type
+from benchmark.op_profile import cut
+from benchmark.op_profile import time_operators
+from mai_depth.tflite_file import TfliteFile
+from mai_depth.tflite_file import open_interpreter
+
+GRAPHS = benchmark_graphs.graphs
+
+
+def test_a_chain_of_cut_operators_is_the_whole_graph(tmp_path):
+    path = GRAPHS()["float32"]
+    file = TfliteFile(path)
+    model = file.schema_object()
+    picture = sample_picture()[np.newaxis].astype(np.float32)
+    values = {file.inputs()[0].index: picture}
+    for op in file.ops():
+        part = tmp_path / f"{op.index}.tflite"
+        part.write_bytes(cut(model, [op.index]))
+        feeds = [values[i] for i in sorted(op.inputs) if i in values]
+        values[op.outputs[0]] = _run(part, feeds)
+    whole = _run(path, [picture])
+    np.testing.assert_allclose(values[file.outputs()[0].index], whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8", "int16_io"])
+def test_every_operator_is_timed_once(name):
+    file = TfliteFile(GRAPHS()[name])
+    generator = time_operators(str(file.path), 1, True, num_runs=2)
+    steps = []
+    while True:
+        try:
+            steps.append(next(generator))
+        except StopIteration as end:
+            profile = end.value
+            break
+    assert steps == [1, 2]
+    unpacking = sum(op.name == "DEQUANTIZE" and file.tensors()[op.inputs[0]].constant
+                    for op in file.ops())
+    assert len(profile["operators"]) == len(file.ops()) - unpacking
+    assert sum(op["macs"] for op in profile["operators"]) == file.macs()
+    assert all(op["ms"] > 0 for op in profile["operators"])
+    assert profile["whole_ms"] > 0
+
+
+def test_cutting_does_not_change_the_graph():
+    file = TfliteFile(GRAPHS()["float32"])
+    model = file.schema_object()
+    assert cut(model, [0]) == cut(model, [0])
+
+
+def test_sums_by_type_by_hand():
+    operators = [{"name": "CONV_2D", "ms": 1.0, "macs": 5}, {"name": "ADD", "ms": 6.0, "macs": 0},
+                 {"name": "CONV_2D", "ms": 3.0, "macs": 7}]
+    assert by_type(operators) == [
+        {"name": "ADD", "count": 1, "ms": 6.0, "share": 0.6, "macs": 0},
+        {"name": "CONV_2D", "count": 2, "ms": 4.0, "share": 0.4, "macs": 12}]
+
+
+def _run(path, feeds):
+    interpreter = open_interpreter(path)
+    details = interpreter.get_input_details()
+    for detail, value in zip(details, feeds, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

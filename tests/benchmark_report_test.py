@@ -1,0 +1,142 @@
+"""benchmark.table, report and plot, on a report made by hand."""
+
+import csv
+import json
+import struct
+
+import pytest
+
+from benchmark import plot
+from benchmark import report
+from benchmark import table
+from mai_depth.errors import UserError
+
+NAN = float("nan")
+
+
+def _row(name, **values):
+    row = {
+        "graph": f"some/{name}.tflite", "fault": "", "numbers": "float32", "input": "480x640",
+        "output": "480x640", "macs": 90_000_000, "flops": 180_000_000, "parameters": 500_000,
+        "weight_bytes": 2_000_000, "file_bytes": 2_100_000, "sha256": "ab", "operators": 50,
+        "partitions": 1, "undelegated": 0, "undelegated_types": "", "notes": ["a note"],
+        "warnings": [], "profile": None, "latency_ms_p50": 2.0, "latency_ms_p90": 2.5,
+        "latency_ms_min": 1.9, "latency_ms_max": 3.0, "cpu_ms_p50": 2.0, "runs": 50, "rounds": 30,
+        "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "cpu_ratio": 1.0, "gmacs_per_s": 45.0,
+        "sgemm_percent": 90.0}
+    return {**row, **values}
+
+
+def _accuracy(**values):
+    metrics = {"si_rmse": 0.2, "rmse": 0.7, "log10": 0.05, "abs_rel": 0.11, "delta1": 0.9,
+               "delta2": 0.97, "delta3": 0.99}
+    scaled = {f"{name}_median_scaled": value for name, value in metrics.items()}
+    return {**metrics, **scaled, "images": 80, "data": "data validation", "crop": "none",
+            "pooling": "per image", "score": 20000.0, **values}
+
+
+def _report(*rows):
+    conditions = {
+        "cpu": "a CPU", "cores": 4, "governor": None, "cpu_mhz": None, "temperature_c": None,
+        "throttled": None, "load_average": 0.0, "system": "Linux", "num_threads": 1,
+        "use_xnnpack": True, "versions": {"python": "3.11"}, "date": "2026-11-22T00:00:00+00:00"}
+    return {"conditions": conditions, "rows": list(rows), "failed": False,
+            "roofline": {"sgemm_gmacs_per_s": 50.0, "copy_gb_per_s": 10.0}}
+
+
+def test_text_is_aligned_and_leaves_empty_columns_out():
+    slow = _row("other", ratio=2.5, ratio_low=2.4, ratio_high=2.6)
+    lines = table.text(_report(_row("student"), slow)).split("\n")
+    assert len({len(line) for line in lines[:3]}) == 1
+    assert lines[1].startswith("student ") and lines[2].startswith("other ")
+    assert "2.50 ±0.10" in lines[2]
+    assert "M instr Arm" not in lines[0]
+    assert "si-RMSE" not in "\n".join(lines)
+
+
+def test_the_score_names_the_cpu():
+    text = table.text(_report(_row("student", **_accuracy()), _row("random")))
+    line = next(line for line in text.split("\n") if "20000.00" in line)
+    assert line.endswith("a CPU, 1 thread")
+
+
+def test_a_remark_that_holds_for_several_is_said_once():
+    lines = table.remarks(_report(_row("a"), _row("b"), _row("c", notes=[], warnings=["bad"])))
+    assert "a, b: a note" in lines
+    assert "c: warning: bad" in lines
+
+
+def test_a_crashed_graph_keeps_its_row():
+    crashed = {key: value for key, value in _row("bad", fault="died of SIGSEGV").items()
+               if not key.startswith(("latency", "ratio", "cpu_", "sgemm", "gmacs"))}
+    text = table.text(_report(_row("good"), crashed))
+    assert "bad: warning: died of SIGSEGV" in text
+    assert text.split("\n")[2].split()[:3] == ["bad", "float32", "-"]
+
+
+def test_a_profile_is_printed():
+    operators = [{"index": 0, "name": "CONV_2D", "shape": [1, 2, 3], "macs": 10, "ms": 1.0}]
+    row = _row("student", profile={"whole_ms": 1.5, "operators": operators})
+    text = table.text(_report(row))
+    assert "alone take 1.00 ms in sum, the whole graph 1.50 ms" in text
+    assert "1x2x3" in text
+
+
+def test_markdown_has_two_tables_of_even_width():
+    text = table.markdown(_report(_row("student", **_accuracy())))
+    speed, accuracy = text.split("\n\n")[:2]
+    for block in (speed, accuracy):
+        assert len({line.count("|") for line in block.split("\n")}) == 1
+    assert "| student | float32 | 2.00 |" in speed
+
+
+def test_csv_appends_and_writes_its_header_once(tmp_path):
+    path = tmp_path / "results.csv"
+    report.append_csv(path, _report(_row("a, with a comma"), _row("b")))
+    report.append_csv(path, _report(_row("c", **_accuracy())))
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["graph"] for row in rows] == [
+        "some/a, with a comma.tflite", "some/b.tflite", "some/c.tflite"]
+    assert rows[0]["cpu"] == "a CPU" and rows[0]["notes"] == "a note"
+    assert rows[2]["si_rmse"] == "0.2" and rows[0]["si_rmse"] == ""
+
+
+def test_csv_of_another_kind_is_left_alone(tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("name,value\nx,1\n")
+    with pytest.raises(UserError, match=r"--csv=.*other columns"):
+        report.append_csv(path, _report(_row("a")))
+    assert path.read_text() == "name,value\nx,1\n"
+
+
+def test_every_flat_figure_of_a_row_is_in_the_csv():
+    row = _row("a", **_accuracy())
+    missing = set(row) - set(report.CSV_COLUMNS) - {"profile"}
+    assert not missing
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    path = tmp_path / "results.json"
+    report.write_json(path, _report(_row("a", ratio_low=NAN, si_rmse=float("inf"))))
+    row = json.loads(path.read_text())["rows"][0]
+    assert row["ratio_low"] is None and row["si_rmse"] is None
+
+
+def test_plot_draws_what_has_a_score(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "plot.png"
+    slow = _row("slow", **_accuracy(si_rmse=0.3, score=500.0), latency_ms_p50=20.0)
+    plot.draw(path, _report(_row("fast", **_accuracy()), slow, _row("random")))
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24])[0] > 800
+
+
+def test_plot_without_accuracy_is_refused(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UserError, match="--plot"):
+        plot.draw(tmp_path / "plot.png", _report(_row("a")))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="--data_dir"):
+        plot.check("plot.png", with_data=False)
