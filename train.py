@@ -11,6 +11,9 @@ import sys
 from absl import flags
 
 from mai_depth import command
+from mai_depth.environment import check_environment
+from mai_depth.workdir import locked
+from mai_depth.workdir import make_workdir
 
 _TRAIN = flags.DEFINE_enum("train", "student", ["student", "teacher"], "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/student", "Folder for everything a run leaves.")
@@ -97,50 +100,68 @@ _EMA_MOMENTUM = flags.DEFINE_float(
     "the weights themselves.", lower_bound=0.0, upper_bound=0.99999)
 _MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Bit-identical results on one machine, also of a run that was "
+    "interrupted; a little slower.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Train from the start where --workdir holds a run; without it the same run "
+    "is continued and another one is refused.")
+_NAN_POLICY = flags.DEFINE_enum(
+    "nan_policy", "fail", ["fail", "rollback"], "At a loss that is not finite: end, or go back to "
+    "the last complete epoch with half the learning rate, at most three times.")
 
 
 def main() -> None:
     """Opens the data, trains what is missing and says where the results are."""
-    workdir = _prepare_workdir()
+    check_environment()
+    workdir = make_workdir(_WORKDIR.value)
+    with locked(workdir):
+        _train(workdir)
+
+
+def _train(workdir: pathlib.Path) -> None:
     from mai_depth import training  # TensorFlow takes seconds: faults in the flags come first
     from mai_depth.pairs import describe
+    from mai_depth.run import is_complete
 
+    if _DETERMINISTIC.value:
+        training.compute_deterministically()
     train, validation = training.open_data(_data())
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     teacher = training.Teacher(
         _TEACHER_PRESET.value, _optional(_TEACHER_WEIGHTS.value), _CACHE_TEACHER.value)
-    path = pathlib.Path(
-        _TEACHER.value or training.default_teacher_path(workdir, teacher.preset, train))
-    distils = _DISTILLATION_LOSS_WEIGHT.value > 0
-    settings = {"max_depth_m": _MAX_DEPTH_M.value}
-    if _TRAIN.value == "teacher" or (distils and not _TEACHER.value and not path.is_file()):
-        print(f"training the teacher {teacher.preset} first: {path}")
+    path = _path(_TEACHER.value) or training.default_teacher_path(workdir, teacher.preset, train)
+    asked = {"teacher": teacher if _DISTILLATION_LOSS_WEIGHT.value else None, "teacher_path": path}
+    settings = {"max_depth_m": _MAX_DEPTH_M.value, "conduct": _conduct()}
+    arguments = (_student(), _recipe(of_teacher=False), train, validation)
+    student = workdir / "student.keras"
+    if _TRAIN.value == "student" and training.is_finished(
+            training.student_run(*arguments, workdir=workdir, **asked, **settings)):
+        print(f"{student}: already trained with these flags and data; --overwrite trains again")
+        return
+    if _TRAIN.value == "teacher" or (
+            asked["teacher"] and not _TEACHER.value and not is_complete(path)):
+        print(f"training the teacher {teacher.preset}: {path}")
         training.train_teacher(
             teacher, _recipe(of_teacher=True), train, validation, path=path, **settings)
     if _TRAIN.value == "student":
-        rows = training.train_student(
-            _student(), _recipe(of_teacher=False), train, validation, workdir=workdir,
-            cache_dir=_cache_dir(), teacher=teacher if distils else None, teacher_path=path,
-            **settings)
+        run = training.student_run(*arguments, workdir=workdir, **asked, **settings)
+        rows = training.train_student(run, cache_dir=_cache_dir(), **asked)
         print(training.format_rows(rows))
-        print(f"{workdir / 'student.keras'}: the student; {workdir / 'sheet.png'}: what it sees")
+        print(f"{student}: the student; {workdir / 'sheet.png'}: what it sees")
 
 
-def _prepare_workdir() -> pathlib.Path:
-    """Makes the folder and notes the flags there, so that the run can be repeated."""
-    from mai_depth.atomic import write_text_atomic
-    from mai_depth.errors import UserError
+def _conduct():
+    from mai_depth.run import Conduct
 
-    workdir = pathlib.Path(_WORKDIR.value).expanduser()
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-        lines = [flag.serialize() for flag in key_flags if flag.value is not None]
-        write_text_atomic(workdir / "flags.txt", "\n".join(lines) + "\n")
-    except OSError as error:
-        raise UserError(f"{workdir}: cannot be written ({error.strerror}); give another "
-                        "--workdir") from error
-    return workdir
+    key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    lines = [flag.serialize() for flag in key_flags
+             if flag.value is not None and flag.name != "overwrite"]
+    return Conduct(_OVERWRITE.value, _NAN_POLICY.value, "\n".join(lines) + "\n")
+
+
+def _path(value: str | None) -> pathlib.Path | None:
+    return pathlib.Path(value).expanduser() if value else None
 
 
 def _cache_dir() -> str:
@@ -181,7 +202,7 @@ def _student():
 
 def _recipe(of_teacher: bool):
     from mai_depth.augment import Augmentation
-    from mai_depth.fitting import Recipe
+    from mai_depth.run import Recipe
 
     return Recipe(
         epochs=(_TEACHER_EPOCHS if of_teacher else _EPOCHS).value,

@@ -11,15 +11,18 @@ from absl import app
 from absl import flags
 
 from mai_depth.errors import UserError
+from mai_depth.stopping import Stopped
+from mai_depth.stopping import stops_at_once
 
 FAULT = 1
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+SIGNALLED = 128  # and the signal's number: what a shell reports
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Parses the flags, calls `main()` and exits with its code.
 
-    A `UserError`, a full disk and Ctrl-C become one line on stderr; a bug stays a traceback.
+    A `UserError`, a full disk, SIGTERM and Ctrl-C become one line on stderr; a bug stays a
+    traceback.
 
     Args:
         main: Takes nothing; returns the exit code or None for 0.
@@ -41,12 +44,13 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def _exit_code(main: Callable[[], int | None]) -> int:
     try:
-        return main() or 0
+        with stops_at_once():
+            return main() or 0
     except UserError as error:
         _say(str(error))
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return INTERRUPTED
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return SIGNALLED + stop.signum
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
             raise

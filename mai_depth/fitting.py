@@ -1,112 +1,251 @@
-"""The training loop that student and teacher share: batches in, the best averaged model out."""
+"""The training loop that student and teacher share: batches in, the best averaged model out.
 
+Each complete epoch is kept (see `checkpoint`): the same run, started again, continues.
+"""
+
+import csv
 import dataclasses
-import pathlib
+import hashlib
+import io
 from collections.abc import Callable
-from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from mai_depth import checkpoint
 from mai_depth.atomic import write_json_atomic
-from mai_depth.augment import Augmentation
-from mai_depth.dataset import Pairs
+from mai_depth.atomic import write_text_atomic
+from mai_depth.callbacks import AverageWeights
+from mai_depth.callbacks import KeepEpoch
+from mai_depth.callbacks import NonFinite
+from mai_depth.callbacks import WatchSteps
+from mai_depth.callbacks import tensorboard
+from mai_depth.dataset import epoch_order
 from mai_depth.dataset import training_batches
 from mai_depth.distiller import Distiller
 from mai_depth.distiller import training_view
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
 from mai_depth.model_file import save_model
+from mai_depth.run import Recipe
+from mai_depth.run import Run
+from mai_depth.run import finished_metrics
+from mai_depth.run import load_state
+from mai_depth.stopping import Request
+from mai_depth.stopping import Stopped
+from mai_depth.stopping import stops_between_steps
+from mai_depth.workdir import locked
+from mai_depth.workdir import require_space
+
+MAX_HALVINGS = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a model is trained; the defaults are the paper's (section 3.3) where it names them."""
-
-    epochs: int = 500
-    batch_size: int = 32
-    learning_rate: float = 8e-3
-    decay_power: float = 0.9
-    adam_epsilon: float = 1e-3
-    ema_momentum: float = 0.0
-    gradient_loss_weight: float = 0.0
-    distillation_loss_weight: float = 0.0
-    distill: str = "logits"
-    mixed_precision: bool = False
-    seed: int = 0
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-
-
-def fit_depth_model(
-    build: Callable[[], keras.Model],
-    train_pairs: Pairs,
-    validation_pairs: Pairs,
-    *,
-    path: pathlib.Path,
-    recipe: Recipe,
-    max_depth_m: float,
-    teacher: keras.Model | None = None,
-    teacher_depth: Any = None,
-    description: dict[str, Any] | None = None,
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
-) -> dict[str, float]:
-    """Trains a depth model and leaves the best of its epochs in a file.
+def fit_depth_model(run: Run) -> dict[str, float]:
+    """Trains a depth model and leaves the best of its epochs in a file; continues what it finds.
 
     Two copies of the model exist: the one that is trained, and the average of its weights (or its
     plain copy when `ema_momentum` is 0), which is validated on full-resolution pictures after each
     epoch and saved when it is the best so far.
 
     Args:
-        build: Makes the model, with its starting weights.
-        train_pairs: What is learned.
-        validation_pairs: What is measured after each epoch.
-        path: The `.keras` file to write; `log.csv` and a `.json` of its own name go beside it.
-        recipe: How to train.
-        max_depth_m: The depth that the model's head reaches.
-        teacher: A depth model to distil from, asked for every augmented picture.
-        teacher_depth: Or its answers to `train_pairs`, uint16 [count, 480, 640] in their units.
-        description: What else the `.json` shall say, e.g. the builder's arguments.
-        callbacks: Further Keras callbacks.
+        run: What to train, on what, how and where.
 
     Returns:
-        The metrics of the saved model on `validation_pairs`.
+        The metrics of the saved model on the validation pictures.
 
     Raises:
-        UserError: The data cannot fill a batch, or the loss is not finite.
+        UserError: A loss is not finite, another run has left its files there or is at work there,
+            or the disk or the memory is full.
+        Stopped: After SIGTERM or Ctrl-C.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    average = build()
-    trained = _trained_copy(average, build, recipe.mixed_precision)
-    distiller = Distiller(
+    with locked(run.path.parent):
+        metrics = finished_metrics(run)
+        if metrics is None:
+            before = _digest(run.teacher)
+            metrics = _with_rollbacks(run)
+            if _digest(run.teacher) != before:
+                raise RuntimeError("the training has changed its teacher")
+        return metrics
+
+
+def _with_rollbacks(run: Run) -> dict[str, float]:
+    """Trains to the end; goes back where something is not finite, if the run may do that."""
+    state = None if run.conduct.overwrite else load_state(run)
+    halvings = state.halvings if state else 0
+    while True:
+        try:
+            return _Training(run, state, halvings).fit()
+        except NonFinite as error:
+            fault = f"{_where(run, error)}; nothing of it was saved"
+            if run.conduct.nan_policy == "fail":
+                raise UserError(f"{fault}; lower --learning_rate, or run the same command with "
+                                "--nan_policy=rollback") from error
+            if halvings == MAX_HALVINGS:
+                raise UserError(f"{fault}; the learning rate was already halved {halvings} times, "
+                                "lower --learning_rate") from error
+        halvings += 1
+        state = load_state(run)
+        print(f"{fault}; back to epoch {state.epoch if state else 0} with the learning rate "
+              f"halved ({halvings} of {MAX_HALVINGS} times)")
+
+
+def _where(run: Run, error: NonFinite) -> str:
+    """Says what was not finite, where, and with which pictures."""
+    if error.step is None:
+        return f"{error} is not finite after epoch {error.epoch + 1}"
+    size = run.recipe.batch_size
+    order = epoch_order(len(run.train_pairs), run.recipe.seed, error.epoch).numpy()
+    names = [run.train_pairs.names[index] for index in order[error.step * size :][:size]]
+    shown = ", ".join(names[:8]) + ", ..." * (size > 8)
+    return (f"{error} is not finite in epoch {error.epoch + 1}, step {error.step + 1}, pictures "
+            f"{shown}")
+
+
+class _Training:
+    """The models and the optimizer of a run, at its start or as a state has left them."""
+
+    def __init__(self, run: Run, state: checkpoint.State | None, halvings: int):
+        keras.utils.set_random_seed(run.recipe.seed)
+        self.run = run
+        self.average = run.build()
+        self.trained = _trained_copy(self.average, run.build, run.recipe.mixed_precision)
+        self.distiller = _distiller(self.trained, run)
+        optimizer = _optimizer(run.recipe, run.steps, 0.5**halvings)
+        self.distiller.compile(optimizer=optimizer)
+        optimizer.build(self.distiller.trainable_variables)
+        projection = self.distiller.projection
+        self.variables = [
+            *self.trained.variables,
+            *self.average.variables,
+            *(projection.variables if projection else ()),
+            *optimizer.variables,
+        ]
+        self.state = checkpoint.State(0, run.identity, [], [], {}, halvings)
+        if state is not None:
+            self._restore(state)
+
+    def _restore(self, state: checkpoint.State) -> None:
+        for variable, array in zip(self.variables, state.arrays, strict=True):
+            variable.assign(array)
+        self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)
+        print(f"{self.run.path}: continuing after epoch {state.epoch} of {self.run.recipe.epochs}")
+        self._write_results(is_best=state.best["epoch"] == state.epoch)
+
+    def fit(self) -> dict[str, float]:
+        """Trains the epochs that are left."""
+        self._prepare_folder()
+        with stops_between_steps() as request:
+            try:
+                if self.state.epoch < self.run.recipe.epochs:
+                    self._fit_epochs(request)
+                metrics = self._finish()
+                if request.signum is not None:
+                    raise Stopped(request.signum)
+            except Stopped as stop:
+                raise self._stopped(stop) from None
+            except tf.errors.ResourceExhaustedError as error:
+                raise UserError(
+                    f"out of memory with --batch_size={self.run.recipe.batch_size}; lower it, "
+                    "the last complete epoch is kept") from error
+        return metrics
+
+    def _fit_epochs(self, request: Request) -> None:
+        run, first = self.run, self.state.epoch
+        average = AverageWeights(
+            self.trained, self.average, run.recipe.ema_momentum, steps=first * run.steps)
+        keep = KeepEpoch(self.variables, self._measure, self._keep)
+        self.distiller.fit(
+            _batches(self.average, run, first),
+            initial_epoch=first,
+            epochs=run.recipe.epochs,
+            steps_per_epoch=run.steps,
+            shuffle=False,  # the batches come in the order of `epoch_order`
+            callbacks=[average, WatchSteps(request), keep, *tensorboard(run.path.parent)],
+        )
+
+    def _prepare_folder(self) -> None:
+        """What must be known or be gone before the first step; what it removes comes last."""
+        run = self.run
+        model_bytes, size = (checkpoint.state_bytes(variables) for variables in (
+            self.average.variables, self.variables))
+        there = sum(path.stat().st_size for path in checkpoint.state_paths(run.path))
+        require_space(run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there)
+        if run.conduct.flags is not None:
+            write_text_atomic(run.path.with_name("flags.txt"), run.conduct.flags)
+        if run.conduct.overwrite and not self.state.epoch:
+            checkpoint.remove_states(run.path)
+
+    def _measure(self) -> dict[str, float]:
+        return evaluate(self.average, self.run.validation_pairs)
+
+    def _keep(
+        self,
+        epoch: int,
+        arrays: list[np.ndarray],
+        losses: dict[str, float],
+        metrics: dict[str, float],
+    ) -> None:
+        """Keeps an epoch: first its state, from which the other files can be made again."""
+        row = {"epoch": epoch, **losses}
+        row |= {f"val_{name}": value for name, value in metrics.items() if name != "images"}
+        best = self.state.best
+        if not best or metrics["si_rmse"] < best["metrics"]["si_rmse"]:
+            best = {"epoch": epoch, "metrics": metrics}
+        self.state = dataclasses.replace(
+            self.state, epoch=epoch, rows=[*self.state.rows, row], best=best)
+        size = checkpoint.state_bytes(arrays)
+        try:
+            checkpoint.save_state(
+                self.run.path, dataclasses.replace(self.state, arrays=arrays))
+            self._write_results(is_best=best["epoch"] == epoch)
+        except OSError as error:
+            raise UserError(
+                f"{self.run.path.parent}: epoch {epoch} could not be kept "
+                f"({error.strerror or error}), earlier ones are; a state needs {size / 1e6:.1f} "
+                "MB: free some space and run the same command again") from error
+
+    def _write_results(self, is_best: bool, finished: bool = False) -> None:
+        """Writes what follows from the state: the model if it is the best, its JSON, the log."""
+        path = self.run.path
+        if is_best:
+            save_model(self.average, path)
+        if is_best or finished:
+            record = {**self.run.record, **self.state.best, "finished": finished}
+            write_json_atomic(path.with_suffix(".json"), record)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.state.rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.state.rows)
+        write_text_atomic(path.with_name("log.csv"), table.getvalue())
+
+    def _finish(self) -> dict[str, float]:
+        """Notes that nothing is left to do; only then the states may go."""
+        if not self.run.path.is_file():
+            raise UserError(f"{self.run.path}: was removed while the run went on; run the same "
+                            "command with --overwrite")
+        self._write_results(is_best=False, finished=True)
+        checkpoint.remove_states(self.run.path)
+        return self.state.best["metrics"]
+
+    def _stopped(self, stop: Stopped) -> Stopped:
+        again = " without --overwrite" if self.run.conduct.overwrite else ""
+        return Stopped(
+            stop.signum,
+            f"stopped; {self.state.epoch} of {self.run.recipe.epochs} epochs are kept in "
+            f"{self.run.path.parent}; the same command{again} continues")
+
+
+def _distiller(trained: keras.Model, run: Run) -> Distiller:
+    recipe = run.recipe
+    return Distiller(
         trained,
-        teacher,
-        max_depth_m=max_depth_m,
+        run.teacher,
+        max_depth_m=run.max_depth_m,
         distillation_loss_weight=recipe.distillation_loss_weight,
         distill=recipe.distill,
         gradient_loss_weight=recipe.gradient_loss_weight,
     )
-    steps = len(train_pairs) // recipe.batch_size
-    distiller.compile(optimizer=_optimizer(recipe, steps))
-    described = {**(description or {}), "recipe": dataclasses.asdict(recipe),
-                 "max_depth_m": max_depth_m}
-    best = _KeepBest(average, validation_pairs, path, described)
-    distiller.fit(
-        _batches(average, train_pairs, recipe, teacher_depth),
-        epochs=recipe.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches come in the order of `epoch_order`
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            _AverageWeights(trained, average, recipe.ema_momentum),
-            best,
-            keras.callbacks.CSVLogger(path.with_name("log.csv")),
-            *callbacks,
-        ],
-    )
-    if best.metrics is None:
-        raise UserError(
-            f"the loss is not finite after {recipe.epochs} epochs; lower --learning_rate")
-    return best.metrics
 
 
 def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) -> keras.Model:
@@ -121,9 +260,11 @@ def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) 
     return trained
 
 
-def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def _optimizer(
+    recipe: Recipe, steps_per_epoch: int, factor: float
+) -> keras.optimizers.Optimizer:
     schedule = keras.optimizers.schedules.PolynomialDecay(
-        recipe.learning_rate,
+        factor * recipe.learning_rate,
         max(1, recipe.epochs * steps_per_epoch),
         end_learning_rate=0.0,
         power=recipe.decay_power,
@@ -135,68 +276,26 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimiz
     return optimizer
 
 
-def _batches(
-    model: keras.Model, pairs: Pairs, recipe: Recipe, teacher_depth: Any
-) -> tf.data.Dataset:
+def _batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
     view = training_view(model)
     # The loss is taken at twice the map's size: the picture that the student's encoder sees.
     depth_size = tuple(2 * side for side in view.output["logits"].shape[1:3])
     return training_batches(
-        pairs,
+        run.train_pairs,
         view_size=view.input.shape[1:3],
         depth_size=depth_size,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first_epoch=0,
-        epochs=recipe.epochs,
-        augmentation=recipe.augmentation,
-        teacher_depth=teacher_depth,
+        batch_size=run.recipe.batch_size,
+        seed=run.recipe.seed,
+        first_epoch=first_epoch,
+        epochs=run.recipe.epochs,
+        augmentation=run.recipe.augmentation,
+        teacher_depth=run.teacher_depth,
     )
 
 
-class _AverageWeights(keras.callbacks.Callback):
-    """Keeps an exponential moving average of all weights, BatchNorm statistics included."""
-
-    def __init__(self, trained: keras.Model, average: keras.Model, momentum: float):
-        super().__init__()
-        self.pairs = list(zip(average.weights, trained.weights, strict=True))
-        self.momentum = momentum
-        self.steps = 0
-        self._assign = tf.function(self._move)
-
-    def _move(self, share: tf.Tensor) -> None:
-        for average, trained in self.pairs:
-            average.assign(average + share * (tf.cast(trained, average.dtype) - average))
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.momentum:
-            self.steps += 1
-            # The first steps count more, or the average would remember the random start.
-            momentum = min(self.momentum, (1 + self.steps) / (10 + self.steps))
-            self._assign(tf.constant(1 - momentum))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if not self.momentum:
-            self._assign(tf.constant(1.0))
-
-
-class _KeepBest(keras.callbacks.Callback):
-    """Measures the average on full-resolution pictures and saves it when it is the best so far."""
-
-    def __init__(self, average: keras.Model, pairs: Pairs, path: pathlib.Path, description: dict):
-        super().__init__()
-        self.average = average
-        self.pairs = pairs
-        self.path = path
-        self.description = description
-        self.metrics: dict[str, float] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        metrics = evaluate(self.average, self.pairs)
-        logs.update({f"val_{name}": value for name, value in metrics.items() if name != "images"})
-        best = self.metrics["si_rmse"] if self.metrics else float("inf")
-        if metrics["si_rmse"] < best:
-            self.metrics = metrics
-            save_model(self.average, self.path)
-            record = {**self.description, "metrics": metrics, "epoch": epoch + 1}
-            write_json_atomic(self.path.with_suffix(".json"), record)
+def _digest(model: keras.Model | None) -> str:
+    """sha256 of all weights of a model."""
+    digest = hashlib.sha256()
+    for weight in model.weights if model else ():
+        digest.update(keras.ops.convert_to_numpy(weight).tobytes())
+    return digest.hexdigest()

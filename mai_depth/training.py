@@ -1,6 +1,7 @@
 """Training: data -> teacher -> student -> workdir. What `train.py` calls."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mai_depth.dataset import Pairs
 from mai_depth.dataset import open_nyu_depth_v2
@@ -18,15 +20,20 @@ from mai_depth.evaluation import evaluate
 from mai_depth.evaluation import evaluate_constant
 from mai_depth.evaluation import geometric_mean_depth
 from mai_depth.evaluation import predict_pairs
-from mai_depth.fitting import Recipe
 from mai_depth.fitting import fit_depth_model
 from mai_depth.model_file import load_model
+from mai_depth.run import Conduct
+from mai_depth.run import Recipe
+from mai_depth.run import Run
+from mai_depth.run import finished_metrics
+from mai_depth.run import load_state
 from mai_depth.sheet import save_sheet
 from mai_depth.student import build_student
 from mai_depth.synthetic import write_synthetic
 from mai_depth.teacher import build_teacher
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
+from mai_depth.workdir import make_workdir
 
 SHEET_ROWS = 8
 
@@ -125,6 +132,7 @@ def train_teacher(
     *,
     path: pathlib.Path,
     max_depth_m: float,
+    conduct: Conduct,
 ) -> dict[str, float]:
     """Trains a teacher on the same data as the student (paper, section 2.2).
 
@@ -135,6 +143,7 @@ def train_teacher(
         validation: What is measured after each epoch.
         path: The `.keras` file to write.
         max_depth_m: The depth that the head reaches.
+        conduct: How the run behaves.
 
     Returns:
         The metrics of the saved file on `validation`.
@@ -143,18 +152,23 @@ def train_teacher(
         UserError: Too few pictures, weights that cannot be loaded, a loss that is not finite.
     """
     _check_batch(train, recipe.batch_size, "--teacher_batch_size")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_workdir(path.parent)
 
     def build() -> keras.Model:
         model = build_teacher(teacher.preset, max_depth_m=max_depth_m, weights=teacher.weights)
         return _start_at(model, geometric_mean_depth(train), max_depth_m)
 
-    return fit_depth_model(
-        build, train, validation, path=path, recipe=recipe, max_depth_m=max_depth_m,
-        description={"builder": dataclasses.asdict(teacher)})
+    builder = {"teacher_preset": teacher.preset, "teacher_weights": teacher.weights}
+    return fit_depth_model(Run(
+        build, train, validation, path, recipe, max_depth_m, {"builder": builder}, conduct))
 
 
-def train_student(
+def compute_deterministically() -> None:
+    """Makes every operation give the same bits each time; call it before the first one."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def student_run(
     student: Student,
     recipe: Recipe,
     train: Pairs,
@@ -162,11 +176,11 @@ def train_student(
     *,
     workdir: pathlib.Path,
     max_depth_m: float,
-    cache_dir: str,
+    conduct: Conduct,
     teacher: Teacher | None = None,
     teacher_path: pathlib.Path | None = None,
-) -> dict[str, dict[str, float]]:
-    """Distils the student and leaves `student.keras`, `student.json`, `log.csv` and `sheet.png`.
+) -> Run:
+    """Describes the training of a student, still without its teacher.
 
     Args:
         student: What to build.
@@ -175,6 +189,48 @@ def train_student(
         validation: What is measured.
         workdir: The folder to fill.
         max_depth_m: The depth that the head reaches.
+        conduct: How the run behaves.
+        teacher: How the teacher is asked, or None to train without one.
+        teacher_path: Its file; its content decides on the result.
+
+    Returns:
+        What `is_finished` and `train_student` take.
+    """
+    def build() -> keras.Model:
+        model = build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
+        return _start_at(model, geometric_mean_depth(train), max_depth_m)
+
+    description = {"builder": dataclasses.asdict(student)}
+    if teacher is not None:
+        description["cache_teacher"] = teacher.cache
+    if teacher is not None and teacher_path.is_file():
+        description["teacher"] = hashlib.sha256(teacher_path.read_bytes()).hexdigest()
+    return Run(build, train, validation, workdir / "student.keras", recipe, max_depth_m,
+               description, conduct)
+
+
+def is_finished(run: Run) -> bool:
+    """Tells whether `train_student` has done all for this run.
+
+    Raises:
+        UserError: Another run has left its files there.
+    """
+    if not run.conduct.overwrite:
+        load_state(run)
+    return finished_metrics(run) is not None and run.path.with_name("sheet.png").is_file()
+
+
+def train_student(
+    run: Run,
+    *,
+    cache_dir: str,
+    teacher: Teacher | None = None,
+    teacher_path: pathlib.Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """Distils the student and leaves `student.keras`, `student.json`, `log.csv` and `sheet.png`.
+
+    Args:
+        run: From `student_run`.
         cache_dir: Where the teacher's answers are kept.
         teacher: How the teacher is asked, or None to train without one.
         teacher_path: Its file.
@@ -186,23 +242,16 @@ def train_student(
     Raises:
         UserError: Too few pictures, a teacher that is no depth model, a loss that is not finite.
     """
-    _check_batch(train, recipe.batch_size, "--batch_size")
+    train, validation = run.train_pairs, run.validation_pairs
+    _check_batch(train, run.recipe.batch_size, "--batch_size")
     models = {"teacher": load_teacher(teacher_path)} if teacher else {}
-    asked, answers = _teacher_arguments(models.get("teacher"), teacher, teacher_path, recipe, train,
-                                        cache_dir)
-
-    def build() -> keras.Model:
-        model = build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
-        return _start_at(model, geometric_mean_depth(train), max_depth_m)
-
-    path = workdir / "student.keras"
-    fit_depth_model(
-        build, train, validation, path=path, recipe=recipe, max_depth_m=max_depth_m,
-        teacher=asked, teacher_depth=answers, description={"builder": dataclasses.asdict(student)})
-    models["student"] = load_model(path)
+    asked, answers = _teacher_arguments(
+        models.get("teacher"), teacher, teacher_path, run.recipe, train, cache_dir)
+    fit_depth_model(dataclasses.replace(run, teacher=asked, teacher_depth=answers))
+    models["student"] = load_model(run.path)
     rows = {"constant depth": evaluate_constant(train, validation)}
     rows |= {name: evaluate(model, validation, progress=name) for name, model in models.items()}
-    _write_sheet(workdir / "sheet.png", validation, models)
+    _write_sheet(run.path.with_name("sheet.png"), validation, models)
     return rows
 
 

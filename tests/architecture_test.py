@@ -14,15 +14,17 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 
 # The storeys, from the ground up: a module imports only from below its own.
 STOREYS = [
-    {"errors", "atomic", "depth", "colormap", "command"},
+    {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
      "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment", "scenes",
      "synthetic"},
     {"student", "teacher", "distiller", "model_file"},
-    {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint"},
+    {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint",
+     "callbacks", "run"},
     {"training", "litert", "predict", "pretrained", "quantization"},
 ]
-LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file"]
+LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
+         "environment", "stopping", "workdir", "checkpoint"]
 ENTRY_FILES = {"command.py", "predict.py"}
 
 
