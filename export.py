@@ -1,0 +1,140 @@
+"""Exports a student for phones and boards: a .tflite file and what it says about itself.
+
+    python export.py                                        # the newest student below runs/
+    python export.py --model=runs/student/student.keras --output=student.tflite --overwrite
+    python export.py --quantization=int8 --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
+"""
+
+import os
+import pathlib
+
+from absl import flags
+
+from mai_depth import command
+from mai_depth.environment import check_environment
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "The student's .keras file. Default: the newest student.keras in --workdir.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs", "Where a student is looked for.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "File to write (a folder for saved_model). Default: beside the student, named "
+    "after --quantization. The description is written to OUTPUT.json.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace --output if it exists.")
+_FORMAT = flags.DEFINE_enum(
+    "format", "tflite", ["tflite", "saved_model"], "tflite for LiteRT, saved_model for TF Serving "
+    "and TF.js.")
+_QUANTIZATION = flags.DEFINE_enum(
+    "quantization", "none", ["none", "float16", "dynamic", "int8"], "Numbers of the weights, and "
+    "for int8 of the computation.")
+_INPUT_DTYPE = flags.DEFINE_enum(
+    "input_dtype", "float32", ["float32", "uint8"], "What the file takes: 0..255 as floats, or the "
+    "camera's bytes.")
+_UPSAMPLE = flags.DEFINE_enum(
+    "upsample", "fast_bilinear", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"],
+    "How the depth map is enlarged; the fast forms give the same numbers sooner.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Pictures for verification and int8: DIR/SPLIT/{rgb,depth}/NAME.{png,jpg}. "
+    "Default: procedural scenes, made on the first run.")
+_SPLIT = flags.DEFINE_string("split", "validation", "Folder of --data_dir that is verified with.")
+_CALIBRATION_SPLIT = flags.DEFINE_string(
+    "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges.")
+_NUM_CALIBRATION = flags.DEFINE_integer(
+    "num_calibration", 64, "How many of them; at least 32.", lower_bound=0)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
+_DEPTH_UNITS_PER_M = flags.DEFINE_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
+_ALLOW_INACCURATE = flags.DEFINE_bool(
+    "allow_inaccurate", False, "Write the file even if it differs from the Keras model by more "
+    "than its numbers should cause.")
+
+
+def main() -> None:
+    """Finds the student, exports it and prints what came of it."""
+    check_environment()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the converter's C++ half is talkative
+    model = _model()
+    output = _output(model)
+    from mai_depth.litert import Form  # TensorFlow takes seconds: faults in the flags come first
+    from mai_depth.litert import export_tflite
+
+    form = Form(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
+    pictures = _pictures(_SPLIT.value)
+    if _FORMAT.value == "saved_model":
+        from mai_depth.saved_model import export_saved_model
+
+        sidecar = export_saved_model(
+            model, output, form, pictures, allow_inaccurate=_ALLOW_INACCURATE.value)
+    else:
+        sidecar = export_tflite(
+            model, output, form, pictures, calibration=_calibration(),
+            allow_inaccurate=_ALLOW_INACCURATE.value)
+    _report(output, sidecar)
+
+
+def _model() -> pathlib.Path:
+    from mai_depth.errors import UserError
+
+    if _MODEL.value:
+        return pathlib.Path(_MODEL.value).expanduser()
+    workdir = pathlib.Path(_WORKDIR.value).expanduser()
+    found = sorted(workdir.rglob("student.keras"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"{workdir}: no student.keras in it; run train.py, or give --model=PATH")
+    return found[-1]
+
+
+def _output(model: pathlib.Path) -> pathlib.Path:
+    from mai_depth.errors import UserError
+
+    if _FORMAT.value == "saved_model" and _QUANTIZATION.value != "none":
+        raise UserError(f"--quantization={_QUANTIZATION.value}: a SavedModel stays float32; leave "
+                        "it out or give --format=tflite")
+    suffix = "" if _QUANTIZATION.value == "none" else f"_{_QUANTIZATION.value}"
+    ending = ".tflite" if _FORMAT.value == "tflite" else "_saved_model"
+    output = pathlib.Path(_OUTPUT.value or model.with_name(f"{model.stem}{suffix}{ending}"))
+    output = output.expanduser()
+    if _FORMAT.value == "tflite" and output.suffix != ".tflite":
+        raise UserError(f"--output={output}: give it the suffix .tflite")
+    if output.exists() and not _OVERWRITE.value:
+        raise UserError(f"{output}: exists; give --overwrite to replace it, or another --output")
+    if output.exists() and output.is_dir() != (_FORMAT.value == "saved_model"):
+        raise UserError(f"{output}: not of the kind that --format={_FORMAT.value} writes; give "
+                        "another --output")
+    if not output.parent.is_dir():
+        raise UserError(f"{output.parent}: no such folder; make it, or give another --output")
+    if not os.access(output.parent, os.W_OK):
+        raise UserError(f"{output.parent}: cannot be written; give another --output")
+    return output
+
+
+def _pictures(split: str):
+    from mai_depth.calibration import open_pictures
+
+    return open_pictures(
+        _DATA_DIR.value, split, cache_dir=os.path.expanduser(_CACHE_DIR.value),
+        depth_units_per_m=_DEPTH_UNITS_PER_M.value)
+
+
+def _calibration():
+    from mai_depth.calibration import representative
+
+    if _QUANTIZATION.value != "int8":
+        return None
+    return representative(_pictures(_CALIBRATION_SPLIT.value), _NUM_CALIBRATION.value)
+
+
+def _report(output: pathlib.Path, sidecar: dict) -> None:
+    from mai_depth.verify import format_verification
+
+    print(f"{output}: {sidecar['input']['dtype']} {sidecar['input']['shape']} "
+          f"{sidecar['input']['name']} in, {sidecar['output']['dtype']} "
+          f"{sidecar['output']['shape']} {sidecar['output']['name']} out")
+    if _FORMAT.value == "tflite":
+        print(f"{sidecar['size_bytes'] / 1e6:.2f} MB, {sidecar['macs'] / 1e6:.1f} M "
+              f"multiply-accumulates, {sidecar['delegate_partitions']} delegate partition(s)")
+    print(format_verification(sidecar["verification"]))
+
+
+if __name__ == "__main__":
+    command.run(main)

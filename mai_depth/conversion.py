@@ -1,0 +1,157 @@
+"""Conversion of a student to LiteRT (TensorFlow Lite): builtin operators, a fixed batch of one."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from mai_depth.errors import UserError
+from mai_depth.rewrite import Anatomy
+from mai_depth.rewrite import rebuild
+from mai_depth.rewrite import rebuild_integer
+from mai_depth.tflite_edit import Editor
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+INPUT_DTYPES = ("float32", "uint8")
+MIN_CALIBRATION = 32
+
+
+def convert(
+    anatomy: Anatomy,
+    *,
+    quantization: str = "none",
+    upsample: str = "fast_bilinear",
+    input_dtype: str = "float32",
+    calibration: np.ndarray | None = None,
+) -> Editor:
+    """Converts a student.
+
+    Args:
+        anatomy: The student, of `rewrite.take_apart`.
+        quantization: One of `QUANTIZATIONS`.
+        upsample: One of `resize.METHODS`.
+        input_dtype: One of `INPUT_DTYPES`: what the file takes, 0..255 either way.
+        calibration: For int8: [count, height, width, 3], 0..255.
+
+    Returns:
+        The file: input `image` [1, height, width, 3], output `depth_m` [1, height, width, 1],
+        float32 metres.
+
+    Raises:
+        UserError: The converter cannot express the model, or the calibration pictures are of no
+            use.
+    """
+    if quantization == "int8":
+        images = check_calibration(calibration)
+        picture, tail = rebuild_integer(anatomy, upsample)
+        editor = Editor(_convert_integer(picture, images, input_dtype))
+        editor.widen_dead_ranges()
+        editor.append(_convert_float(tail))
+    else:
+        model = rebuild(anatomy, upsample)
+        editor = Editor(_convert_float(model, half=quantization == "float16"))
+        if quantization == "dynamic":
+            editor.quantize_convolutions()
+        if input_dtype == "uint8":
+            editor.take_bytes()
+    editor.name("image", "depth_m")
+    return editor
+
+
+def check_calibration(images: np.ndarray | None) -> np.ndarray:
+    """Checks what ranges of int8 numbers are to be measured on.
+
+    The converter makes a float file of no pictures, or of NaN, without a word.
+
+    Args:
+        images: [count, height, width, 3], 0..255.
+
+    Returns:
+        The same.
+
+    Raises:
+        UserError: Too few, not finite, out of range, or without any contrast.
+    """
+    count = 0 if images is None else len(images)
+    if count < MIN_CALIBRATION:
+        raise UserError(f"calibration: {count} pictures, at least {MIN_CALIBRATION} are needed; "
+                        "give more in --data_dir or raise --num_calibration")
+    for image in images:
+        if not np.isfinite(image).all() or np.min(image) < 0 or np.max(image) > 255:
+            raise UserError("calibration: a picture holds NaN or numbers outside 0..255; "
+                            "mend --data_dir")
+    if not any(np.ptp(image) > 0 for image in images):
+        raise UserError("calibration: every picture is of one color; give real ones in --data_dir")
+    return images
+
+
+def _convert_float(model: keras.Model, half: bool = False) -> bytes:
+    import tensorflow as tf
+
+    converter = _converter(model)
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return _run(converter)
+
+
+def _convert_integer(model: keras.Model, images: np.ndarray, input_dtype: str) -> bytes:
+    import tensorflow as tf
+
+    def representative() -> Iterator[list[np.ndarray]]:
+        for index, image in enumerate(images):
+            image = np.array(image, np.float32)[None]
+            if index == 0:
+                # The input's scale is then exactly 1: the numbers of a camera as they are.
+                image[0, 0, 0], image[0, 0, 1] = 0.0, 255.0
+            yield [image]
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.as_dtype(input_dtype)
+    return _run(converter)
+
+
+def _converter(model: keras.Model) -> Any:
+    import tensorflow as tf
+
+    signature = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32)
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def _run(converter: Any) -> bytes:
+    with quiet():
+        try:
+            return converter.convert()
+        except Exception as error:  # the converter raises many types
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+            raise UserError(f"the LiteRT converter refused the model: {reason}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the converter, whose C++ half writes 200 lines to the file descriptors."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile("w+") as sink:
+        saved = [os.dup(descriptor) for descriptor in (1, 2)]
+        try:
+            for descriptor in (1, 2):
+                os.dup2(sink.fileno(), descriptor)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)

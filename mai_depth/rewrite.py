@@ -1,0 +1,171 @@
+"""Rebuilds a student for export: other resizes around the same core, and the same weights."""
+
+import dataclasses
+import os
+from typing import Any
+
+import keras
+
+from mai_depth.errors import UserError
+from mai_depth.resize import fast_shrink
+from mai_depth.resize import shrink
+from mai_depth.resize import upsample
+
+_HARD_SWISH = ("hard_silu", "hard_swish")
+_NEEDED = ("view", "depth_logits", "depth_low")
+
+
+@dataclasses.dataclass(frozen=True)
+class Anatomy:
+    """A student taken apart.
+
+    Attributes:
+        image_size: Height and width of the camera's picture.
+        grid_size: Height and width of what the encoder sees.
+        antialias: Whether the grid averages a picture of twice its size.
+        scale: The picture's factor before the core, and
+        offset: what is added to it.
+        core: From the scaled grid [batch, *grid_size, 3] to `depth_logits` [batch, h, w, 1].
+        max_depth_m: Depth at which the sigmoid saturates.
+    """
+
+    image_size: tuple[int, int]
+    grid_size: tuple[int, int]
+    antialias: bool
+    scale: float
+    offset: float
+    core: keras.Model
+    max_depth_m: float
+
+
+def take_apart(model: keras.Model, path: str | os.PathLike) -> Anatomy:
+    """Finds the parts of a student by the names that `student.build_student` gives its layers.
+
+    Args:
+        model: A student.
+        path: Its file, for the message.
+
+    Returns:
+        Its parts; the core shares the model's weights.
+
+    Raises:
+        UserError: Another kind of depth model.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    missing = [name for name in _NEEDED if name not in layers]
+    if missing:
+        raise UserError(
+            f"{path}: no student: the layer {missing[0]!r} is missing; export takes the "
+            "student.keras of train.py"
+        )
+    start = layers["view"]
+    antialias = isinstance(_only_consumer(start), keras.layers.AveragePooling2D)
+    if antialias:
+        start = _only_consumer(start)
+    scale, offset, grid = 1.0, 0.0, start
+    if isinstance(_only_consumer(start), keras.layers.Rescaling):
+        grid = _only_consumer(start)
+        scale, offset = float(grid.scale), float(grid.offset)
+    return Anatomy(
+        image_size=tuple(model.inputs[0].shape[1:3]),
+        grid_size=tuple(start.output.shape[1:3]),
+        antialias=antialias,
+        scale=scale,
+        offset=offset,
+        core=keras.Model(grid.output, layers["depth_logits"].output, name="core"),
+        max_depth_m=float(layers["depth_low"].scale),
+    )
+
+
+def _only_consumer(layer: keras.Layer) -> keras.Layer | None:
+    nodes = layer._outbound_nodes  # Keras tells a layer's consumers nowhere else
+    return nodes[0].operation if len(nodes) == 1 else None
+
+
+def rebuild(anatomy: Anatomy, method: str) -> keras.Model:
+    """The whole network with another form of its resizes.
+
+    Args:
+        anatomy: Of `take_apart`.
+        method: One of `resize.METHODS`; the fast ones change the reduction of the picture too.
+
+    Returns:
+        From `image` [1, height, width, 3] to metres [1, height, width, 1].
+    """
+    image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
+    logits = anatomy.core(_grid(image, anatomy, fast=method.startswith("fast_")))
+    return keras.Model(image, _metres(logits, anatomy, method, convolution=True))
+
+
+def rebuild_integer(anatomy: Anatomy, method: str) -> tuple[keras.Model, keras.Model]:
+    """The network in two parts, the first of which is made for 8-bit integers.
+
+    The second part stays float: 8 bits of metres would be steps of 16 cm, while 8 bits of
+    `depth_logits` are about 3 % of the depth, near and far.
+
+    Args:
+        anatomy: Of `take_apart`.
+        method: One of `resize.METHODS`.
+
+    Returns:
+        From `image` [1, height, width, 3] to `depth_logits` [1, h, w, 1], and from there to
+        metres [1, height, width, 1], without a convolution.
+    """
+    image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
+    core = integer_friendly(anatomy.core)
+    picture = keras.Model(image, core(_grid(image, anatomy, fast=method.startswith("fast_"))))
+    logits = keras.Input(anatomy.core.output.shape[1:], batch_size=1, name="logits")
+    return picture, keras.Model(logits, _metres(logits, anatomy, method, convolution=False))
+
+
+def _grid(image: Any, anatomy: Anatomy, fast: bool) -> Any:
+    scaling = {"scale": anatomy.scale, "offset": anatomy.offset}
+    if fast and anatomy.antialias and anatomy.image_size[1] == 4 * anatomy.grid_size[1]:
+        return fast_shrink(image, anatomy.grid_size, layers=keras.layers, **scaling)
+    grid = shrink(image, anatomy.grid_size, antialias=anatomy.antialias, layers=keras.layers)
+    return keras.layers.Rescaling(**scaling)(grid)
+
+
+def _metres(logits: Any, anatomy: Anatomy, method: str, convolution: bool) -> Any:
+    fraction = keras.layers.Activation("sigmoid", name="depth_fraction")(logits)
+    depth = keras.layers.Rescaling(anatomy.max_depth_m, name="depth_low")(fraction)
+    return upsample(depth, anatomy.image_size, method, keras.layers, convolution=convolution)
+
+
+def integer_friendly(model: keras.Model) -> keras.Model:
+    """Writes hard-swish so that an 8-bit graph is not split by it.
+
+    x * relu6(x + 3) / 6, with the sum as a depthwise 1x1 convolution of weight 1 and bias 3: LiteRT
+    has no delegated 8-bit HARD_SWISH, and fuses relu6 into a convolution alone.
+
+    Args:
+        model: A Functional model.
+
+    Returns:
+        The same function (2e-6) over the same weights.
+    """
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(layer, keras.layers.Activation) and (
+            layer.get_config()["activation"] in _HARD_SWISH
+        ):
+            return _hard_swish(*args, name=layer.name)
+        return layer(*args, **kwargs)
+
+    return keras.models.clone_model(
+        model, clone_function=lambda layer: layer, call_function=call
+    )
+
+
+def _hard_swish(x: Any, name: str) -> Any:
+    layers = keras.layers
+    gate = layers.DepthwiseConv2D(
+        1,
+        depthwise_initializer="ones",
+        bias_initializer=keras.initializers.Constant(3.0),
+        name=f"{name}_plus_3",
+    )(x)
+    gate = layers.ReLU(6.0, name=f"{name}_relu6")(gate)
+    return layers.Multiply(name=f"{name}_product")(
+        [layers.Rescaling(1 / 6, name=f"{name}_sixth")(x), gate]
+    )

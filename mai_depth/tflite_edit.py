@@ -1,0 +1,214 @@
+"""Edits of a .tflite file that the converter does not make: names, parts, weights, metadata."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mai_depth.tflite_schema import schema_module
+
+METADATA_NAME = "mai_depth"
+_DYNAMIC_MIN_WEIGHTS = 1024  # below, int8 saves nothing; the converter has the same limit
+_MAX_SCALE_RATIO = 128.0  # XNNPACK's limit is 256
+_ALIGNMENT = 16
+
+
+class Editor:
+    """One .tflite file in memory, to be changed and written.
+
+    Attributes:
+        model: The schema's mutable `ModelT`.
+
+    Args:
+        data: The bytes of a file with one subgraph.
+    """
+
+    def __init__(self, data: bytes):
+        self._schema = schema_module()
+        self.model = self._schema.ModelT.InitFromPackedBuf(data, 0)
+        self._graph = self.model.subgraphs[0]
+
+    def append(self, data: bytes) -> None:
+        """Puts another graph behind this one: its input becomes this one's output.
+
+        Args:
+            data: A file whose one input has the shape and type of this one's output.
+        """
+        other = self._schema.ModelT.InitFromPackedBuf(data, 0)
+        graph = other.subgraphs[0]
+        first_tensor, first_buffer = len(self._graph.tensors), len(self.model.buffers)
+        first_code = len(self.model.operatorCodes)
+        moved = {-1: -1} | {i: first_tensor + i for i in range(len(graph.tensors))}
+        moved[int(graph.inputs[0])] = int(self._graph.outputs[0])
+        for tensor in graph.tensors:
+            tensor.buffer += first_buffer
+        for operator in graph.operators:
+            operator.opcodeIndex += first_code
+            operator.inputs = [moved[int(i)] for i in operator.inputs]
+            operator.outputs = [moved[int(i)] for i in operator.outputs]
+        self.model.buffers += other.buffers
+        self.model.operatorCodes += other.operatorCodes
+        self._graph.tensors += graph.tensors
+        self._graph.operators += graph.operators
+        self._graph.outputs = [moved[int(i)] for i in graph.outputs]
+
+    def take_bytes(self) -> None:
+        """Makes the float input a uint8 one: the numbers 0..255 of a camera, turned to float."""
+        schema, old = self._schema, int(self._graph.inputs[0])
+        quantization = schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = [1.0], [0]
+        tensor = schema.TensorT()
+        tensor.shape = list(self._graph.tensors[old].shape)
+        tensor.type, tensor.quantization = schema.TensorType.UINT8, quantization
+        self._graph.tensors.append(tensor)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._code(schema.BuiltinOperator.DEQUANTIZE)
+        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = schema.DequantizeOptionsT()
+        operator.inputs, operator.outputs = [len(self._graph.tensors) - 1], [old]
+        self._graph.operators.insert(0, operator)
+        self._graph.inputs = [len(self._graph.tensors) - 1]
+
+    def quantize_convolutions(self) -> None:
+        """Stores the weights of convolutions as int8, one scale for each output channel.
+
+        LiteRT then quantizes their inputs at run time ("dynamic range"). Depthwise weights stay
+        float: they are few, and the delegate has no such form, so that each would split the graph.
+        """
+        for operator in self._convolutions():
+            tensor = self._graph.tensors[int(operator.inputs[1])]
+            if np.prod(tensor.shape) >= _DYNAMIC_MIN_WEIGHTS:
+                self._quantize_weights(tensor)
+
+    def widen_dead_ranges(self) -> None:
+        """Makes int8 convolutions whose output is always 0 fit for the delegate.
+
+        A squeeze-excite may be dead (one is in the ImageNet weights). The converter gives it a
+        range of 2e-6, and XNNPACK refuses, or crashes on, a convolution whose output step is less
+        than 1/256 of its input's times its weights'. A wider range is as good for zeros.
+        """
+        for operator in self._convolutions():
+            tensors = self._graph.tensors
+            image, weights, _, output = (
+                tensors[int(i)] for i in (*operator.inputs[:3], *operator.outputs)
+            )
+            if output.type != self._schema.TensorType.INT8:
+                continue
+            ratio = float(image.quantization.scale[0] * np.max(weights.quantization.scale)
+                          / output.quantization.scale[0])
+            if ratio < _MAX_SCALE_RATIO:
+                continue
+            output.quantization.scale = [float(output.quantization.scale[0]) * ratio]
+            for consumer in self._convolutions():
+                if int(consumer.inputs[0]) == int(operator.outputs[0]):
+                    self._scale_bias(tensors[int(consumer.inputs[2])], ratio)
+
+    def _scale_bias(self, bias: Any, ratio: float) -> None:
+        """Expresses an int32 bias in steps that are `ratio` times as wide."""
+        data = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).tobytes()
+        steps = np.rint(np.frombuffer(data, np.int32) / ratio).astype(np.int32)
+        bias.buffer = self._buffer(steps.tobytes())
+        bias.quantization.scale = [float(scale) * ratio for scale in bias.quantization.scale]
+
+    def _convolutions(self) -> list[Any]:
+        code = self._schema.BuiltinOperator.CONV_2D
+        codes = self.model.operatorCodes
+        return [op for op in self._graph.operators if codes[op.opcodeIndex].builtinCode == code]
+
+    def _quantize_weights(self, tensor: Any) -> None:
+        data = np.asarray(self.model.buffers[tensor.buffer].data, np.uint8).tobytes()
+        weights = np.frombuffer(data, np.float32).reshape(tensor.shape)
+        limit = np.abs(weights).max(axis=(1, 2, 3))
+        scale = np.where(limit > 0, limit, 1).astype(np.float32) / 127
+        quantized = np.rint(weights / scale[:, None, None, None]).astype(np.int8)
+        tensor.quantization = self._schema.QuantizationParametersT()
+        tensor.quantization.scale = scale.tolist()
+        tensor.quantization.zeroPoint = [0] * len(scale)
+        tensor.quantization.quantizedDimension = 0
+        tensor.type = self._schema.TensorType.INT8
+        tensor.buffer = self._buffer(quantized.tobytes())
+
+    def name(self, input_name: str, output_name: str) -> None:
+        """Names the one input and the one output, also as the file's only signature."""
+        schema, ends = self._schema, {}
+        for kind, name in (("inputs", input_name), ("outputs", output_name)):
+            index = int(getattr(self._graph, kind)[0])
+            self._graph.tensors[index].name = name.encode()
+            ends[kind] = schema.TensorMapT()
+            ends[kind].name, ends[kind].tensorIndex = name.encode(), index
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+        signature.inputs, signature.outputs = [ends["inputs"]], [ends["outputs"]]
+        self.model.signatureDefs = [signature]
+
+    def describe(self, description: str, metadata: Mapping[str, str]) -> None:
+        """Writes a description and named texts into the file; LiteRT ignores both."""
+        self.model.description = description.encode()
+        for name, text in metadata.items():
+            entry = self._schema.MetadataT()
+            entry.name, entry.buffer = name.encode(), self._buffer(text.encode())
+            self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def data(self) -> bytes:
+        """The file's bytes."""
+        import flatbuffers
+
+        # Only what a tensor or an entry names is kept, e.g. not the float form of int8 weights.
+        users = [*self._graph.tensors, *(self.model.metadata or [])]
+        kept = [0, *sorted({int(user.buffer) for user in users} - {0})]
+        buffers = self.model.buffers
+        for user in users:
+            user.buffer = kept.index(int(user.buffer))
+        self.model.buffers = [buffers[index] for index in kept]
+        for buffer in self.model.buffers:
+            buffer.Pack = functools.partial(_pack_aligned, self._schema, buffer)
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _buffer(self, data: bytes) -> int:
+        buffer = self._schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def _code(self, number: int) -> int:
+        code = self._schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), 2
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+
+def _pack_aligned(schema: Any, buffer: Any, builder: Any) -> int:
+    """Packs a buffer at a multiple of 16 bytes, which the format asks for and Python leaves out."""
+    data = None
+    if buffer.data is not None and len(buffer.data):
+        values = np.asarray(buffer.data, np.uint8).tobytes()
+        builder.StartVector(1, len(values), _ALIGNMENT)
+        builder.head -= len(values)
+        builder.Bytes[builder.head : builder.head + len(values)] = values
+        builder.vectorNumElems = len(values)
+        data = builder.EndVector()
+    schema.BufferStart(builder)
+    if data is not None:
+        schema.BufferAddData(builder, data)
+    return schema.BufferEnd(builder)
+
+
+def read_metadata(data: bytes, name: str = METADATA_NAME) -> str | None:
+    """Reads a text that `Editor.describe` wrote.
+
+    Args:
+        data: The bytes of a .tflite file.
+        name: Its name.
+
+    Returns:
+        The text, or None where there is none.
+    """
+    model = schema_module().Model.GetRootAs(data, 0)
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        if (entry.Name() or b"").decode() == name:
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes().decode()
+    return None
