@@ -191,7 +191,7 @@ def _lamps(
             group.box((at[0], at[1], at[2]), (0.6, 0.039, 0.6), glow, casts=False)
         below = (at[0], at[1] - 0.14, at[2])
         color = tuple(warm * strength / count**0.5)
-        lights.append(Light(below, color, spread=0.12, shadows=2 if i == count // 2 else 1))
+        lights.append(Light(below, color, spread=0.12))
     return lights
 
 
@@ -201,7 +201,7 @@ def _sunbeam(random: Generator, pane: Box) -> Light:
     side = pane.turned[:, 0] * random.normal(0, 0.5)
     towards = -inward + side + np.array([0, random.uniform(0.5, 1.1), 0])
     color = tuple(np.array([1.0, 0.93, 0.8]) * random.uniform(1.5, 4.0))
-    return Light(tuple(towards), color, sun=True, shadows=1, opening=pane)
+    return Light(tuple(towards), color, sun=True, opening=pane)
 
 
 def _camera(random: Generator, width: float, depth: float, height: float) -> Camera:

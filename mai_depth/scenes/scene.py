@@ -20,7 +20,6 @@ class Light:
         color: Linear RGB; for a lamp the irradiance at 1 m.
         sun: `at` is a direction.
         spread: Radius of the lamp in metres; shadows get soft edges of that width.
-        shadows: How many shadow rays a point sends; 0 for none.
         opening: A box that the light must pass on its way (a window for the sun), or None.
     """
 
@@ -28,7 +27,6 @@ class Light:
     color: tuple[float, float, float]
     sun: bool = False
     spread: float = 0.0
-    shadows: int = 1
     opening: Solid | None = None
 
     def towards(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32]:

@@ -32,29 +32,25 @@ def visible_share(
     towards, _ = lamp.towards(point)
     facing = np.flatnonzero(dot(towards, normal) > 0)
     start = point[:, facing] + np.float32(2e-3) * normal[:, facing]
-    visible = np.zeros(point.shape[1], np.float32)
     if lamp.opening is not None:
         direction = np.broadcast_to(np.float32(lamp.at).reshape(3, 1), start.shape)
         through = lamp.opening.blocks(start, direction, np.inf)
         facing, start = facing[through], start[:, through]
-    rays = max(lamp.shadows, 1)
-    for _ in range(rays):
-        direction = np.float32(lamp.at).reshape(3, 1)
-        if lamp.spread:
-            # Another point of the lamp for every pixel: a soft edge instead of a hard one.
-            shift = random.random((3, 1021), np.float32)[:, facing % 1021] - np.float32(0.5)
-            direction = direction + np.float32(2 * lamp.spread) * shift
-        if not lamp.sun:
-            direction = direction - start
-        visible[facing] += ~_blocked(scene, lamp, start, direction) / np.float32(rays)
+    direction = np.float32(lamp.at).reshape(3, 1)
+    if lamp.spread:
+        # Another point of the lamp for every pixel: a soft edge instead of a hard one.
+        shift = random.random((3, 1021), np.float32)[:, facing % 1021] - np.float32(0.5)
+        direction = direction + np.float32(2 * lamp.spread) * shift
+    if not lamp.sun:
+        direction = direction - start
+    visible = np.zeros(point.shape[1], np.float32)
+    visible[facing] = ~_blocked(scene, lamp, start, direction)
     return visible
 
 
 def _blocked(scene: Scene, lamp: Light, start, direction) -> np.ndarray:
     """Whether something lies between the points and the lamp, bool [N]."""
     blocked = np.zeros(start.shape[1], bool)
-    if not lamp.shadows:
-        return blocked
     reach = np.float32(np.inf if lamp.sun else 0.99)
     parallel = direction.shape[1] == 1
     view = _LampView(lamp, start)

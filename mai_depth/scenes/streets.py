@@ -49,7 +49,7 @@ def street(random: Generator) -> Scene:
     if random.random() < 0.6:
         across = Group(solids, (random.normal(0, 4), 0, random.uniform(35, 85)), np.pi / 2)
         _house(across, random, 30.0, random.uniform(6, 16), 8.0)
-    camera = best_camera(solids, [_camera(random, road, pavement) for _ in range(3)], 1.0, 2.5)
+    camera = best_camera(solids, [_camera(random, road, pavement) for _ in range(2)], 1.0, 2.5)
     return _daylight(solids, random, camera)
 
 
@@ -66,7 +66,7 @@ def _daylight(solids: list[Solid], random: Generator, camera: Camera) -> Scene:
     veil = np.array([0.75, 0.82, 0.92]) if clear else np.array([0.8, 0.82, 0.84])
     ambient = np.array([0.62, 0.72, 0.9]) if clear else np.array([1.0, 1.02, 1.05])
     sky = _sky(random, veil, clear)
-    lights = [Light(sun, color, sun=True, spread=0.0 if clear else 0.15, shadows=1)]
+    lights = [Light(sun, color, sun=True, spread=0.0 if clear else 0.15)]
     haze = (tuple(veil), random.uniform(120, 600))
     return Scene(solids, lights, camera, tuple(ambient), tuple(ambient * 0.35), sky, haze)
 
