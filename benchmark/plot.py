@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark import table
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
@@ -97,7 +98,7 @@ def _label(
     conditions = report["conditions"]
     axes.set(xlim=x_limits, ylim=y_limits, ylabel="si-RMSE",
              xlabel=f"ms of one invoke on {conditions['cpu']}, "
-                    f"{conditions['num_threads']} thread(s)")
+                    f"{table.threads(conditions)}")
     axes.set_title(f"{row['images']} images of {row['data']}; grey: equal score on this CPU",
                    fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):

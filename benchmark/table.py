@@ -120,7 +120,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
 
 
 def _tables(report: dict[str, Any]) -> list[list[list[str]]]:
-    score_on = f"{report['conditions']['cpu']}, {_threads(report['conditions'])}"
+    score_on = f"{report['conditions']['cpu']}, {threads(report['conditions'])}"
     rows = [{**row, "score_on": score_on} for row in report["rows"]]
     tables = [_table(_SPEED, rows)]
     if any("si_rmse" in row for row in rows):
@@ -141,7 +141,7 @@ def _aligned(row: list[str], widths: list[int]) -> str:
     return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])
 
 
-def _threads(conditions: dict[str, Any]) -> str:
+def threads(conditions: dict[str, Any]) -> str:
     count = conditions["num_threads"]
     return f"{count} thread{'s' if count > 1 else ''}"
 
@@ -152,7 +152,7 @@ def _conditions(conditions: dict[str, Any]) -> str:
             ("governor", "cpu_mhz", "temperature_c", "throttled") if conditions[name] is not None]
     versions = " ".join(f"{name} {version}" for name, version in conditions["versions"].items())
     return ", ".join([
-        f"measured on {conditions['cpu']}", f"{_threads(conditions)} of {conditions['cores']} "
+        f"measured on {conditions['cpu']}", f"{threads(conditions)} of {conditions['cores']} "
         f"cores", delegate, f"load {conditions['load_average']}", *told, conditions["system"],
         versions, conditions["date"]])
 
