@@ -53,13 +53,7 @@ def main() -> int:
     graphs = [path for value in _GRAPH.value for path in _split(value)]
     if not graphs:
         raise UserError("--graph: give at least one .tflite file")
-    for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
-        if flag.value and not pathlib.Path(flag.value).absolute().parent.is_dir():
-            raise UserError(f"--{flag.name}={flag.value}: no such folder; make it first")
-    if _CSV.value:
-        report.check_csv(_CSV.value)
-    if _PLOT.value:
-        plot.check(_PLOT.value, with_data=bool(flags.FLAGS.data_dir))
+    _check_outputs()
     names = [name for name in rows.Options.__dataclass_fields__ if name != "graphs"]
     options = rows.Options(tuple(graphs), **{name: flags.FLAGS[name].value for name in names})
     measured = rows.measure(options)
@@ -70,6 +64,23 @@ def main() -> int:
             print(f"warning: {row['graph']}: {line}", file=sys.stderr)
     doubtful = any(row["warnings"] for row in measured["rows"])
     return int(measured["failed"] or (_CHECK.value and doubtful))
+
+
+def _check_outputs() -> None:
+    """Refuses what could not be written after minutes of measuring."""
+    for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
+        if not flag.value:
+            continue
+        path = pathlib.Path(flag.value).absolute()
+        if path.is_dir():
+            raise UserError(f"--{flag.name}={flag.value}: is a folder; give a file")
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UserError(f"--{flag.name}={flag.value}: its folder is missing or not writable; "
+                            "give another")
+    if _CSV.value:
+        report.check_csv(_CSV.value)
+    if _PLOT.value:
+        plot.check(_PLOT.value, with_data=bool(flags.FLAGS.data_dir))
 
 
 def _write(measured: dict) -> None:

@@ -102,8 +102,10 @@ def peak_memory_bytes() -> int:
 def warnings(conditions: dict[str, Any], num_threads: int) -> list[str]:
     """Tells what may spoil a measurement under these conditions, one line each."""
     found = []
-    free = conditions["cores"] - conditions["load_average"]
-    if free < num_threads:
+    cores = conditions["cores"]
+    if num_threads > cores:
+        found.append(f"{num_threads} threads on {cores} cores: they wait for each other")
+    if conditions["load_average"] > max(0.5, cores - num_threads + 0.5):
         found.append(f"load average {conditions['load_average']} on {conditions['cores']} cores: "
                      "other programs take part; trust the CPU columns, not the durations")
     if conditions["governor"] not in (None, "performance"):

@@ -161,7 +161,7 @@ def _measure_speed(
         processes.append(stack.enter_context(roofline.copy_process()))
     results = latency.measure(processes, **limits)
     peaks, sgemm = None, None
-    if options.roofline:
+    if options.roofline and not any(result.fault for result in results[-2:]):
         sgemm, copied = results[-2:]
         sgemm_ms, copy_ms = sgemm.milliseconds(0), copied.milliseconds(0)
         peaks = {"sgemm_gmacs_per_s": roofline.SGEMM_MACS / sgemm_ms / 1e6,
@@ -194,7 +194,7 @@ def _fill_speed(
         row["ratio"], row["ratio_low"], row["ratio_high"] = compared
         row["cpu_ratio"], _, _ = latency.ratio(first, result, cpu=True)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
-    if sgemm and not sgemm.fault:
+    if sgemm:
         relative, _, _ = latency.ratio(sgemm, result, cpu=True)
         row["sgemm_percent"] = 100 * row["macs"] / roofline.SGEMM_MACS / relative
 

@@ -97,8 +97,8 @@ def test_bounds_of_flags(flag):
 @pytest.mark.parametrize("flags, word", [
     ([], "--graph"), (["stray.tflite"], "stray.tflite"), (["--graph=none.tflite"], "none.tflite"),
     (["--graph={}", "--data_dir=/none"], "/none"), (["--graph={}", "--end_to_end=/none"], "/none"),
-    (["--graph={}", "--csv=/none/x.csv"], "--csv"), (["--graph={}", "--arm64=/none"], "--arm64"),
-    (["--graph={}", "--plot=x.png"], "--data_dir")])
+    (["--graph={}", "--csv=/none/x.csv"], "--csv"), (["--graph={}", "--json=/"], "--json"),
+    (["--graph={}", "--arm64=/none"], "--arm64"), (["--graph={}", "--plot=x.png"], "--data_dir")])
 def test_what_is_missing_is_named(flags, word):
     done = run_benchmark(*(flag.format(GRAPHS()["float32"]) for flag in flags))
     assert_one_line(done, word)

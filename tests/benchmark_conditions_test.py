@@ -63,9 +63,15 @@ def test_this_machine():
 def test_warnings_by_hand():
     calm = {"cores": 4, "load_average": 0.1, "governor": "performance", "throttled": "no"}
     assert warnings(calm, 2) == []
-    busy = {"cores": 4, "load_average": 2.5, "governor": "ondemand", "throttled": "hot"}
+    busy = {"cores": 4, "load_average": 2.6, "governor": "ondemand", "throttled": "hot"}
     assert [line.split(":")[0] for line in warnings(busy, 2)] == [
-        "load average 2.5 on 4 cores", "governor ondemand", "throttled"]
+        "load average 2.6 on 4 cores", "governor ondemand", "throttled"]
+
+
+def test_more_threads_than_cores_is_a_warning():
+    calm = {"cores": 2, "load_average": 0.1, "governor": None, "throttled": None}
+    assert warnings(calm, 2) == []
+    assert warnings(calm, 4) == ["4 threads on 2 cores: they wait for each other"]
 
 
 def test_the_peak_of_memory_grows_and_is_reset():
