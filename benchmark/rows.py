@@ -58,9 +58,11 @@ class _Entry:
     row: dict[str, Any]
 
     def warn(self, message: str) -> None:
+        """Adds what makes the row doubtful."""
         self.row["warnings"].append(message)
 
     def note(self, message: str) -> None:
+        """Adds what a reader must know."""
         self.row["notes"].append(message)
 
 

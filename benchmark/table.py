@@ -142,6 +142,7 @@ def _aligned(row: list[str], widths: list[int]) -> str:
 
 
 def threads(conditions: dict[str, Any]) -> str:
+    """Says how many threads LiteRT used: `1 thread`, `2 threads`."""
     count = conditions["num_threads"]
     return f"{count} thread{'s' if count > 1 else ''}"
 
