@@ -48,7 +48,7 @@ def convert(
     """
     if quantization == "int8":
         images = check_calibration(calibration)
-        picture, tail = rebuild_integer(anatomy, upsample)
+        picture, tail = rebuild_integer(anatomy, upsample, images)
         editor = Editor(_convert_integer(picture, images, input_dtype))
         editor.widen_dead_ranges()
         editor.append(_convert_float(tail))

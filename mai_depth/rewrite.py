@@ -5,13 +5,15 @@ import os
 from typing import Any
 
 import keras
+import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.integer_core import integer_core
+from mai_depth.integer_core import measure_ranges
 from mai_depth.resize import fast_shrink
 from mai_depth.resize import shrink
 from mai_depth.resize import upsample
 
-_HARD_SWISH = ("hard_silu", "hard_swish")
 _NEEDED = ("view", "depth_logits", "depth_low")
 
 
@@ -97,7 +99,9 @@ def rebuild(anatomy: Anatomy, method: str) -> keras.Model:
     return keras.Model(image, _metres(logits, anatomy, method, convolution=True))
 
 
-def rebuild_integer(anatomy: Anatomy, method: str) -> tuple[keras.Model, keras.Model]:
+def rebuild_integer(
+    anatomy: Anatomy, method: str, images: np.ndarray
+) -> tuple[keras.Model, keras.Model]:
     """The network in two parts, the first of which is made for 8-bit integers.
 
     The second part stays float: 8 bits of metres would be steps of 16 cm, while 8 bits of
@@ -106,16 +110,21 @@ def rebuild_integer(anatomy: Anatomy, method: str) -> tuple[keras.Model, keras.M
     Args:
         anatomy: Of `take_apart`.
         method: One of `resize.METHODS`.
+        images: Pictures [count, height, width, 3], 0..255, that are like what will be seen.
 
     Returns:
         From `image` [1, height, width, 3] to `depth_logits` [1, h, w, 1], and from there to
         metres [1, height, width, 1], without a convolution.
     """
     image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
-    core = integer_friendly(anatomy.core)
-    picture = keras.Model(image, core(_grid(image, anatomy, fast=method.startswith("fast_"))))
+    reduction = keras.Model(image, _grid(image, anatomy, fast=method.startswith("fast_")))
+    grids = [reduction.predict_on_batch(np.array(one, np.float32)[None])[0] for one in images]
+    core = integer_core(anatomy.core, measure_ranges(anatomy.core, np.stack(grids)))
     logits = keras.Input(anatomy.core.output.shape[1:], batch_size=1, name="logits")
-    return picture, keras.Model(logits, _metres(logits, anatomy, method, convolution=False))
+    return (
+        keras.Model(image, core(reduction.output)),
+        keras.Model(logits, _metres(logits, anatomy, method, convolution=False)),
+    )
 
 
 def _grid(image: Any, anatomy: Anatomy, fast: bool) -> Any:
@@ -130,42 +139,3 @@ def _metres(logits: Any, anatomy: Anatomy, method: str, convolution: bool) -> An
     fraction = keras.layers.Activation("sigmoid", name="depth_fraction")(logits)
     depth = keras.layers.Rescaling(anatomy.max_depth_m, name="depth_low")(fraction)
     return upsample(depth, anatomy.image_size, method, keras.layers, convolution=convolution)
-
-
-def integer_friendly(model: keras.Model) -> keras.Model:
-    """Writes hard-swish so that an 8-bit graph is not split by it.
-
-    x * relu6(x + 3) / 6, with the sum as a depthwise 1x1 convolution of weight 1 and bias 3: LiteRT
-    has no delegated 8-bit HARD_SWISH, and fuses relu6 into a convolution alone.
-
-    Args:
-        model: A Functional model.
-
-    Returns:
-        The same function (2e-6) over the same weights.
-    """
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(layer, keras.layers.Activation) and (
-            layer.get_config()["activation"] in _HARD_SWISH
-        ):
-            return _hard_swish(*args, name=layer.name)
-        return layer(*args, **kwargs)
-
-    return keras.models.clone_model(
-        model, clone_function=lambda layer: layer, call_function=call
-    )
-
-
-def _hard_swish(x: Any, name: str) -> Any:
-    layers = keras.layers
-    gate = layers.DepthwiseConv2D(
-        1,
-        depthwise_initializer="ones",
-        bias_initializer=keras.initializers.Constant(3.0),
-        name=f"{name}_plus_3",
-    )(x)
-    gate = layers.ReLU(6.0, name=f"{name}_relu6")(gate)
-    return layers.Multiply(name=f"{name}_product")(
-        [layers.Rescaling(1 / 6, name=f"{name}_sixth")(x), gate]
-    )

@@ -163,6 +163,12 @@ class Editor:
         self.model.buffers = [buffers[index] for index in kept]
         for buffer in self.model.buffers:
             buffer.Pack = functools.partial(_pack_aligned, self._schema, buffer)
+        shared: dict[bytes, int] = {}
+        for tensor in self._graph.tensors:
+            tensor.name = _short_name(tensor.name or b"")
+            if tensor.quantization is not None and tensor.quantization.scale is not None:
+                tensor.quantization.Pack = functools.partial(
+                    _pack_quantization, self._schema, tensor.quantization, shared)
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -194,6 +200,31 @@ def _pack_aligned(schema: Any, buffer: Any, builder: Any) -> int:
     if data is not None:
         schema.BufferAddData(builder, data)
     return schema.BufferEnd(builder)
+
+
+def _pack_quantization(
+    schema: Any, quantization: Any, shared: dict[bytes, int], builder: Any
+) -> int:
+    """Packs scales and zero points; equal zero points are stored once.
+
+    Each channel of an int8 weight and of its bias has a zero point of 8 bytes, and all of them
+    are 0: a seventh of a small file.
+    """
+    zeros = np.asarray(quantization.zeroPoint, np.int64)
+    if zeros.tobytes() not in shared:
+        shared[zeros.tobytes()] = builder.CreateNumpyVector(zeros)
+    scale = builder.CreateNumpyVector(np.asarray(quantization.scale, np.float32))
+    schema.QuantizationParametersStart(builder)
+    schema.QuantizationParametersAddScale(builder, scale)
+    schema.QuantizationParametersAddZeroPoint(builder, shared[zeros.tobytes()])
+    schema.QuantizationParametersAddQuantizedDimension(
+        builder, quantization.quantizedDimension or 0)
+    return schema.QuantizationParametersEnd(builder)
+
+
+def _short_name(name: bytes) -> bytes:
+    """The converter names a tensor after everything it was fused of, with the path to each."""
+    return name.split(b";")[0].split(b"core_1/")[-1]
 
 
 def read_metadata(data: bytes, name: str = METADATA_NAME) -> str | None:

@@ -68,7 +68,7 @@ def format_verification(figures: dict[str, Any]) -> str:
 def verify(
     run: Callable[[np.ndarray], np.ndarray], model: keras.Model, pairs: Pairs, quantization: str
 ) -> Verification:
-    """Compares on the first `NUM_PICTURES` pairs.
+    """Compares on `NUM_PICTURES` pairs, taken evenly.
 
     Args:
         run: From a picture uint8 [height, width, 3] to metres [height, width].
@@ -86,7 +86,7 @@ def verify(
     if not count:
         raise UserError("verification: no pictures; give some in --data_dir")
     differences, scores, keras_scores = [], [], []
-    for index in range(count):
+    for index in np.linspace(0, len(pairs) - 1, count).round().astype(int).tolist():
         image = np.asarray(pairs.rgb[index])
         expected = model.predict_on_batch(image[None].astype(np.float32))[0, ..., 0]
         depth = run(image)
