@@ -56,7 +56,7 @@ _DECODER_FILTERS = flags.DEFINE_list(
 _MINIMALISTIC = flags.DEFINE_bool(
     "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
 _ANTIALIAS = flags.DEFINE_bool(
-    "antialias", True, "Average all pixels of the picture instead of sampling 128x160 of them.")
+    "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
     "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, or "
     "a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False).")

@@ -71,7 +71,7 @@ class Student:
     alpha: float | None = None
     decoder_filters: tuple[int, ...] | None = None
     minimalistic: bool = False
-    antialias: bool = True
+    antialias: bool = False
     encoder_weights: str | None = None
 
 
