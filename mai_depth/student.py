@@ -55,7 +55,7 @@ def build_student(
         max_depth_m: The depth that the sigmoid of the head reaches.
         grid_size: Height and width of the picture that the encoder sees, divisible by 32.
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
-            counts (6.5 % more instructions of student_90m on a Cortex-A72); else sample the grid
+            counts (7 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
         encoder_weights: Where the encoder starts, see `load_encoder_weights`; None for random.
         framework: `keras`, or `tf_keras` for quantization.
