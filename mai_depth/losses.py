@@ -252,9 +252,9 @@ def _image_mean(values: Any, mask: Any) -> Any:
 
 
 def _safe_sqrt(square: Any) -> Any:
-    """Returns the square root, with gradient 0 instead of infinity at 0."""
-    positive = square > _SMALLEST_SQUARE
-    return ops.where(positive, ops.sqrt(ops.where(positive, square, 1.0)), 0.0)
+    """Returns the square root, with gradient 0 instead of infinity at 0; NaN stays NaN."""
+    tiny = square <= _SMALLEST_SQUARE  # false for NaN, which must never look like a loss of 0
+    return ops.where(tiny, 0.0, ops.sqrt(ops.where(tiny, 1.0, square)))
 
 
 def _pair_masks(mask: Any) -> tuple[Any, Any]:

@@ -204,6 +204,14 @@ def test_graph_gives_the_eager_value(kind):
     assert float(graph(y_true, y_pred)) == pytest.approx(float(loss(y_true, y_pred)), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_not_finite_never_looks_like_a_loss_of_0(kind, bad):
+    y_true, y_pred = (np.array(value) for value in scene())
+    assert np.isfinite(kind()(y_true, y_pred))
+    assert not np.isfinite(kind()(y_true, np.full_like(y_pred, bad)))
+
+
 def test_no_tensorflow_in_the_losses():
     with open(losses.__file__) as file:
         assert "tensorflow" not in file.read()
