@@ -116,7 +116,7 @@ class KeepEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reads all variables, measures, and hands both on."""
-        arrays = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
+        arrays = [variable.value.numpy() for variable in self.variables]
         for variable, array in zip(self.variables, arrays, strict=True):
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
                 raise NonFinite(f"weight {variable.path}", epoch)

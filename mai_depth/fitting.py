@@ -36,6 +36,7 @@ from mai_depth.stopping import Request
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_between_steps
 from mai_depth.workdir import locked
+from mai_depth.workdir import remove_leftovers
 from mai_depth.workdir import require_space
 
 MAX_HALVINGS = 3
@@ -167,6 +168,9 @@ class _Training:
     def _prepare_folder(self) -> None:
         """What must be known or be gone before the first step; what it removes comes last."""
         run = self.run
+        remove_leftovers(*map(run.path.with_name, (
+            run.path.name, f"{run.path.stem}.json", f"{run.path.stem}-*.state", "log.csv",
+            "flags.txt", "sheet.png")))
         model_bytes, size = (checkpoint.state_bytes(variables) for variables in (
             self.average.variables, self.variables))
         there = sum(path.stat().st_size for path in checkpoint.state_paths(run.path))
@@ -211,7 +215,8 @@ class _Training:
         if is_best:
             save_model(self.average, path)
         if is_best or finished:
-            record = {**self.run.record, **self.state.best, "finished": finished}
+            record = {**self.run.record, **self.state.best, "halvings": self.state.halvings,
+                      "finished": finished}
             write_json_atomic(path.with_suffix(".json"), record)
         table = io.StringIO()
         writer = csv.DictWriter(table, self.state.rows[0], lineterminator="\n")

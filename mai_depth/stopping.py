@@ -9,8 +9,8 @@ from typing import NoReturn
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopped(BaseException):
-    """A signal asked the process to end; no `Exception`, so nothing takes it for a fault.
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end: Ctrl-C, and what else is answered in the same way.
 
     Attributes:
         signum: Which one; a shell expects the exit code 128 + signum.

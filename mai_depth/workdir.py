@@ -88,6 +88,17 @@ def make_workdir(folder: str | os.PathLike) -> pathlib.Path:
     return folder
 
 
+def remove_leftovers(*finals: pathlib.Path) -> None:
+    """Removes what killed processes left of writing these files with `atomic_path`.
+
+    Args:
+        finals: The files, in a folder that is locked; a stem may hold wildcards.
+    """
+    for final in finals:
+        for path in final.parent.glob(f".{final.stem}.*{final.suffix}"):
+            path.unlink(missing_ok=True)
+
+
 def require_space(folder: pathlib.Path, needed_bytes: int) -> None:
     """Checks that a file system has room for what a run will write.
 
