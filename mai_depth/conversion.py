@@ -51,6 +51,7 @@ def convert(
         picture, tail = rebuild_integer(anatomy, upsample, images)
         editor = Editor(_convert_integer(picture, images, input_dtype))
         editor.widen_dead_ranges()
+        editor.saturate_hard_swish()
         editor.append(_convert_float(tail))
     else:
         model = rebuild(anatomy, upsample)

@@ -20,8 +20,8 @@ import numpy as np
 
 _HARD_SWISH = ("hard_silu", "hard_swish")
 _MEASURED = (keras.layers.BatchNormalization, keras.layers.Add)
-_HARD_SWISH_FLOOR = 1.0  # below it hard-swish is as much its negative part, down to -0.375
-_SMALLEST_SCALE = 1e-3  # of the largest: a channel that is always 0 has no range of its own
+_HARD_SWISH_FLOOR = 3.0  # hard-swish begins to bend at 3: a smaller range is not the whole truth
+_SMALLEST_SCALE = 0.2  # of the largest: more costs the weights what the channels gain
 
 
 def measure_ranges(core: keras.Model, grids: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,177 @@
+"""export.py as a user runs it: what it writes, and one line for whatever is wrong."""
+
+import hashlib
+import json
+import pathlib
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from mai_depth import model_file
+from mai_depth import student
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+# What a board has: numpy and ai-edge-litert alone.
+BOARD = """
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1])
+depth = interpreter.get_signature_runner()(image=np.load(sys.argv[2]))["depth_m"]
+np.save(sys.argv[3], depth)
+"""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    model = student.build_student(alpha=0.35, decoder_filters=(8, 8, 8, 8), max_depth_m=10.0)
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "older").mkdir()
+    (folder / "older" / "student.keras").write_bytes(b"never opened")
+    (folder / "student").mkdir()
+    model_file.save_model(model, folder / "student" / "student.keras")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def export(workdir, tiny_data, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+
+    def call(*flags):
+        command = [sys.executable, "export.py", f"--workdir={workdir}", f"--data_dir={tiny_data}",
+                   f"--cache_dir={cache}", *flags]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=500)
+
+    return call
+
+
+def assert_one_line(result, *words):
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_newest_student_runs_on_a_board(export, workdir, tmp_path):
+    result = export()
+    assert result.returncode == 0, result.stderr
+    assert "1 delegate partition" in result.stdout
+    assert "against the Keras model on 6 pictures" in result.stdout
+    assert len(result.stdout.splitlines()) == 3
+    file = workdir / "student" / "student.tflite"
+    content = json.loads((workdir / "student" / "student.tflite.json").read_text())
+    assert content["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+    image = np.random.default_rng(0).uniform(0, 255, (1, 480, 640, 3)).astype(np.float32)
+    np.save(tmp_path / "image.npy", image)
+    subprocess.run(
+        [sys.executable, "-c", BOARD, file, tmp_path / "image.npy", tmp_path / "depth.npy"],
+        check=True)
+    model = model_file.load_model(workdir / "student" / "student.keras")
+    difference = np.load(tmp_path / "depth.npy") - model.predict_on_batch(image)
+    assert np.abs(difference).mean() < 1e-4
+
+
+def test_existing_output_is_kept(export, tmp_path):
+    output = tmp_path / "a.tflite"
+    output.write_bytes(b"old")
+    assert_one_line(export(f"--output={output}"), str(output), "--overwrite")
+    assert output.read_bytes() == b"old"
+    assert export(f"--output={output}", "--overwrite").returncode == 0
+    assert output.read_bytes() != b"old"
+
+
+def test_saved_model(export, tmp_path):
+    import tensorflow as tf
+
+    output = tmp_path / "served"
+    result = export("--format=saved_model", f"--output={output}", "--input_dtype=uint8")
+    assert result.returncode == 0, result.stderr
+    function = tf.saved_model.load(output).signatures["serving_default"]
+    depth = function(image=tf.zeros((1, 480, 640, 3), tf.uint8))["depth_m"]
+    assert depth.shape == (1, 480, 640, 1)
+    content = json.loads((tmp_path / "served.json").read_text())
+    assert content["verification"]["passed"]
+    assert {path.name for path in tmp_path.iterdir()} == {"served", "served.json"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model=no.keras"], ["no.keras", "no such file"]),
+        (["--workdir=no_such_folder"], ["no_such_folder", "train.py"]),
+        (["--output=/no/such/folder/a.tflite"], ["/no/such/folder", "--output"]),
+        (["--output=a.bin"], ["a.bin", ".tflite"]),
+        (["--quantization=int8", "--num_calibration=16"], ["--num_calibration=16", "12 pictures"]),
+        (["--quantization=int8", "--num_calibration=12"], ["12 pictures", "32"]),
+        (["--quantization=int8", "--num_calibration=0"], ["0 pictures", "32"]),
+        (["--quantization=int8", "--format=saved_model"], ["--quantization=int8", "float32"]),
+        (["--quantization=int4"], ["int4"]),
+        (["--split=nothing"], ["nothing"]),
+        (["student.keras"], ["student.keras", "is not a flag"]),
+    ],
+)
+def test_faults_in_flags(export, tmp_path, flags, words):
+    if not any(flag.startswith("--output") for flag in flags):
+        flags = [*flags, f"--output={tmp_path / 'a.tflite'}"]
+    assert_one_line(export(*flags), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_truncated(path, workdir):
+    data = (workdir / "student" / "student.keras").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def write_lambda(path, workdir):
+    image = keras.Input((480, 640, 3))
+    keras.Model(image, keras.layers.Lambda(lambda x: x[..., :1])(image)).save(path)
+
+
+def write_gadget(path, workdir):
+    marker = path.with_name("marker")
+    with zipfile.ZipFile(workdir / "student" / "student.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][1]["config"]["name"] = {
+        "module": "os", "class_name": "function", "config": "system",
+        "registered_name": f"touch {marker}"}
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def write_other_model(path, workdir):
+    image = keras.Input((480, 640, 3))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words"),
+    [
+        ("truncated.keras", write_truncated, ["truncated"]),
+        ("lambda.keras", write_lambda, ["Lambda"]),
+        ("gadget.keras", write_gadget, ["os.function"]),
+        ("other.keras", write_other_model, ["not a depth model"]),
+        ("a.h5", lambda path, _: path.write_bytes(b"\x89HDF\r\n\x1a\n" * 9), ["HDF5"]),
+        ("a.pkl", lambda path, _: path.write_bytes(pickle.dumps({})), ["pickle"]),
+    ],
+)
+def test_bad_models(export, workdir, tmp_path, name, write, words):
+    model, output = tmp_path / name, tmp_path / "a.tflite"
+    write(model, workdir)
+    output.write_bytes(b"old")
+    result = export(f"--model={model}", f"--output={output}", "--overwrite")
+    assert_one_line(result, str(model), *words)
+    assert output.read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "a.tflite"}

@@ -1,0 +1,238 @@
+"""Conversion: exact forms, builtin operators, whole graphs, and what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from mai_depth import conversion
+from mai_depth import integer_core
+from mai_depth import litert
+from mai_depth import model_file
+from mai_depth import rewrite
+from mai_depth import sidecar
+from mai_depth import student
+from mai_depth import tflite_edit
+from mai_depth import tflite_file
+from mai_depth import verify
+from mai_depth.errors import UserError
+from mai_depth.pairs import Pairs
+
+RANDOM = np.random.default_rng(0)
+
+
+def pictures(count):
+    """Soft blobs of color with some noise, uint8."""
+    small = RANDOM.uniform(0, 255, (count, 6, 8, 3))
+    smooth = keras.ops.image.resize(small.astype(np.float32), (480, 640))
+    return np.clip(np.asarray(smooth) + RANDOM.normal(0, 3, (480, 640, 1)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return pictures(32)
+
+
+@pytest.fixture(scope="module")
+def pairs(images):
+    depth = np.broadcast_to(np.arange(500, 980, dtype=np.uint16)[:, None], (480, 640))
+    return Pairs(
+        names=tuple(str(index) for index in range(4)), rgb=images[:4],
+        depth=np.repeat(depth[None], 4, axis=0), units_per_m=100.0, fingerprint="none")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, images):
+    """A student whose BatchNorm statistics fit its weights, as training leaves them."""
+    keras.utils.set_random_seed(0)
+    model = student.build_student(
+        alpha=0.35, decoder_filters=(8, 8, 8, 8), max_depth_m=10.0, antialias=True)
+    momenta = [layer for layer in model.layers if hasattr(layer, "momentum")]
+    for layer in momenta:
+        layer.momentum = 0.0
+    model(images[:8].astype(np.float32), training=True)
+    path = tmp_path_factory.mktemp("student") / "student.keras"
+    model_file.save_model(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def anatomy(path):
+    return rewrite.take_apart(model_file.load_model(path), path)
+
+
+def run(path, image):
+    return verify.tflite_runner(path)(image)
+
+
+def test_anatomy(anatomy):
+    assert anatomy.image_size == (480, 640)
+    assert anatomy.grid_size == (128, 160)
+    assert anatomy.antialias
+    assert anatomy.max_depth_m == 10.0
+    assert anatomy.core.output.shape == (None, 64, 80, 1)
+
+
+def test_other_depth_models_are_refused():
+    image = keras.Input((480, 640, 3))
+    model = keras.Model(image, keras.layers.Conv2D(1, 1)(image))
+    with pytest.raises(UserError, match="'view' is missing"):
+        rewrite.take_apart(model, "a.keras")
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_rebuilt_model_equals_the_student(images, antialias):
+    model = student.build_student(alpha=0.35, decoder_filters=(8, 8, 8, 8), antialias=antialias)
+    fast = rewrite.rebuild(rewrite.take_apart(model, ""), "fast_bilinear")
+    image = images[:1].astype(np.float32)
+    difference = fast.predict_on_batch(image) - model.predict_on_batch(image)
+    assert np.abs(difference).max() < 1e-4  # of 40 m
+
+
+def test_integer_core_equals_the_core(anatomy, images):
+    reduction = keras.Input((480, 640, 3))
+    grid = keras.layers.Rescaling(1 / 127.5, -1)(keras.layers.Resizing(128, 160)(reduction))
+    grids = keras.Model(reduction, grid).predict_on_batch(images[:4].astype(np.float32))
+    ranges = integer_core.measure_ranges(anatomy.core, grids)
+    core = integer_core.integer_core(anatomy.core, ranges)
+    expected = anatomy.core.predict_on_batch(grids)
+    np.testing.assert_allclose(core.predict_on_batch(grids), expected, atol=1e-4 * expected.std())
+    equalized = integer_core.measure_ranges(core, grids)
+    assert all(largest.max() < 1.01 for name, largest in equalized.items() if "project_bn" in name)
+
+
+@pytest.mark.parametrize("upsample", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"])
+@pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
+def test_float_file(tmp_path, path, pairs, upsample, input_dtype):
+    output = tmp_path / "student.tflite"
+    form = litert.Form(upsample=upsample, input_dtype=input_dtype)
+    content = litert.export_tflite(path, output, form, pairs)
+    assert content["delegate_partitions"] <= 2
+    assert content["input"]["dtype"] == input_dtype
+    assert content["verification"]["mean_difference_m"] < 1e-4
+    interpreter = tflite_file.open_interpreter(output)
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["image"], "outputs": ["depth_m"]}
+    }
+
+
+def test_sidecar_and_embedded_description(tmp_path, path, pairs):
+    path.with_suffix(".json").write_text(json.dumps({"metrics": {"si_rmse": 0.5}, "other": 1}))
+    output = tmp_path / "student.tflite"
+    litert.export_tflite(path, output, litert.Form(), pairs)
+    content = json.loads((tmp_path / "student.tflite.json").read_text())
+    assert content["sha256"] == tflite_file.TfliteFile(output).sha256()
+    assert content["size_bytes"] == output.stat().st_size
+    assert content["metrics"] == {"si_rmse": 0.5}
+    assert content["input"] == {
+        "name": "image", "shape": [1, 480, 640, 3], "dtype": "float32", "range": [0, 255],
+        "unit": "RGB, camera values",
+    }
+    assert content.pop("sha256")
+    assert json.loads(tflite_edit.read_metadata(output.read_bytes())) == content
+
+
+@pytest.mark.parametrize(("quantization", "share"), [("float16", 0.6), ("dynamic", 0.6)])
+def test_small_weights(tmp_path, path, pairs, quantization, share):
+    full, small = tmp_path / "full.tflite", tmp_path / "small.tflite"
+    litert.export_tflite(path, full, litert.Form(), pairs)
+    content = litert.export_tflite(
+        path, small, litert.Form(quantization=quantization), pairs, allow_inaccurate=True)
+    assert content["delegate_partitions"] <= 2
+    assert small.stat().st_size < share * full.stat().st_size
+
+
+@pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
+def test_int8(tmp_path, path, pairs, images, input_dtype):
+    output = tmp_path / "student.tflite"
+    form = litert.Form(quantization="int8", input_dtype=input_dtype)
+    content = litert.export_tflite(
+        path, output, form, pairs, calibration=images, allow_inaccurate=True)
+    assert content["delegate_partitions"] <= 2
+    file = tflite_file.TfliteFile(output)
+    convolutions = [op for op in file.ops() if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    assert {file.tensors()[op.outputs[0]].dtype for op in convolutions} == {"INT8"}
+    # Whatever the weights, depth keeps its order: quantization is no random map.
+    expected = model_file.load_model(path).predict_on_batch(images[:1].astype(np.float32))
+    assert np.corrcoef(run(output, images[0]).ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_input_scale_is_one(anatomy, images, tmp_path):
+    dark = images // 2  # a range that the pictures themselves do not have
+    editor = conversion.convert(
+        anatomy, quantization="int8", input_dtype="uint8", calibration=dark)
+    (tmp_path / "a.tflite").write_bytes(editor.data())
+    detail = tflite_file.open_interpreter(tmp_path / "a.tflite").get_input_details()[0]
+    assert detail["dtype"] == np.uint8
+    assert detail["quantization"] == (1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (None, "0 pictures"),
+        (np.zeros((0, 480, 640, 3)), "0 pictures"),
+        (np.zeros((31, 480, 640, 3), np.uint8), "31 pictures"),
+        (np.zeros((32, 480, 640, 3), np.uint8), "one color"),
+        (np.full((32, 4, 4, 3), np.nan), "NaN"),
+        (np.full((32, 4, 4, 3), 300.0), "outside 0..255"),
+    ],
+)
+def test_bad_calibration(calibration, message):
+    with pytest.raises(UserError, match=message):
+        conversion.check_calibration(calibration)
+
+
+def test_float_convolutions_are_found(anatomy, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(conversion.convert(anatomy).data())
+    with pytest.raises(UserError, match="convolutions are not int8"):
+        litert.check_graph(tmp_path / "a.tflite", "int8")
+
+
+def test_inaccurate_file_is_not_written(tmp_path, path, pairs, monkeypatch, capsys):
+    monkeypatch.setitem(verify._MEAN_LIMITS_M, "none", 0.0)
+    output = tmp_path / "student.tflite"
+    with pytest.raises(UserError, match="not accurate"):
+        litert.export_tflite(path, output, litert.Form(), pairs)
+    assert list(tmp_path.iterdir()) == []
+    litert.export_tflite(path, output, litert.Form(), pairs, allow_inaccurate=True)
+    assert "NOT ACCURATE" in capsys.readouterr().out
+    assert output.exists()
+
+
+def test_full_disk_keeps_the_old_file(tmp_path, path, pairs, monkeypatch):
+    output = tmp_path / "student.tflite"
+    output.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        litert.export_tflite(path, output, litert.Form(), pairs)
+    assert output.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_dead_convolution_gets_a_range(tmp_path):
+    """A ReLU that is always 0 between two convolutions, as a dead squeeze-excite has it."""
+    image = keras.Input((8, 8, 3), batch_size=1)
+    x = keras.layers.Conv2D(4, 1, activation="relu", bias_initializer=keras.initializers.Constant(
+        -1e6))(image)
+    model = keras.Model(image, keras.layers.Conv2D(1, 1)(x))
+    noise = RANDOM.uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
+    editor = tflite_edit.Editor(conversion._convert_integer(model, noise, "float32"))
+    editor.widen_dead_ranges()
+    editor.name("image", "out")
+    (tmp_path / "a.tflite").write_bytes(editor.data())
+    assert np.abs(run(tmp_path / "a.tflite", noise[0])).max() < 1e-3
+
+
+def test_description_reads_the_file(anatomy, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(conversion.convert(anatomy).data())
+    described = sidecar.describe_tflite(tmp_path / "a.tflite")
+    assert described["output"] == {
+        "name": "depth_m", "shape": [1, 480, 640, 1], "dtype": "float32", "unit": "metre"}
+    assert described["not_delegated"] == []
+    assert described["macs"] > 1e6
