@@ -15,7 +15,11 @@ from mai_depth.environment import check_environment
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
-_TRAIN = flags.DEFINE_enum("train", "student", ["student", "teacher"], "What to train.")
+_TRAIN = flags.DEFINE_enum(
+    "train", "student", ["student", "teacher", "qat"], "What to train; qat fine-tunes "
+    "--student_file for 8-bit integers and writes WORKDIR/student_qat.tflite.")
+_STUDENT_FILE = flags.DEFINE_string(
+    "student_file", None, "The trained student of --train=qat. Default: WORKDIR/student.keras.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/student", "Folder for everything a run leaves.")
 
 _DATA_DIR = flags.DEFINE_string(
@@ -121,6 +125,7 @@ def main() -> None:
 
 def _train(workdir: pathlib.Path) -> None:
     from mai_depth import training  # TensorFlow takes seconds: faults in the flags come first
+    from mai_depth.pairs import count_same_pictures
     from mai_depth.pairs import describe
     from mai_depth.run import is_complete
 
@@ -128,9 +133,15 @@ def _train(workdir: pathlib.Path) -> None:
         training.compute_deterministically()
     train, validation = training.open_data(_data())
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
+    if same := count_same_pictures(train, validation):
+        print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
+              "well; the metrics will look better than the network is")
     teacher = training.Teacher(
         _TEACHER_PRESET.value, _optional(_TEACHER_WEIGHTS.value), _CACHE_TEACHER.value)
     path = _path(_TEACHER.value) or training.default_teacher_path(workdir, teacher.preset, train)
+    if _TRAIN.value == "qat":
+        _train_quantized(workdir, train, validation, path)
+        return
     asked = {"teacher": teacher if _DISTILLATION_LOSS_WEIGHT.value else None, "teacher_path": path}
     settings = {"max_depth_m": _MAX_DEPTH_M.value, "conduct": _conduct()}
     arguments = (_student(), _recipe(of_teacher=False), train, validation)
@@ -151,6 +162,21 @@ def _train(workdir: pathlib.Path) -> None:
         print(f"{student}: the student; {workdir / 'sheet.png'}: what it sees")
 
 
+def _train_quantized(workdir: pathlib.Path, train, validation, teacher: pathlib.Path) -> None:
+    from mai_depth.errors import UserError
+    from mai_depth.quantization import train_quantized
+    from mai_depth.verify import format_verification
+
+    output = workdir / "student_qat.tflite"
+    if output.exists() and not _OVERWRITE.value:
+        raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
+    distils = _DISTILLATION_LOSS_WEIGHT.value > 0 and (_TEACHER.value or teacher.is_file())
+    sidecar = train_quantized(
+        _path(_STUDENT_FILE.value) or workdir / "student.keras", output, train, validation,
+        _recipe(of_teacher=False), cache_dir=_cache_dir(), teacher_path=teacher if distils else None)
+    print(f"{output}: {format_verification(sidecar['verification'])}")
+
+
 def _conduct():
     from mai_depth.run import Conduct
 
@@ -169,14 +195,14 @@ def _cache_dir() -> str:
 
 
 def _optional(value: str) -> str | None:
-    return None if value == "none" else value
+    return None if value == "none" else os.path.expanduser(value)
 
 
 def _data():
     from mai_depth.training import Data
 
     return Data(
-        data_dir=_DATA_DIR.value,
+        data_dir=_DATA_DIR.value and os.path.expanduser(_DATA_DIR.value),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
         validation_count=_VALIDATION_COUNT.value,

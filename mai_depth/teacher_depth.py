@@ -11,7 +11,25 @@ from tqdm import tqdm
 from mai_depth.atomic import atomic_path
 from mai_depth.dataset import Pairs
 from mai_depth.depth import MAX_UNITS
+from mai_depth.errors import UserError
 from mai_depth.evaluation import predict_pairs
+
+
+def check_answer(teacher: keras.Model, path: str | os.PathLike, pairs: Pairs) -> None:
+    """Asks a teacher once, before the training of hours that would learn from it.
+
+    Args:
+        teacher: A model from [batch, 480, 640, 3] to [batch, 480, 640, 1] metres.
+        path: Its file, for the message.
+        pairs: The first picture is asked for.
+
+    Raises:
+        UserError: The answer is no depth.
+    """
+    depth = next(predict_pairs(teacher, pairs))
+    if not (np.isfinite(depth).all() and depth.min() >= 0 and depth.min() < depth.max()):
+        raise UserError(f"{path}: this teacher answers {depth.min():g} to {depth.max():g} m to a "
+                        "training picture, which is no depth map; give another --teacher")
 
 
 def cache_teacher_depth(

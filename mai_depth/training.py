@@ -33,6 +33,7 @@ from mai_depth.synthetic import write_synthetic
 from mai_depth.teacher import build_teacher
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
+from mai_depth.teacher_depth import check_answer
 from mai_depth.workdir import make_workdir
 
 SHEET_ROWS = 8
@@ -274,6 +275,7 @@ def _teacher_arguments(
     """The teacher to ask at every step, or its answers of one pass: one of the two is None."""
     if model is None:
         return None, None
+    check_answer(model, path, train)
     if recipe.distill == "features" or not teacher.cache:
         return model, None
     return None, cache_teacher_depth(model, path, train, cache_dir)

@@ -1,0 +1,190 @@
+"""Faults of the command line, the environment and the workdir, provoked through `train.py`."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from small_run import small_model
+
+from mai_depth import environment
+from mai_depth.dataset import open_split
+from mai_depth.environment import check_environment
+from mai_depth.errors import UserError
+from mai_depth.pairs import count_same_pictures
+from mai_depth.teacher_depth import check_answer
+from mai_depth.workdir import locked
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+TRAIN = (sys.executable, str(REPOSITORY / "train.py"))
+TINY = ("--alpha=0.35", "--decoder_filters=8,8,8,8", "--batch_size=4", "--epochs=4",
+        "--distillation_loss_weight=0", "--deterministic", "--ema_momentum=0.9")
+
+
+def train(*flags, cwd, **environment):
+    """Runs `train.py` to its end; its one line of error, if there is one, is checked for form."""
+    done = subprocess.run(
+        [*TRAIN, *flags], cwd=cwd, env={**os.environ, **environment}, capture_output=True,
+        timeout=600)
+    done.stderr = done.stderr.decode(errors="replace")
+    done.stdout = done.stdout.decode(errors="replace")
+    assert "Traceback" not in done.stderr, done.stderr
+    if done.returncode == 1:
+        assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+    return done
+
+
+FLAG_FAULTS = {
+    "unknown": (["--epoch=3"], "Unknown command line flag 'epoch'"),
+    "no number": (["--epochs=many"], "--epochs=many"),
+    "out of range": (["--epochs=0"], "--epochs=0"),
+    "positional": (["student.flags"], "'student.flags' is not a flag"),
+    "missing flagfile": (["--flagfile=none.flags"], "none.flags"),
+    # absl reads it once and warns: nothing of it is lost, so the run may go on.
+    "flagfile that includes itself": (["--flagfile=cyclic.flags", "--epochs=0"], "--epochs=0"),
+    "flagfile that is no text": (["--flagfile=binary.flags"], "decode"),
+    "flagfile without dashes": (["--flagfile=bare.flags"], "'epochs=3' is not a flag"),
+}
+
+
+@pytest.mark.parametrize("fault", FLAG_FAULTS)
+def test_a_faulty_command_line_is_one_line(tmp_path, fault):
+    (tmp_path / "cyclic.flags").write_text("--flagfile=cyclic.flags\n")
+    (tmp_path / "binary.flags").write_bytes(b"--epochs=\xff\xfe\n")
+    (tmp_path / "bare.flags").write_text("epochs=3\n")
+    flags, message = FLAG_FAULTS[fault]
+    before = sorted(os.listdir(tmp_path))
+    done = train(*flags, cwd=tmp_path)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert done.returncode == 1 and message in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["KERAS_BACKEND=jax", "KERAS_BACKEND=torch",
+                                      "TF_USE_LEGACY_KERAS=1"])
+def test_a_setting_for_another_keras_is_named(tmp_path, variable):
+    name, value = variable.split("=")
+    done = train(cwd=tmp_path, **{name: value})
+    assert done.returncode == 1
+    assert f"error: {name}" in done.stderr and "unset the variable" in done.stderr
+    assert not os.listdir(tmp_path)
+
+
+def test_old_and_missing_packages_are_named_with_the_command(monkeypatch):
+    check_environment()
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "2.9.1rc0")
+    with pytest.raises(UserError, match=r"tensorflow 2.9.1rc0 is too old; pip install 'tensorf"):
+        check_environment()
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"tensorflow is not installed; pip install 'tensorflow>="):
+        check_environment()
+
+
+def test_a_file_as_workdir_is_named(tmp_path):
+    (tmp_path / "run").touch()
+    done = train("--workdir=run", cwd=tmp_path)
+    assert done.returncode == 1 and "run: cannot be written (File exists)" in done.stderr
+
+
+def test_the_second_process_ends_at_once_and_names_the_first(tmp_path):
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"):
+        done = train("--workdir=run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"in use by process {os.getpid()} on" in done.stderr
+    assert os.listdir(tmp_path / "run") == [".lock"]
+
+
+def test_pictures_of_both_splits_are_counted(tiny_data, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data, ignore=shutil.ignore_patterns("cache"))
+    train_pairs, validation_pairs = (
+        open_split(str(data), split, cache_dir=str(tmp_path / "cache"))
+        for split in ("train", "validation"))
+    assert count_same_pictures(train_pairs, validation_pairs) == 0
+    for kind in ("rgb", "depth"):
+        shutil.copy(data / "train" / kind / "0003.png", data / "validation" / kind / "leak.png")
+    leaking = open_split(str(data), "validation", cache_dir=str(tmp_path / "cache"))
+    assert count_same_pictures(train_pairs, leaking) == 1
+
+
+@pytest.mark.parametrize("logit", [np.inf, 0.0], ids=["not finite", "constant"])
+def test_a_teacher_that_answers_no_depth_is_refused(tiny_data, logit):
+    teacher = small_model()
+    head = teacher.get_layer("depth_logits")
+    kernel, bias = head.get_weights()
+    head.set_weights([np.zeros_like(kernel), np.full_like(bias, logit)])
+    if np.isinf(logit):
+        teacher.get_layer("depth_low").scale = np.inf
+    pairs = open_split(str(tiny_data), "train", cache_dir=str(tiny_data / "cache"))
+    with pytest.raises(UserError, match=r"t.keras: this teacher answers .* m to a training pict"):
+        check_answer(teacher, "t.keras", pairs)
+
+
+def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
+    """The whole life of a workdir whose name has spaces, umlauts and a tilde."""
+    home = tmp_path / "Müllers Daten"
+    home.mkdir()
+    (home / "data").symlink_to(tiny_data)
+    command = [*TINY, "--data_dir=~/data", "--cache_dir=~/cache ß", "--workdir=~/läufe/a b"]
+    environment = {**os.environ, "HOME": str(home)}
+    workdir = home / "läufe" / "a b"
+
+    process = subprocess.Popen([*TRAIN, *command], cwd=tmp_path, env=environment, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not (workdir / "student-0001.state").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "of 4 epochs are kept in" in errors and "the same command continues" in errors
+    assert "Traceback" not in errors
+
+    done = train(*command, cwd=tmp_path, HOME=str(home))
+    assert done.returncode == 0 and "continuing after epoch" in done.stdout
+    assert [line.split(",")[0] for line in (workdir / "log.csv").read_text().splitlines()] == [
+        "epoch", "1", "2", "3", "4"]
+    finished = {path.name: path.read_bytes() for path in workdir.iterdir()}
+    assert set(finished) == {
+        ".lock", "flags.txt", "log.csv", "sheet.png", "student.json", "student.keras"}
+    del finished[".lock"]
+
+    done = train(*command, cwd=tmp_path, HOME=str(home))
+    assert done.returncode == 0 and "already trained with these flags and data" in done.stdout
+
+    done = train(*command, "--alpha=0.5", cwd=tmp_path, HOME=str(home))
+    assert done.returncode == 1 and "holds another run (alpha was 0.35, is 0.5)" in done.stderr
+    assert finished.items() <= {path.name: path.read_bytes() for path in workdir.iterdir()}.items()
+
+
+@pytest.mark.slow
+def test_a_stopped_run_of_the_real_student_is_bit_identical_to_an_unbroken_one(
+        tiny_data, tmp_path):
+    command = [*TINY, f"--data_dir={tiny_data}", f"--cache_dir={tmp_path}"]
+    assert train(*command, "--workdir=unbroken", cwd=tmp_path).returncode == 0
+    broken = [*TRAIN, *command, "--workdir=broken"]
+    for kill in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(broken, cwd=tmp_path)
+        epoch = 1 if kill == signal.SIGKILL else 2
+        while not (tmp_path / f"broken/student-{epoch:04d}.state").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(kill)
+        assert process.wait() == (-kill if kill == signal.SIGKILL else 128 + kill)
+    assert train(*command, "--workdir=broken", cwd=tmp_path).returncode == 0
+    one, other = tmp_path / "unbroken", tmp_path / "broken"
+    assert (one / "log.csv").read_text() == (other / "log.csv").read_text()
+    records = [json.loads((place / "student.json").read_text()) for place in (one, other)]
+    assert records[0] == records[1]
+    weights = [keras.saving.load_model(place / "student.keras", compile=False).get_weights()
+               for place in (one, other)]
+    for value, expected in zip(*weights, strict=True):
+        np.testing.assert_array_equal(value, expected)
