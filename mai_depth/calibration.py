@@ -50,4 +50,5 @@ def representative(pairs: Pairs, count: int) -> np.ndarray:
         raise UserError(f"--num_calibration={count}: the split has {len(pairs)} pictures; give a "
                         "larger --calibration_split or fewer")
     indices = np.linspace(0, len(pairs) - 1, count).round().astype(int)
-    return np.stack([np.asarray(pairs.rgb[int(index)]) for index in indices])
+    images = [np.asarray(pairs.rgb[int(index)]) for index in indices]
+    return np.stack(images) if images else np.zeros((0, *pairs.rgb.shape[1:]), np.uint8)

@@ -11,12 +11,15 @@ import keras
 import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.integer_core import integer_core
+from mai_depth.integer_core import measure_ranges
 from mai_depth.rewrite import Anatomy
+from mai_depth.rewrite import back
+from mai_depth.rewrite import front
 from mai_depth.rewrite import rebuild
-from mai_depth.rewrite import rebuild_integer
 from mai_depth.tflite_edit import Editor
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "qat")
 INPUT_DTYPES = ("float32", "uint8")
 MIN_CALIBRATION = 32
 
@@ -28,6 +31,7 @@ def convert(
     upsample: str = "fast_bilinear",
     input_dtype: str = "float32",
     calibration: np.ndarray | None = None,
+    core: bytes | None = None,
 ) -> Editor:
     """Converts a student.
 
@@ -37,6 +41,8 @@ def convert(
         upsample: One of `resize.METHODS`.
         input_dtype: One of `INPUT_DTYPES`: what the file takes, 0..255 either way.
         calibration: For int8: [count, height, width, 3], 0..255.
+        core: For qat: the bytes of a .tflite file, float32 in and out, from the scaled grid to
+            `depth_logits`.
 
     Returns:
         The file: input `image` [1, height, width, 3], output `depth_m` [1, height, width, 1],
@@ -47,19 +53,38 @@ def convert(
             use.
     """
     if quantization == "int8":
-        images = check_calibration(calibration)
-        picture, tail = rebuild_integer(anatomy, upsample, images)
-        editor = Editor(_convert_integer(picture, images, input_dtype))
-        editor.widen_dead_ranges()
-        editor.saturate_hard_swish()
-        editor.append(_convert_float(tail))
-    else:
-        model = rebuild(anatomy, upsample)
-        editor = Editor(_convert_float(model, half=quantization == "float16"))
-        if quantization == "dynamic":
-            editor.quantize_convolutions()
-        if input_dtype == "uint8":
-            editor.take_bytes()
+        core = _integer_core(anatomy, check_calibration(calibration))
+    if core is not None:
+        return _finish(_assemble(anatomy, core, upsample), input_dtype)
+    editor = Editor(_convert_float(rebuild(anatomy, upsample), half=quantization == "float16"))
+    if quantization == "dynamic":
+        editor.quantize_convolutions()
+    return _finish(editor, input_dtype)
+
+
+def _integer_core(anatomy: Anatomy, images: np.ndarray) -> bytes:
+    """The part of a student that holds its convolutions, in 8-bit integers, float in and out."""
+    reduction = front(anatomy)
+    grids = np.concatenate(
+        [reduction.predict_on_batch(np.array(image, np.float32)[None]) for image in images])
+    core = integer_core(anatomy.core, measure_ranges(anatomy.core, grids))
+    editor = Editor(_convert_integer(core, grids))
+    editor.widen_dead_ranges()
+    editor.saturate_hard_swish()
+    return editor.data()
+
+
+def _assemble(anatomy: Anatomy, core: bytes, upsample: str) -> Editor:
+    """Puts a converted core between the float parts of the network."""
+    editor = Editor(_convert_float(front(anatomy)))
+    editor.append(core)
+    editor.append(_convert_float(back(anatomy, upsample)))
+    return editor
+
+
+def _finish(editor: Editor, input_dtype: str) -> Editor:
+    if input_dtype == "uint8":
+        editor.take_bytes()
     editor.name("image", "depth_m")
     return editor
 
@@ -101,22 +126,13 @@ def _convert_float(model: keras.Model, half: bool = False) -> bytes:
     return _run(converter)
 
 
-def _convert_integer(model: keras.Model, images: np.ndarray, input_dtype: str) -> bytes:
+def _convert_integer(model: keras.Model, inputs: np.ndarray) -> bytes:
     import tensorflow as tf
-
-    def representative() -> Iterator[list[np.ndarray]]:
-        for index, image in enumerate(images):
-            image = np.array(image, np.float32)[None]
-            if index == 0:
-                # The input's scale is then exactly 1: the numbers of a camera as they are.
-                image[0, 0, 0], image[0, 0, 1] = 0.0, 255.0
-            yield [image]
 
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
+    converter.representative_dataset = lambda: ([one[None]] for one in inputs)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.as_dtype(input_dtype)
     return _run(converter)
 
 

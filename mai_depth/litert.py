@@ -56,6 +56,7 @@ def export_tflite(
     pictures: Pairs,
     *,
     calibration: np.ndarray | None = None,
+    core: bytes | None = None,
     allow_inaccurate: bool = False,
 ) -> dict[str, Any]:
     """Exports a student: converts, inspects, verifies, and only then writes.
@@ -66,6 +67,7 @@ def export_tflite(
         form: What the file shall be like.
         pictures: Pictures and depth to verify with.
         calibration: For int8: pictures [count, height, width, 3], 0..255.
+        core: For qat: the fine-tuned core, of `quantization.convert_core`.
         allow_inaccurate: Write the file even if it is further from the Keras model than its
             format's limit.
 
@@ -78,7 +80,7 @@ def export_tflite(
     """
     model = load_model(model_path)
     anatomy = take_apart(model, model_path)
-    editor = convert(anatomy, calibration=calibration, **dataclasses.asdict(form))
+    editor = convert(anatomy, calibration=calibration, core=core, **dataclasses.asdict(form))
     with tempfile.TemporaryDirectory() as folder:
         draft = pathlib.Path(folder) / "draft.tflite"
         draft.write_bytes(editor.data())

@@ -5,13 +5,11 @@ import os
 from typing import Any
 
 import keras
-import numpy as np
 
 from mai_depth.errors import UserError
-from mai_depth.integer_core import integer_core
-from mai_depth.integer_core import measure_ranges
-from mai_depth.resize import fast_shrink
 from mai_depth.resize import shrink
+from mai_depth.resize import shrink_columns
+from mai_depth.resize import shrink_rows
 from mai_depth.resize import upsample
 
 _NEEDED = ("view", "depth_logits", "depth_low")
@@ -95,44 +93,53 @@ def rebuild(anatomy: Anatomy, method: str) -> keras.Model:
         From `image` [1, height, width, 3] to metres [1, height, width, 1].
     """
     image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
-    logits = anatomy.core(_grid(image, anatomy, fast=method.startswith("fast_")))
-    return keras.Model(image, _metres(logits, anatomy, method, convolution=True))
+    if method.startswith("fast_") and _quarters_width(anatomy):
+        rows = shrink_rows(image, anatomy.grid_size, keras.layers)
+        grid = shrink_columns(
+            rows, scale=anatomy.scale, offset=anatomy.offset, layers=keras.layers)
+    else:
+        grid = _scaled_grid(image, anatomy)
+    return keras.Model(image, _metres(anatomy.core(grid), anatomy, method, convolution=True))
 
 
-def rebuild_integer(
-    anatomy: Anatomy, method: str, images: np.ndarray
-) -> tuple[keras.Model, keras.Model]:
-    """The network in two parts, the first of which is made for 8-bit integers.
+def front(anatomy: Anatomy) -> keras.Model:
+    """The part of the network before 8-bit integers: it reduces and scales the picture, in float.
 
-    The second part stays float: 8 bits of metres would be steps of 16 cm, while 8 bits of
-    `depth_logits` are about 3 % of the depth, near and far.
+    Args:
+        anatomy: Of `take_apart`.
+
+    Returns:
+        From `image` [1, height, width, 3] to the core's input; no convolution.
+    """
+    image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
+    return keras.Model(image, _scaled_grid(image, anatomy))
+
+
+def back(anatomy: Anatomy, method: str) -> keras.Model:
+    """The part of the network after 8-bit integers: it stays float.
+
+    8 bits of metres would be steps of 4 to 16 cm; 8 bits of `depth_logits` are about 3 % of the
+    depth, near and far.
 
     Args:
         anatomy: Of `take_apart`.
         method: One of `resize.METHODS`.
-        images: Pictures [count, height, width, 3], 0..255, that are like what will be seen.
 
     Returns:
-        From `image` [1, height, width, 3] to `depth_logits` [1, h, w, 1], and from there to
-        metres [1, height, width, 1], without a convolution.
+        From `depth_logits` [1, h, w, 1] to metres [1, height, width, 1]; no convolution.
     """
-    image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
-    reduction = keras.Model(image, _grid(image, anatomy, fast=method.startswith("fast_")))
-    grids = [reduction.predict_on_batch(np.array(one, np.float32)[None])[0] for one in images]
-    core = integer_core(anatomy.core, measure_ranges(anatomy.core, np.stack(grids)))
     logits = keras.Input(anatomy.core.output.shape[1:], batch_size=1, name="logits")
-    return (
-        keras.Model(image, core(reduction.output)),
-        keras.Model(logits, _metres(logits, anatomy, method, convolution=False)),
-    )
+    return keras.Model(logits, _metres(logits, anatomy, method, convolution=False))
 
 
-def _grid(image: Any, anatomy: Anatomy, fast: bool) -> Any:
-    scaling = {"scale": anatomy.scale, "offset": anatomy.offset}
-    if fast and anatomy.antialias and anatomy.image_size[1] == 4 * anatomy.grid_size[1]:
-        return fast_shrink(image, anatomy.grid_size, layers=keras.layers, **scaling)
+def _scaled_grid(image: Any, anatomy: Anatomy) -> Any:
     grid = shrink(image, anatomy.grid_size, antialias=anatomy.antialias, layers=keras.layers)
-    return keras.layers.Rescaling(**scaling)(grid)
+    return keras.layers.Rescaling(anatomy.scale, anatomy.offset)(grid)
+
+
+def _quarters_width(anatomy: Anatomy) -> bool:
+    """Whether the antialiasing reduction has a faster form; sampling is the fastest as it is."""
+    return anatomy.antialias and anatomy.image_size[1] == 4 * anatomy.grid_size[1]
 
 
 def _metres(logits: Any, anatomy: Anatomy, method: str, convolution: bool) -> Any:

@@ -158,16 +158,6 @@ def test_int8(tmp_path, path, pairs, images, input_dtype):
     assert np.corrcoef(run(output, images[0]).ravel(), expected.ravel())[0, 1] > 0.9
 
 
-def test_input_scale_is_one(anatomy, images, tmp_path):
-    dark = images // 2  # a range that the pictures themselves do not have
-    editor = conversion.convert(
-        anatomy, quantization="int8", input_dtype="uint8", calibration=dark)
-    (tmp_path / "a.tflite").write_bytes(editor.data())
-    detail = tflite_file.open_interpreter(tmp_path / "a.tflite").get_input_details()[0]
-    assert detail["dtype"] == np.uint8
-    assert detail["quantization"] == (1.0, 0)
-
-
 @pytest.mark.parametrize(
     ("calibration", "message"),
     [
@@ -222,7 +212,7 @@ def test_dead_convolution_gets_a_range(tmp_path):
         -1e6))(image)
     model = keras.Model(image, keras.layers.Conv2D(1, 1)(x))
     noise = RANDOM.uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
-    editor = tflite_edit.Editor(conversion._convert_integer(model, noise, "float32"))
+    editor = tflite_edit.Editor(conversion._convert_integer(model, noise))
     editor.widen_dead_ranges()
     editor.name("image", "out")
     (tmp_path / "a.tflite").write_bytes(editor.data())
