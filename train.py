@@ -170,10 +170,11 @@ def _train_quantized(workdir: pathlib.Path, train, validation, teacher: pathlib.
     output = workdir / "student_qat.tflite"
     if output.exists() and not _OVERWRITE.value:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
+    student = _path(_STUDENT_FILE.value) or workdir / "student.keras"
     distils = _DISTILLATION_LOSS_WEIGHT.value > 0 and (_TEACHER.value or teacher.is_file())
     sidecar = train_quantized(
-        _path(_STUDENT_FILE.value) or workdir / "student.keras", output, train, validation,
-        _recipe(of_teacher=False), cache_dir=_cache_dir(), teacher_path=teacher if distils else None)
+        student, output, train, validation, _recipe(of_teacher=False), cache_dir=_cache_dir(),
+        teacher_path=teacher if distils else None)
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 
