@@ -1,0 +1,362 @@
+"""Quantization-aware fine-tuning: the student learns to do its work in 8-bit integers.
+
+tensorflow-model-optimization speaks tf_keras alone: the student is built once more in tf_keras,
+takes over the weights, is written in its integer form and every layer of it is wrapped so that it
+computes with the 256 numbers that it will have on the phone (Jacob et al., 2018). The loop is
+plain, since Keras 3 cannot train a model of tf_keras.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from mai_depth.dataset import Pairs
+from mai_depth.dataset import training_batches
+from mai_depth.errors import UserError
+from mai_depth.evaluation import evaluate
+from mai_depth.integer_form import CORE
+from mai_depth.integer_form import integer_form
+from mai_depth.integer_ranges import measure_ranges
+from mai_depth.integer_ranges import measure_scales
+from mai_depth.litert import Form
+from mai_depth.litert import export_tflite
+from mai_depth.losses import DistillationLoss
+from mai_depth.losses import GradientLoss
+from mai_depth.losses import SiLog
+from mai_depth.losses import depth_to_logits
+from mai_depth.model_file import load_model
+from mai_depth.run import Recipe
+from mai_depth.student import build_student
+from mai_depth.teacher import load_teacher
+from mai_depth.teacher_depth import cache_teacher_depth
+
+_CALIBRATION_BATCHES = 8
+_BIAS_SHARE = 1e-4
+_MIN_KERNEL = 1e-6
+
+
+def train_quantized(
+    student_path: str | os.PathLike,
+    output: str | os.PathLike,
+    train: Pairs,
+    validation: Pairs,
+    recipe: Recipe,
+    *,
+    cache_dir: str,
+    teacher_path: pathlib.Path | None = None,
+    allow_inaccurate: bool = False,
+) -> dict[str, Any]:
+    """Fine-tunes a trained student for integers and exports it.
+
+    Args:
+        student_path: The `.keras` file that train.py left, with its `.json`.
+        output: The `.tflite` file to write; `output.json` is written beside it.
+        train: What is learned.
+        validation: What is measured after each epoch, and verified with.
+        recipe: How to train; few epochs at a small learning rate.
+        cache_dir: Where the teacher's answers are kept.
+        teacher_path: The teacher to distil from, or None for the true depth alone.
+        allow_inaccurate: As in `litert.export_tflite`.
+
+    Returns:
+        The content of the sidecar.
+
+    Raises:
+        UserError: A bad model, too few pictures, a loss that is not finite, or a file that is not
+            accurate.
+    """
+    twin = rebuild_student(load_model(student_path), student_path)
+    teacher_depth = None
+    if teacher_path is not None:
+        teacher_depth = cache_teacher_depth(
+            load_teacher(teacher_path), teacher_path, train, cache_dir)
+    batches = quantization_batches(twin, train, recipe)
+    images = [batch["image"].numpy() for batch in batches.take(_CALIBRATION_BATCHES)]
+    quantized = quantize(twin, images)
+    fine_tune(quantized, train, validation, recipe, teacher_depth=teacher_depth)
+    return export_tflite(
+        student_path, output, Form("qat"), validation, core=convert_core(quantized),
+        allow_inaccurate=allow_inaccurate)
+
+
+def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
+    """Builds a student of Keras 3 once more, in tf_keras.
+
+    Args:
+        model: A student, of `model_file.load_model`.
+        path: Its file; the `.json` of its own name beside it holds the builder's arguments.
+
+    Returns:
+        A tf_keras model of the same function (1e-5).
+
+    Raises:
+        UserError: The arguments are missing, or of another network.
+    """
+    with _tfmot() as (tf_keras, _):
+        twin = build_student(**_builder_arguments(path), framework=tf_keras)
+    weights = model.get_weights()
+    if [w.shape for w in weights] != [w.shape for w in twin.get_weights()]:
+        raise UserError(f"{_description(path)}: describes another network than {path}; put the "
+                        "file there that train.py wrote beside it")
+    twin.set_weights(weights)
+    return twin
+
+
+def quantize(twin: Any, images: Any) -> Any:
+    """Writes a student in its integer form and makes it compute with integers' precision.
+
+    Args:
+        twin: Of `rebuild_student`.
+        images: Iterable of pictures [batch, *view, 3], RGB 0..255: what the ranges of the
+            integers are measured on.
+
+    Returns:
+        A tf_keras model with the same layer names as `integer_form`'s.
+    """
+    with _tfmot() as (tf_keras, tfmot):
+        images = list(images)
+        scales = measure_scales(integer_form(twin, tf_keras), tf_keras, images)
+        ranges = measure_ranges(integer_form(twin, tf_keras, scales), tf_keras, images)
+
+        def wrap(layer: Any) -> Any:
+            quantizer = tfmot.quantizers.FixedQuantizer(8, *ranges[layer.name], narrow_range=False)
+            config = _Integers(_KERNELS.get(type(layer).__name__), quantizer)
+            return tfmot.QuantizeWrapperV2(layer, config, name_prefix="")
+
+        return integer_form(twin, tf_keras, scales, wrap)
+
+
+def fine_tune(
+    model: Any,
+    train: Pairs,
+    validation: Pairs,
+    recipe: Recipe,
+    *,
+    teacher_depth: np.ndarray | None = None,
+) -> list[dict[str, float]]:
+    """Trains a quantized student and leaves the weights of its best epoch in it.
+
+    Args:
+        model: Of `quantize`.
+        train: What is learned.
+        validation: What is measured before the first epoch and after each.
+        recipe: How to train.
+        teacher_depth: The teacher's answers to `train`, of `cache_teacher_depth`.
+
+    Returns:
+        The metrics on `validation` before the first epoch and after each.
+
+    Raises:
+        UserError: The data cannot fill a batch, or the loss is not finite.
+    """
+    batches = iter(quantization_batches(model, train, recipe, teacher_depth))
+    steps = len(train) // recipe.batch_size
+    step = _training_step(model, recipe, steps)
+    rows, weights = [evaluate(model, validation)], [model.get_weights()]
+    for epoch in range(recipe.epochs):
+        bar = tqdm(itertools.islice(batches, steps), total=steps, desc=f"qat epoch {epoch + 1}")
+        for batch in bar:
+            loss = float(step(batch))
+            if not np.isfinite(loss):
+                raise UserError(f"the loss is {loss} in epoch {epoch + 1}; lower --learning_rate")
+            bar.set_postfix(loss=f"{loss:.3f}")
+        rows.append(evaluate(model, validation))
+        weights.append(model.get_weights())
+        print(f"qat epoch {epoch + 1}: si_rmse {rows[-1]['si_rmse']:.4f}")
+    model.set_weights(weights[int(np.argmin([row["si_rmse"] for row in rows]))])
+    return rows
+
+
+def quantization_batches(
+    model: Any, pairs: Pairs, recipe: Recipe, teacher_depth: np.ndarray | None = None
+) -> tf.data.Dataset:
+    """The batches of a student's training, as `dataset.training_batches` gives them.
+
+    Args:
+        model: A student of tf_keras, in any form.
+        pairs: What is learned.
+        recipe: How.
+        teacher_depth: As in `fine_tune`.
+
+    Returns:
+        Batches of all epochs.
+    """
+    logits = model.get_layer("depth_logits").output
+    return training_batches(
+        pairs,
+        view_size=model.get_layer("view").output.shape[1:3],
+        # The loss is taken at twice the map's size: the picture that the student's encoder sees.
+        depth_size=tuple(2 * side for side in logits.shape[1:3]),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        first_epoch=0,
+        epochs=recipe.epochs,
+        augmentation=recipe.augmentation,
+        teacher_depth=teacher_depth,
+    )
+
+
+def _training_step(model: Any, recipe: Recipe, steps: int) -> Any:
+    """A function that takes a batch, improves the model and returns the loss."""
+    with _tfmot() as (tf_keras, _):
+        view = tf_keras.Model(
+            model.get_layer("view").output,
+            [model.get_layer(name).output for name in ("depth_logits", "depth_low")])
+        schedule = tf_keras.optimizers.schedules.PolynomialDecay(
+            recipe.learning_rate, max(1, recipe.epochs * steps), 0.0, recipe.decay_power)
+        optimizer = tf_keras.optimizers.Adam(schedule, epsilon=recipe.adam_epsilon)
+    variables = view.trainable_variables
+    loss_of = _loss(recipe, float(model.get_layer("depth_low").scale))
+
+    @tf.function
+    def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits, depth = view(batch["image"], training=True)
+            loss = loss_of(batch, logits, depth)
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    return step
+
+
+def _loss(recipe: Recipe, max_depth_m: float) -> Any:
+    """The loss of `distiller.Distiller` with the teacher's depth in the batch."""
+    silog, gradient = SiLog(max_depth_m=max_depth_m), GradientLoss(max_depth_m=max_depth_m)
+    distillation = DistillationLoss()
+    resize = keras.ops.image.resize
+
+    def loss_of(batch: dict[str, Any], logits: Any, depth: Any) -> Any:
+        predicted = resize(depth, batch["depth"].shape[1:3], interpolation="bilinear")
+        loss = silog(batch["depth"], predicted)
+        if recipe.gradient_loss_weight:
+            loss += recipe.gradient_loss_weight * gradient(batch["depth"], predicted)
+        if "teacher_depth" in batch:
+            target = resize(batch["teacher_depth"], logits.shape[1:3], interpolation="bilinear")
+            target = depth_to_logits(target, max_depth_m)
+            loss += recipe.distillation_loss_weight * distillation(target, logits)
+        return loss
+
+    return loss_of
+
+
+def convert_core(model: Any) -> bytes:
+    """Converts what of a quantized student computes with integers.
+
+    Args:
+        model: Of `quantize`, fine-tuned.
+
+    Returns:
+        A .tflite file from the scaled picture [1, *grid, 3] to `depth_logits` [1, h, w, 1], both
+        float32; between them there are integers alone.
+    """
+    with _tfmot() as (tf_keras, _):
+        start = model.get_layer(CORE).input
+        core = tf_keras.Model(start, model.get_layer("depth_logits").output)
+    signature = tf.TensorSpec((1, *start.shape[1:]), tf.float32)
+    function = tf.function(lambda x: core(x, training=False)).get_concrete_function(signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+class Channels:
+    """What tfmot calls a Quantizer: a kernel in 255 steps, of another size for each channel.
+
+    Args:
+        bias: The layer's, [channels].
+        depthwise: Whether the channels are those of [height, width, channels, 1].
+    """
+
+    def __init__(self, bias: Any, depthwise: bool):
+        self.bias = bias
+        self.depthwise = depthwise
+
+    def build(self, shape: Any, name: str, layer: Any) -> None:
+        return None  # nothing to remember: the range is the kernel's own
+
+    def __call__(self, kernel: Any, training: bool, weights: None) -> Any:
+        if self.depthwise:
+            kernel = tf.transpose(kernel, (0, 1, 3, 2))
+        limit = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
+        # The bias is a 32-bit multiple of the kernel's step: it must not overflow.
+        limit = tf.stop_gradient(tf.maximum(limit, _BIAS_SHARE * tf.abs(self.bias) + _MIN_KERNEL))
+        kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            kernel, -limit, limit, narrow_range=True)
+        return tf.transpose(kernel, (0, 1, 3, 2)) if self.depthwise else kernel
+
+
+class _Integers:
+    """What tfmot calls a QuantizeConfig: 8-bit kernels, and results in a fixed range.
+
+    Args:
+        kernel: The name of the layer's attribute, None for a layer without.
+        results: The quantizer of the layer's results.
+    """
+
+    def __init__(self, kernel: str | None, results: Any):
+        self.kernel = kernel
+        self.results = results
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        if not self.kernel:
+            return []
+        channels = Channels(layer.bias, depthwise=self.kernel == "depthwise_kernel")
+        return [(getattr(layer, self.kernel), channels)]
+
+    def set_quantize_weights(self, layer: Any, weights: list[Any]) -> None:
+        for weight in weights:
+            setattr(layer, self.kernel, weight)
+
+    def get_activations_and_quantizers(self, layer: Any) -> list:
+        return []
+
+    def set_quantize_activations(self, layer: Any, activations: list) -> None:
+        return None  # a layer's activation is part of its results
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        return [self.results]
+
+
+_KERNELS = {"Conv2D": "kernel", "DepthwiseConv2D": "depthwise_kernel"}
+
+
+def _description(path: str | os.PathLike) -> pathlib.Path:
+    return pathlib.Path(path).with_suffix(".json")
+
+
+def _builder_arguments(path: str | os.PathLike) -> dict[str, Any]:
+    try:
+        described = json.loads(_description(path).read_text())
+        arguments = {**described["builder"], "max_depth_m": float(described["max_depth_m"])}
+    except OSError as error:
+        raise UserError(f"{_description(path)}: cannot be read ({error.strerror}); train.py writes "
+                        "it beside the student") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{_description(path)}: not what train.py wrote ({error!r}); train "
+                        "again") from error
+    return {**arguments, "encoder_weights": None}
+
+
+@contextlib.contextmanager
+def _tfmot() -> Iterator[tuple[Any, Any]]:
+    """Imports tf_keras and tfmot, and takes back what the latter sets in the environment."""
+    name = "TF_USE_LEGACY_KERAS"
+    before = os.environ.get(name)
+    try:
+        import tf_keras
+        from tensorflow_model_optimization.quantization import keras as tfmot
+
+        yield tf_keras, tfmot
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before

@@ -1,0 +1,180 @@
+"""Quantization-aware fine-tuning: the same function three times, then integers that learn."""
+
+import json
+import os
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from mai_depth import quantization
+from mai_depth.dataset import open_split
+from mai_depth.errors import UserError
+from mai_depth.integer_form import integer_form
+from mai_depth.integer_ranges import measure_ranges
+from mai_depth.integer_ranges import measure_scales
+from mai_depth.litert import check_graph
+from mai_depth.model_file import load_model
+from mai_depth.model_file import save_model
+from mai_depth.quantization import Channels
+from mai_depth.quantization import fine_tune
+from mai_depth.quantization import quantize
+from mai_depth.quantization import rebuild_student
+from mai_depth.quantization import train_quantized
+from mai_depth.run import Recipe
+from mai_depth.student import build_student
+from mai_depth.tflite_file import TfliteFile
+
+MAX_DEPTH_M = 10.0
+BUILDER = {"preset": "student_90m", "alpha": 0.35, "decoder_filters": [8, 8, 8, 8]}
+RECIPE = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
+
+
+def pictures(count, size=(480, 640)):
+    random = np.random.default_rng(0)
+    coarse = random.uniform(0, 255, (count, size[0] // 16, size[1] // 16, 3))
+    return np.kron(coarse, np.ones((1, 16, 16, 1))).astype(np.float32)
+
+
+def write_student(path, **changes):
+    """Saves a student whose numbers have the size of a trained one's: normalized by BatchNorm."""
+    arguments = {**BUILDER, **changes}
+    keras.utils.set_random_seed(0)
+    model = build_student(**arguments, max_depth_m=MAX_DEPTH_M)
+    random = np.random.default_rng(0)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+        gamma, beta, *moving = layer.get_weights()
+        layer.set_weights([random.uniform(0.5, 2.0, gamma.shape),
+                           random.normal(0, 0.5, beta.shape), *moving])
+    model(pictures(4), training=True)
+    save_model(model, path)
+    path.with_suffix(".json").write_text(
+        json.dumps({"builder": arguments, "max_depth_m": MAX_DEPTH_M}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def student_path(tmp_path_factory):
+    return write_student(tmp_path_factory.mktemp("student") / "student.keras")
+
+
+@pytest.fixture(scope="module")
+def twin(student_path):
+    return rebuild_student(load_model(student_path), student_path)
+
+
+@pytest.fixture(scope="module")
+def data(tiny_data, tmp_path_factory):
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return [open_split(str(tiny_data), split, cache_dir=cache) for split in
+            ("train", "validation")]
+
+
+def kinds(model):
+    return {type(layer).__name__ for layer in model.layers}
+
+
+def test_rebuilt_student_is_the_same_function(student_path, twin):
+    images = pictures(2)
+    expected = load_model(student_path).predict_on_batch(images)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(twin.predict_on_batch(images), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_tfmot_leaves_the_environment_alone(student_path, monkeypatch):
+    for value in (None, "0"):
+        monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+        if value:
+            monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+        with pytest.raises(UserError):
+            rebuild_student(load_model(student_path), "missing.keras")
+        assert os.environ.get("TF_USE_LEGACY_KERAS") == value
+
+
+@pytest.mark.parametrize("minimalistic", [False, True])
+def test_integer_form_is_the_same_function(tmp_path, minimalistic):
+    import tf_keras
+
+    path = write_student(tmp_path / "student.keras", minimalistic=minimalistic)
+    twin = rebuild_student(load_model(path), path)
+    view = twin.get_layer("view").output.shape[1:3]
+    form = integer_form(twin, tf_keras)
+    scaled = integer_form(twin, tf_keras, measure_scales(form, tf_keras, [pictures(4, view)]))
+    expected = twin.predict_on_batch(pictures(2))
+    for model in (form, scaled):
+        np.testing.assert_allclose(model.predict_on_batch(pictures(2)), expected, rtol=1e-4)
+        assert not {"TFOpLambda", "BatchNormalization", "ReLU"} & kinds(model)
+    ranges = measure_ranges(scaled, tf_keras, [pictures(4, view)])
+    # Equalized: no tensor has channels of another size, up to the gate's factor of 6.
+    sizes = [high for name, (_, high) in ranges.items() if re.search(r"(project|_conv)$", name)]
+    assert min(sizes) > 0.3 and max(sizes) < 1.5
+    for name in (name for name in ranges if name.endswith("_gate")):
+        assert ranges[name.removesuffix("_gate")][0] >= -1 / 6 - 1e-6
+
+
+def test_kernels_have_255_steps_a_channel_and_biases_fit_32_bits():
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(3, 3, 5, 4)).astype(np.float32) * [1e-9, 1e-2, 1, 100]
+    bias = np.array([3.0, 0.0, -1.0, 10.0], np.float32)
+    steps = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), 1e-4 * np.abs(bias) + 1e-6) / 127
+    quantized = Channels(bias, depthwise=False)(kernel, True, None).numpy()
+    np.testing.assert_allclose(quantized, np.rint(kernel / steps) * steps, atol=1e-5, rtol=1e-4)
+    assert (np.abs(bias) / steps / 1e-3 < 2**31).all()
+    turned = Channels(bias, depthwise=True)(kernel[:, :, 0][..., None], True, None).numpy()
+    assert all(len(np.unique(turned[:, :, channel])) > 5 for channel in range(1, 4))
+
+
+def test_fine_tuning_learns_and_keeps_the_best_epoch(twin, data):
+    model = quantize(twin, [pictures(4, twin.get_layer("view").output.shape[1:3])])
+    before = model.get_layer("decoder_p1_conv").get_weights()
+    rows = fine_tune(model, *data, RECIPE, teacher_depth=data[0].depth)
+    after = model.get_layer("decoder_p1_conv").get_weights()
+    changed = any(np.any(a != b) for a, b in zip(before, after, strict=True))
+    assert len(rows) == 2 and changed == (rows[1]["si_rmse"] < rows[0]["si_rmse"])
+
+
+@pytest.fixture(scope="module")
+def exported(student_path, data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "student_qat.tflite"
+    sidecar = train_quantized(
+        student_path, path, *data, RECIPE, cache_dir=str(path.parent), allow_inaccurate=True)
+    return path, sidecar
+
+
+def test_exported_file_is_one_integer_graph(exported):
+    path, sidecar = exported
+    check_graph(path, "qat")
+    assert sidecar["delegate_partitions"] == 1 and sidecar["quantization"] == "qat"
+    assert sidecar["operators"]["QUANTIZE"] == 1  # nothing is converted on the way
+    assert json.loads(path.with_name("student_qat.tflite.json").read_text()) == sidecar
+    assert TfliteFile(path).weight_bytes() * 3 < 4 * TfliteFile(path).parameters()
+
+
+def test_exported_file_computes_what_was_trained(exported):
+    figures = exported[1]["verification"]
+    assert abs(figures["si_rmse_change"]) < 0.05
+    assert figures["mean_difference_m"] < 0.5
+
+
+def test_a_student_without_or_with_another_description_is_refused(student_path, tmp_path):
+    model = load_model(student_path)
+    with pytest.raises(UserError, match=r"missing\.json: cannot be read"):
+        rebuild_student(model, tmp_path / "missing.keras")
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(UserError, match=r"not what train\.py wrote"):
+        rebuild_student(model, tmp_path / "other.keras")
+    other = {"builder": {**BUILDER, "decoder_filters": [8, 8, 8, 16]}, "max_depth_m": 10.0}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="describes another network"):
+        rebuild_student(model, tmp_path / "other.keras")
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):
+    monkeypatch.setattr(
+        quantization, "_loss", lambda *_: lambda batch, logits, depth: depth[0, 0, 0, 0] * np.nan)
+    model = quantize(twin, [pictures(2, twin.get_layer("view").output.shape[1:3])])
+    with pytest.raises(UserError, match="lower --learning_rate"):
+        fine_tune(model, *data, RECIPE)
