@@ -17,14 +17,16 @@ STOREYS = [
     {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
      "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment", "scenes",
-     "synthetic"},
-    {"student", "teacher", "distiller", "model_file"},
+     "synthetic", "camera_picture", "picture_list", "point_cloud", "integer_form",
+     "integer_ranges", "integer_core", "tflite_edit"},
+    {"student", "teacher", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint",
-     "callbacks", "run"},
-    {"training", "litert", "predict", "pretrained", "quantization"},
+     "callbacks", "run", "prediction", "video", "conversion", "verify", "sidecar"},
+    {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
-         "environment", "stopping", "workdir", "checkpoint"]
+         "environment", "stopping", "workdir", "checkpoint", "camera_picture", "picture_list",
+         "point_cloud", "depth_network", "prediction", "video", "pretrained", "predict"]
 ENTRY_FILES = {"command.py", "predict.py"}
 
 

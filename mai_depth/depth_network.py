@@ -1,0 +1,209 @@
+"""A trained network from one picture to metres: a `.keras` or a `.tflite` file.
+
+The `.tflite` path needs NumPy and ai-edge-litert alone and imports no TensorFlow.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+
+from mai_depth.environment import check_environment
+from mai_depth.errors import UserError
+from mai_depth.tflite_file import open_interpreter
+
+_FLOATS = (np.float16, np.float32)
+_INTEGERS = (np.int8, np.uint8, np.int16)
+
+
+class DepthNetwork(Protocol):
+    """From a picture to its depth.
+
+    Attributes:
+        picture_size: (width, height) of the picture that it takes.
+    """
+
+    picture_size: tuple[int, int]
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Answers with depth.
+
+        Args:
+            rgb: uint8 [height, width, 3] of `picture_size`.
+
+        Returns:
+            float32 [height', width'] in metres.
+        """
+
+
+def open_network(path: str | os.PathLike, num_threads: int = 1) -> DepthNetwork:
+    """Opens a depth network by the suffix of its file.
+
+    Args:
+        path: A `.keras` or `.tflite` file.
+        num_threads: Threads for one picture.
+
+    Returns:
+        The network.
+
+    Raises:
+        UserError: Missing, broken, or not a depth network.
+    """
+    suffix = pathlib.Path(path).suffix
+    if suffix == ".tflite":
+        return TfliteNetwork(path, num_threads)
+    if suffix == ".keras":
+        return KerasNetwork(path, num_threads)
+    raise UserError(f"--model={path}: give a .keras or .tflite file")
+
+
+class KerasNetwork:
+    """A `.keras` file (see `DepthNetwork`).
+
+    Attributes:
+        picture_size: (width, height).
+
+    Args:
+        path: The file, of any Keras model from [1, H, W, 3] RGB 0..255 to [1, H, W, 1] metres.
+        num_threads: Has an effect on the first network of a process alone.
+
+    Raises:
+        UserError: The file cannot be loaded, or TensorFlow is not installed or unfit.
+    """
+
+    def __init__(self, path: str | os.PathLike, num_threads: int):
+        check_environment()
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # TensorFlow has started its threads already
+            tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        from mai_depth.model_file import load_model
+
+        self._model = load_model(path)
+        height, width = self._model.inputs[0].shape[1:3]
+        self.picture_size = (width, height)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Answers with metres, see `DepthNetwork`."""
+        return self._model.predict_on_batch(rgb[None].astype(np.float32))[0, ..., 0]
+
+
+class TfliteNetwork:
+    """A `.tflite` file with numbers of any kind (see `DepthNetwork`).
+
+    Attributes:
+        picture_size: (width, height).
+
+    Args:
+        path: The file, with one input [1, H, W, 3] for RGB 0..255 and one output [1, h, w, 1].
+        num_threads: 1..64.
+
+    Raises:
+        UserError: The file cannot be opened or is not such a graph.
+    """
+
+    def __init__(self, path: str | os.PathLike, num_threads: int):
+        self._interpreter = open_interpreter(path, num_threads)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        shapes = [[[int(side) for side in detail["shape"]] for detail in details]
+                  for details in (inputs, outputs)]
+        if not _is_picture(shapes[0]) or not _is_map(shapes[1]):
+            raise UserError(f"{path}: not a depth network: expected one picture [1, H, W, 3] in and"
+                            f" one map [1, H, W, 1] out, found {shapes[0]} in and {shapes[1]} out")
+        self._input, self._output = inputs[0], outputs[0]
+        for detail in (self._input, self._output):
+            if detail["dtype"] not in (*_FLOATS, *_INTEGERS):
+                raise UserError(f"{path}: {detail['name']} holds {np.dtype(detail['dtype']).name}; "
+                                "export it with float32, int8 or uint8")
+        self.picture_size = (shapes[0][0][2], shapes[0][0][1])
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Answers with metres, see `DepthNetwork`."""
+        self._interpreter.set_tensor(self._input["index"], _quantize(rgb, self._input)[None])
+        self._interpreter.invoke()
+        depth = self._interpreter.get_tensor(self._output["index"])
+        return _dequantize(depth, self._output).reshape(depth.shape[1:3])
+
+
+def check_checksum(path: str | os.PathLike) -> str | None:
+    """Compares a `.tflite` file with the sha256 in the JSON file beside it.
+
+    Of 150 files with three flipped bits 119 still ran, with wrong depth.
+
+    Args:
+        path: The `.tflite` file; `export.py` writes `PATH.json`.
+
+    Returns:
+        A warning if there is no checksum to compare with, else None.
+
+    Raises:
+        UserError: The file is not the one of the checksum.
+    """
+    sidecar = pathlib.Path(f"{path}.json")
+    try:
+        expected = json.loads(sidecar.read_text())["sha256"]
+    except FileNotFoundError:
+        return f"{sidecar}: not there, so nobody knows whether {path} is intact"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{sidecar}: holds no sha256 ({error}); export the graph again or remove "
+                        "the file") from error
+    check_sha256(path, expected, "export or copy it again")
+    return None
+
+
+def check_sha256(path: str | os.PathLike, expected: str, remedy: str) -> None:
+    """Checks that a file is intact.
+
+    Args:
+        path: The file.
+        expected: Its sha256 in hexadecimal.
+        remedy: What to do if it is not.
+
+    Raises:
+        UserError: Missing or changed.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if found != expected:
+        raise UserError(f"{path}: changed or damaged (its sha256 starts with {found[:8]}, not "
+                        f"{str(expected)[:8]}); {remedy}")
+
+
+def _is_picture(shapes: list[list[int]]) -> bool:
+    return len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] == 1 and shapes[0][3] == 3
+
+
+def _is_map(shapes: list[list[int]]) -> bool:
+    return len(shapes) == 1 and shapes[0][:1] == [1] and (
+        len(shapes[0]) == 3 or (len(shapes[0]) == 4 and shapes[0][3] == 1))
+
+
+def _quantize(rgb: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if dtype in _FLOATS:
+        return rgb.astype(dtype)
+    if not scale:  # bare integers: uint8 takes 0..255, int8 the same from -128 on
+        scale, zero_point = 1.0, -128 if dtype == np.int8 else 0
+    limits = np.iinfo(dtype)
+    # A picture has 256 values: a table is exact and faster than arithmetic on every pixel.
+    table = np.rint(np.arange(256) / scale) + zero_point
+    return np.clip(table, limits.min, limits.max).astype(dtype)[rgb]
+
+
+def _dequantize(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = detail["quantization"]
+    values = values.astype(np.float32)
+    if detail["dtype"] in _FLOATS or not scale:
+        return values
+    return (values - np.float32(zero_point)) * np.float32(scale)

@@ -1,0 +1,198 @@
+"""mai_depth.camera_picture: any picture in, depth back at its own size."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mai_depth import camera_picture
+from mai_depth.camera_picture import from_array
+from mai_depth.camera_picture import from_network
+from mai_depth.camera_picture import place
+from mai_depth.camera_picture import read_picture
+from mai_depth.camera_picture import to_network
+from mai_depth.errors import UserError
+
+VGA = (640, 480)
+
+
+def gradient(width=96, height=64):
+    """Red rises to the right, green downwards, blue is constant."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    rgb = np.stack([255 * columns / width, 255 * rows / height, 0 * rows + 90], axis=-1)
+    return rgb.astype(np.uint8)
+
+
+def with_alpha(image):
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, 20, 20))
+    image.putalpha(alpha)
+    return image
+
+
+def sixteen_bits(image):
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+
+
+CONVERSIONS = {
+    "plain.png": (lambda image: image, 0),
+    "plain.jpg": (lambda image: image, 6),
+    "plain.bmp": (lambda image: image, 0),
+    "plain.webp": (lambda image: image, 12),
+    "palette.png": (lambda image: image.quantize(256), 12),
+    "animation.gif": (lambda image: image.quantize(256), 12),
+    "cmyk.jpg": (lambda image: image.convert("CMYK"), 6),
+    "gray.png": (lambda image: image.convert("L"), 0),
+    "gray.jpg": (lambda image: image.convert("L"), 3),
+    "gray_alpha.png": (lambda image: image.convert("LA"), 0),
+    "16bit.png": (sixteen_bits, 0),
+    "16bit.tif": (sixteen_bits, 0),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_every_kind_of_picture_becomes_rgb(tmp_path, name):
+    convert, tolerance = CONVERSIONS[name]
+    image = Image.fromarray(gradient())
+    further = {"save_all": True, "append_images": [image]} if name.endswith("gif") else {}
+    convert(image.copy()).save(tmp_path / name, **further)
+    picture = read_picture(tmp_path / name)
+    is_gray = "gray" in name or "16bit" in name
+    expected = image.convert("L").convert("RGB") if is_gray else image
+    difference = np.asarray(picture.rgb).astype(int) - np.asarray(expected)
+    assert picture.rgb.mode == "RGB"
+    assert np.abs(difference).mean() <= tolerance / 3
+    assert np.abs(difference).max() <= tolerance * 4
+
+
+def test_transparency_is_white_and_not_what_lies_under_it(tmp_path):
+    with_alpha(Image.fromarray(gradient())).save(tmp_path / "x.png")
+    rgb = np.asarray(read_picture(tmp_path / "x.png").rgb)
+    assert (rgb[:20, :20] == 255).all()
+    np.testing.assert_array_equal(rgb[20:, 20:], gradient()[20:, 20:])
+
+
+def test_float_picture_is_scaled_to_its_brightest_pixel(tmp_path):
+    Image.fromarray(np.linspace(0, 3, 64 * 64, dtype=np.float32).reshape(64, 64)).save(
+        tmp_path / "x.tif")
+    rgb = np.asarray(read_picture(tmp_path / "x.tif").rgb)
+    assert (rgb[0, 0], rgb[-1, -1]) == (pytest.approx(0), pytest.approx(255))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(tmp_path, orientation, suffix):
+    upright = Image.fromarray(gradient())
+    undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    turn = undo.get(orientation, camera_picture._UPRIGHT.get(orientation))
+    exif = Image.Exif()
+    exif[camera_picture._EXIF_ORIENTATION] = orientation
+    stored = upright if turn is None else upright.transpose(turn)
+    stored.save(tmp_path / f"x.{suffix}", exif=exif, quality=95)
+    picture = read_picture(tmp_path / f"x.{suffix}")
+    assert picture.size == (96, 64)
+    assert np.abs(np.asarray(picture.rgb).astype(int) - gradient()).mean() < 4
+
+
+def test_large_picture_is_reduced_while_it_is_decoded(tmp_path):
+    Image.fromarray(gradient(96, 64)).resize((4800, 3200)).save(tmp_path / "x.jpg")
+    picture = read_picture(tmp_path / "x.jpg")
+    assert picture.size == (4800, 3200)
+    assert picture.rgb.size == (2048, 1365)
+    assert picture.view_size(640) == (640, 427)
+
+
+def claim(width, height):
+    """A PNG of few bytes that claims to be large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+            + struct.pack(">I", zlib.crc32(header)) + struct.pack(">I", 0) + b"IDAT" + b"\0" * 4)
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"", "empty"),
+    (b"this is no picture, though its name says so", "not a picture"),
+    (claim(9000, 9000), "million pixels"),
+    (claim(10_000, 10_000), "million pixels"),
+    (claim(60_000, 60_000), "scale the picture down"),
+    (claim(100, 100), "broken"),
+    (claim(4, 400), "too small"),
+    (None, "No such file"),
+])
+def test_what_is_no_picture_is_named(tmp_path, content, words):
+    path = tmp_path / "x.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        read_picture(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_truncated_picture_is_broken(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="broken"):
+        read_picture(path)
+
+
+def test_portrait_is_padded_at_both_sides():
+    placement = place((480, 640), VGA, "pad")
+    assert placement.network == (140 / 640, 0.0, 500 / 640, 1.0)
+    assert (placement.picture, placement.magnification) == ((0.0, 0.0, 1.0, 1.0), 1.0)
+
+
+def test_portrait_is_cropped_above_and_below():
+    placement = place((480, 640), VGA, "crop")
+    assert placement.picture == pytest.approx((0.0, 0.21875, 1.0, 0.78125))
+    # Its width fills 640 pixels rather than the 360 of a padded one.
+    assert placement.magnification == pytest.approx(640 / 360)
+
+
+def test_padding_mirrors():
+    seen = to_network(from_array(gradient(48, 64)), place((48, 64), VGA, "pad"), VGA)
+    assert seen.shape == (480, 640, 3)
+    np.testing.assert_array_equal(seen[:, 139], seen[:, 140])
+    np.testing.assert_array_equal(seen[:, 40], seen[:, 239])
+
+
+def test_picture_of_the_networks_size_is_left_alone():
+    rgb = gradient(*VGA)
+    for fit in camera_picture.FITS:
+        placement = place(VGA, VGA, fit)
+        np.testing.assert_array_equal(to_network(from_array(rgb), placement, VGA), rgb)
+        depth = rgb[..., 0].astype(np.float32)
+        np.testing.assert_array_equal(from_network(depth, placement, VGA), depth)
+
+
+@pytest.mark.parametrize("fit", camera_picture.FITS)
+@pytest.mark.parametrize("answer_size", [VGA, (160, 128)])
+@pytest.mark.parametrize("size", [(96, 64), (64, 96), (1200, 300), (333, 1000), (640, 480)])
+def test_answer_comes_back_to_where_it_was_asked(size, fit, answer_size):
+    rgb = gradient(*size)
+    placement = place(size, VGA, fit)
+    seen = to_network(from_array(rgb), placement, VGA)
+    for channel in (0, 1):
+        answer = Image.fromarray(seen[..., channel]).convert("F").resize(
+            answer_size, Image.Resampling.BILINEAR)
+        depth = from_network(np.asarray(answer), placement, size) / placement.magnification
+        assert depth.shape == rgb.shape[:2]
+        shown = np.zeros(depth.shape, bool)
+        left, top, right, bottom = placement.picture
+        shown[round(top * size[1]) : round(bottom * size[1]),
+              round(left * size[0]) : round(right * size[0])] = True
+        difference = np.abs(depth - rgb[..., channel])
+        assert difference[shown].mean() < 2
+        assert not depth[~shown].any()
+
+
+def test_what_is_not_finite_is_missing():
+    answer = np.full((480, 640), 2.0, np.float32)
+    answer[:100], answer[100:200] = np.nan, np.inf
+    depth = from_network(answer, place(VGA, VGA, "pad"), VGA)
+    assert not depth[:200].any()
+    assert (depth[200:] == 2.0).all()

@@ -1,0 +1,73 @@
+"""mai_depth.picture_list: which pictures an input means, and where their answers go."""
+
+import pathlib
+
+import pytest
+
+from mai_depth.errors import UserError
+from mai_depth.picture_list import list_pictures
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def stems(source, output):
+    return [str(entry.stem) for entry in list_pictures(source, output)]
+
+
+def test_a_folder_is_searched_in_order(tmp_path):
+    touch(tmp_path, "b.png", "a.JPG", "a b/ü.jpeg", "z/y/x.tif", "notes.md", ".hidden.png",
+          ".git/x.png", "depth/b_color.png")
+    assert stems(tmp_path, tmp_path / "depth") == ["a", "b", "a b/ü", "z/y/x"]
+
+
+def test_links_to_folders_are_not_followed(tmp_path):
+    touch(tmp_path, "a.png")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert stems(tmp_path, "elsewhere") == ["a"]
+
+
+def test_files_of_one_name_keep_their_suffix(tmp_path):
+    touch(tmp_path, "a.png", "a.jpg", "b.png", "c/a.png")
+    assert stems(tmp_path, "elsewhere") == ["a_jpg", "a_png", "b", "c/a"]
+    touch(tmp_path, "a_jpg.gif")
+    with pytest.raises(UserError, match="same output"):
+        list_pictures(tmp_path, "elsewhere")
+
+
+def test_a_list_is_relative_to_itself(tmp_path):
+    touch(tmp_path, "in/one.png", "two.png")
+    (tmp_path / "in" / "list.txt").write_text(
+        f"# chosen by hand\none.png\n\n../two.png\nnot/there.jpg\none.png\n{tmp_path}/in/d.png\n")
+    entries = list_pictures(tmp_path / "in" / "list.txt", "elsewhere")
+    assert [entry.path.name for entry in entries] == ["one.png", "two.png", "there.jpg", "d.png"]
+    outside = str((tmp_path / "two").relative_to("/"))
+    assert [str(entry.stem) for entry in entries] == ["one", outside, "not/there", "d"]
+    for entry in entries:  # nothing is ever written outside the output folder
+        assert ".." not in entry.stem.parts
+        assert not entry.stem.is_absolute()
+
+
+def test_one_picture(tmp_path):
+    touch(tmp_path, "some.photo.jpg")
+    assert list_pictures(tmp_path / "some.photo.jpg", "x") == [
+        (tmp_path / "some.photo.jpg", pathlib.PurePath("some.photo"))]
+
+
+def test_what_cannot_be_listed_is_named(tmp_path):
+    touch(tmp_path, "a.png", "empty/notes.md")
+    (tmp_path / "blank.txt").write_text("\n# nothing\n")
+    (tmp_path / "latin.txt").write_bytes("ü.png".encode("latin-1"))
+    for source, output, words in (
+        (tmp_path / "missing", "x", "no such file"),
+        (tmp_path / "missing.txt", "x", "cannot be read"),
+        (tmp_path / "blank.txt", "x", "the list is empty"),
+        (tmp_path / "latin.txt", "x", "not UTF-8"),
+        (tmp_path / "empty", "x", "no pictures"),
+        (tmp_path, tmp_path, "give another one"),
+    ):
+        with pytest.raises(UserError, match=words):
+            list_pictures(source, output)

@@ -1,0 +1,112 @@
+"""mai_depth.pretrained: the networks that the package brings, and how it refuses damaged ones."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from mai_depth import pretrained
+from mai_depth.errors import UserError
+from mai_depth.model_file import save_model
+
+MAX_BYTES = 12_000_000
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder like the package's, with a `.keras` and a file that only claims to be `.tflite`."""
+    image = keras.layers.Input((48, 64, 3), name="image")
+    depth = keras.layers.Conv2D(1, 1, activation="softplus", name="depth_m")(image)
+    save_model(keras.Model(image, depth), tmp_path / "good.keras")
+    (tmp_path / "small.tflite").write_bytes(b"\0\0\0\0TFL3")
+    write_index(tmp_path, {"good": ("good.keras", 0.2), "small": ("small.tflite", 0.3)})
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def write_index(folder, files):
+    entries = [
+        {"name": name, "file": file, "metrics": {"data": "none", "si_rmse": si_rmse},
+         "recipe": "none", "license": "none",
+         "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()}
+        for name, (file, si_rmse) in files.items()
+    ]
+    (folder / "index.json").write_text(json.dumps(entries))
+
+
+def test_what_the_package_brings_is_complete_and_intact():
+    entries = pretrained.list_pretrained()
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    for entry in entries:
+        assert pretrained.pretrained_path(entry["name"]).is_file()
+        assert {"recipe", "license"} <= entry.keys()
+        assert {"data", "si_rmse", "delta1"} <= entry["metrics"].keys()
+        if entry["file"].endswith(".keras"):
+            model = pretrained.load_pretrained(entry["name"])
+            assert model.output_shape[1:] == (480, 640, 1)
+    listed = {entry["file"] for entry in entries}
+    sizes = {path.name: path.stat().st_size for path in pretrained.FOLDER.iterdir()}
+    models = {name for name in sizes if name.endswith((".keras", ".tflite"))}
+    assert models == listed
+    assert sum(sizes.values()) <= MAX_BYTES
+
+
+def test_loads_by_name(folder):
+    model = pretrained.load_pretrained("good")
+    assert model.predict_on_batch(np.zeros((1, 48, 64, 3), np.float32)).shape == (1, 48, 64, 1)
+
+
+def test_the_best_is_the_one_with_the_lowest_error(folder):
+    assert pretrained.best_pretrained() == "good"
+
+
+def test_without_tensorflow_the_best_is_a_tflite(folder, monkeypatch):
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    assert pretrained.best_pretrained() == "small"
+
+
+def test_unknown_name_lists_the_known_ones(folder):
+    with pytest.raises(UserError, match="god: no such pretrained network; there are: good, small"):
+        pretrained.load_pretrained("god")
+
+
+def test_tflite_is_no_keras_model(folder):
+    assert pretrained.pretrained_path("small") == folder / "small.tflite"
+    with pytest.raises(UserError, match=re.escape("pretrained_path('small')")):
+        pretrained.load_pretrained("small")
+
+
+def test_one_changed_byte_is_found(folder):
+    path = folder / "good.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="changed or damaged"):
+        pretrained.load_pretrained("good")
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        pretrained.load_pretrained("good")
+
+
+@pytest.mark.parametrize("index", ["", "{", "3", '[{"name": "good"}]', "[3]"])
+def test_broken_index_is_named(folder, index):
+    (folder / "index.json").write_text(index)
+    with pytest.raises(UserError, match=re.escape("index.json: broken")):
+        pretrained.load_pretrained("good")
+
+
+def test_empty_index_asks_for_a_model(folder):
+    (folder / "index.json").write_text("[]")
+    with pytest.raises(UserError, match="--model"):
+        pretrained.best_pretrained()
+
+
+def test_looking_for_a_network_loads_no_tensorflow():
+    code = ("import sys; from mai_depth import pretrained; pretrained.list_pretrained(); "
+            "assert not {'tensorflow', 'keras'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", code], check=True)
