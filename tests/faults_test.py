@@ -20,12 +20,13 @@ from mai_depth.dataset import open_split
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.pairs import count_same_pictures
+from mai_depth.student import build_student
 from mai_depth.teacher_depth import check_answer
 from mai_depth.workdir import locked
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TRAIN = (sys.executable, str(REPOSITORY / "train.py"))
-TINY = ("--alpha=0.35", "--decoder_filters=8,8,8,8", "--batch_size=4", "--epochs=4",
+TINY = ("--alpha=0.35", "--decoder_filters=8,8,8,8", "--batch_size=4", "--epochs=8",
         "--distillation_loss_weight=0", "--deterministic", "--ema_momentum=0.9")
 
 
@@ -40,6 +41,15 @@ def train(*flags, cwd, **environment):
     if done.returncode == 1:
         assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
     return done
+
+
+def stop_after(process, workdir, epochs, signum):
+    """Sends a signal as soon as the state of `epochs` complete epochs, or of more, is there."""
+    wanted = f"student-{epochs:04d}.state"
+    while not any(path.name >= wanted for path in workdir.glob("student-*.state")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signum)
 
 
 FLAG_FAULTS = {
@@ -128,6 +138,14 @@ def test_a_teacher_that_answers_no_depth_is_refused(tiny_data, logit):
         check_answer(teacher, "t.keras", pairs)
 
 
+def test_a_download_that_fails_names_the_local_way(monkeypatch, tmp_path):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    with pytest.raises(UserError, match=r"imagenet: .*--encoder_weights") as fault:
+        build_student("student_28m", alpha=0.75, encoder_weights="imagenet")
+    assert "\n" not in str(fault.value)
+
+
 def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
     """The whole life of a workdir whose name has spaces, umlauts and a tilde."""
     home = tmp_path / "Müllers Daten"
@@ -139,19 +157,16 @@ def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
 
     process = subprocess.Popen([*TRAIN, *command], cwd=tmp_path, env=environment, text=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not (workdir / "student-0001.state").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    stop_after(process, workdir, epochs=1, signum=signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM, errors
-    assert "of 4 epochs are kept in" in errors and "the same command continues" in errors
+    assert "of 8 epochs are kept in" in errors and "the same command continues" in errors
     assert "Traceback" not in errors
 
     done = train(*command, cwd=tmp_path, HOME=str(home))
     assert done.returncode == 0 and "continuing after epoch" in done.stdout
     assert [line.split(",")[0] for line in (workdir / "log.csv").read_text().splitlines()] == [
-        "epoch", "1", "2", "3", "4"]
+        "epoch", *map(str, range(1, 9))]
     finished = {path.name: path.read_bytes() for path in workdir.iterdir()}
     assert set(finished) == {
         ".lock", "flags.txt", "log.csv", "sheet.png", "student.json", "student.keras"}
@@ -173,11 +188,7 @@ def test_a_stopped_run_of_the_real_student_is_bit_identical_to_an_unbroken_one(
     broken = [*TRAIN, *command, "--workdir=broken"]
     for kill in (signal.SIGKILL, signal.SIGINT):
         process = subprocess.Popen(broken, cwd=tmp_path)
-        epoch = 1 if kill == signal.SIGKILL else 2
-        while not (tmp_path / f"broken/student-{epoch:04d}.state").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(kill)
+        stop_after(process, tmp_path / "broken", 1 if kill == signal.SIGKILL else 3, kill)
         assert process.wait() == (-kill if kill == signal.SIGKILL else 128 + kill)
     assert train(*command, "--workdir=broken", cwd=tmp_path).returncode == 0
     one, other = tmp_path / "unbroken", tmp_path / "broken"
