@@ -181,7 +181,7 @@ def student_run(
     teacher: Teacher | None = None,
     teacher_path: pathlib.Path | None = None,
 ) -> Run:
-    """Describes the training of a student, still without its teacher.
+    """Describes the training of a student, for `is_finished` and `train_student`.
 
     Args:
         student: What to build.
@@ -193,9 +193,6 @@ def student_run(
         conduct: How the run behaves.
         teacher: How the teacher is asked, or None to train without one.
         teacher_path: Its file; its content decides on the result.
-
-    Returns:
-        What `is_finished` and `train_student` take.
     """
     def build() -> keras.Model:
         model = build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
@@ -204,8 +201,8 @@ def student_run(
     description = {"builder": dataclasses.asdict(student)}
     if teacher is not None:
         description["cache_teacher"] = teacher.cache
-    if teacher is not None and teacher_path.is_file():
-        description["teacher"] = hashlib.sha256(teacher_path.read_bytes()).hexdigest()
+        if teacher_path.is_file():
+            description["teacher"] = hashlib.sha256(teacher_path.read_bytes()).hexdigest()
     return Run(build, train, validation, workdir / "student.keras", recipe, max_depth_m,
                description, conduct)
 
