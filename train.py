@@ -62,8 +62,8 @@ _MINIMALISTIC = flags.DEFINE_bool(
 _ANTIALIAS = flags.DEFINE_bool(
     "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
-    "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, or "
-    "a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False).")
+    "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, a "
+    "local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), or a student's .keras.")
 
 _TEACHER = flags.DEFINE_string(
     "teacher", None, "A .keras depth model to distil from. Default: the one of these data beside "

@@ -9,6 +9,7 @@ from mai_depth.backbone import build_backbone
 from mai_depth.backbone import load_encoder_weights
 from mai_depth.decoder import build_decoder
 from mai_depth.errors import UserError
+from mai_depth.model_file import load_model
 from mai_depth.resize import shrink
 from mai_depth.resize import upsample
 
@@ -57,7 +58,8 @@ def build_student(
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
             counts (7 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
-        encoder_weights: Where the encoder starts, see `load_encoder_weights`; None for random.
+        encoder_weights: Where the encoder starts: what `load_encoder_weights` takes, or the
+            `.keras` file of a student with the same encoder; None for random.
         framework: `keras`, or `tf_keras` for quantization.
 
     Returns:
@@ -80,7 +82,9 @@ def build_student(
         grid, alpha=alpha, minimalistic=minimalistic, framework=framework)
     decoded = build_decoder(features, decoder_filters or PRESETS[preset].decoder_filters, framework)
     model = framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
-    if encoder_weights:
+    if encoder_weights and encoder_weights.endswith(".keras"):
+        _copy_encoder(encoder_weights, model)
+    elif encoder_weights:
         load_encoder_weights(model, encoder_weights, alpha=alpha, minimalistic=minimalistic)
     return model
 
@@ -101,3 +105,17 @@ def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> 
     x = layers.Activation("sigmoid", name="depth_fraction")(x)
     x = layers.Rescaling(max_depth_m, name="depth_low")(x)
     return upsample(x, IMAGE_SIZE, "bilinear", layers, name="depth_m")
+
+
+def _copy_encoder(path: str, model: keras.Model) -> None:
+    """Takes over the encoder of a trained student; the decoder starts anew."""
+    sources = {layer.name: layer for layer in load_model(path).layers}
+    for layer in model.layers:
+        if layer.weights and not layer.name.startswith(("decoder_", "depth_")):
+            try:
+                layer.set_weights(sources[layer.name].get_weights())
+            except (KeyError, ValueError) as error:
+                raise UserError(
+                    f"{path}: its encoder has another width (at {layer.name}); give "
+                    "--encoder_weights a student of the same --alpha and --minimalistic"
+                ) from error

@@ -84,3 +84,18 @@ def test_loads_without_the_package(tmp_path):
     depth = np.load(files[2])
     assert depth.shape == (1, 480, 640, 1)
     assert np.abs(depth - model.predict(image, verbose=0)).max() == 0.0
+
+
+def test_encoder_starts_from_a_trained_student(tmp_path):
+    trained = build_student("student_28m")
+    save_model(trained, tmp_path / "trained.keras")
+    model = build_student("student_28m", encoder_weights=str(tmp_path / "trained.keras"))
+    for name in ("conv", "expanded_conv_4_depthwise", "expanded_conv_10_project_bn"):
+        for mine, theirs in zip(
+            model.get_layer(name).get_weights(), trained.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+    kernel = model.get_layer("decoder_p4_conv").get_weights()[0]
+    assert not np.array_equal(kernel, trained.get_layer("decoder_p4_conv").get_weights()[0])
+    with pytest.raises(UserError, match=r"trained.keras: its encoder has another width"):
+        build_student("student_90m", encoder_weights=str(tmp_path / "trained.keras"))

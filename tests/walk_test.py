@@ -24,8 +24,8 @@ def walk(tiny_data, tmp_path_factory):
     data = [f"--data_dir={tiny_data}", f"--cache_dir={folder / 'cache'}"]
     trained = command(
         "train.py", "--flagfile=student.flags", *data, f"--workdir={folder / 'runs/student'}",
-        "--student=student_28m", "--epochs=1", "--batch_size=4", "--teacher_epochs=1",
-        "--teacher_batch_size=4")
+        "--student=student_28m", "--encoder_weights=none", "--epochs=1", "--batch_size=4",
+        "--teacher_epochs=1", "--teacher_batch_size=4")
     exported = command("export.py", *data, f"--workdir={folder / 'runs'}")
     graph = folder / "runs/student/student.tflite"
     measured = command(
