@@ -78,6 +78,9 @@ _TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 500, "Epochs.", lower_b
 _TEACHER_LEARNING_RATE = flags.DEFINE_float(
     "teacher_learning_rate", 1e-3, "Learning rate at the start.", lower_bound=0.0)
 _TEACHER_BATCH_SIZE = flags.DEFINE_integer("teacher_batch_size", 32, "Pictures.", lower_bound=1)
+_TEACHER_ADAM_EPSILON = flags.DEFINE_float(
+    "teacher_adam_epsilon", 1e-7, "Adam's epsilon; transformers want a small one.",
+    lower_bound=0.0)
 _CACHE_TEACHER = flags.DEFINE_bool(
     "cache_teacher", True, "Ask the teacher once for every picture, not in every epoch for its "
     "augmented form.")
@@ -236,7 +239,7 @@ def _recipe(of_teacher: bool):
         batch_size=(_TEACHER_BATCH_SIZE if of_teacher else _BATCH_SIZE).value,
         learning_rate=(_TEACHER_LEARNING_RATE if of_teacher else _LEARNING_RATE).value,
         decay_power=_DECAY_POWER.value,
-        adam_epsilon=_ADAM_EPSILON.value,
+        adam_epsilon=(_TEACHER_ADAM_EPSILON if of_teacher else _ADAM_EPSILON).value,
         ema_momentum=_EMA_MOMENTUM.value,
         gradient_loss_weight=_GRADIENT_LOSS_WEIGHT.value,
         distillation_loss_weight=0.0 if of_teacher else _DISTILLATION_LOSS_WEIGHT.value,
