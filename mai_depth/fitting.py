@@ -62,11 +62,14 @@ def fit_depth_model(run: Run) -> dict[str, float]:
     """
     with locked(run.path.parent):
         metrics = finished_metrics(run)
-        if metrics is None:
-            before = _digest(run.teacher)
-            metrics = _with_rollbacks(run)
-            if _digest(run.teacher) != before:
-                raise RuntimeError("the training has changed its teacher")
+        if metrics is not None:
+            print(f"{run.path}: already trained with these flags and data; --overwrite trains "
+                  "again")
+            return metrics
+        before = _digest(run.teacher)
+        metrics = _with_rollbacks(run)
+        if _digest(run.teacher) != before:
+            raise RuntimeError("the training has changed its teacher")
         return metrics
 
 

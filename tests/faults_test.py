@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,10 @@ import time
 import keras
 import numpy as np
 import pytest
+from absl import flags
 from small_run import small_model
 
+from mai_depth import command
 from mai_depth import environment
 from mai_depth.dataset import open_split
 from mai_depth.environment import check_environment
@@ -75,6 +78,39 @@ def test_a_faulty_command_line_is_one_line(tmp_path, fault):
     done = train(*flags, cwd=tmp_path)
     assert sorted(os.listdir(tmp_path)) == before
     assert done.returncode == 1 and message in done.stderr
+
+
+def test_damaged_flagfiles_end_in_one_line_or_are_read(tmp_path, monkeypatch, capsys):
+    """Fuzzing: 200 flagfiles with flipped bits, cut off, or with a nested flagfile."""
+    good = (REPOSITORY / "student.flags").read_bytes() + b"--flagfile=nested.flags\n"
+    path, dice = tmp_path / "student.flags", random.Random(0)
+    monkeypatch.chdir(tmp_path)
+    faults = 0
+    for case in range(200):
+        damaged = bytearray(good[: dice.randrange(len(good))] if case % 4 == 0 else good)
+        for _ in range(dice.randint(1, 4) if damaged else 0):
+            damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
+        path.write_bytes(damaged)
+        monkeypatch.setattr(command.flags, "FLAGS", flags_of(good))
+        try:
+            command._parse(["train.py", f"--flagfile={path}"])
+        except SystemExit as end:
+            assert end.code == 1
+            assert capsys.readouterr().err.count("\n") == 1
+            faults += 1
+    assert faults > 100
+
+
+def flags_of(flagfile):
+    values = flags.FlagValues()
+    flags.DEFINE_string("flagfile", "", "", flag_values=values)
+    for line in flagfile.decode().splitlines():
+        name, _, value = line.removeprefix("--").partition("=")
+        if line.startswith("--") and name != "flagfile":
+            define = (flags.DEFINE_integer if value.isdigit() else
+                      flags.DEFINE_float if value[0].isdigit() else flags.DEFINE_string)
+            define(name, None, "", flag_values=values)
+    return values
 
 
 @pytest.mark.parametrize("variable", ["KERAS_BACKEND=jax", "KERAS_BACKEND=torch",
