@@ -4,3 +4,19 @@ Importing this package is cheap: TensorFlow is loaded by the modules that need i
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """Loads the few names of the package's front door when they are asked for."""
+    from importlib import import_module
+
+    homes = {
+        "build_student": "student",
+        "build_teacher": "teacher",
+        "load_model": "model_file",
+        "load_pretrained": "pretrained",
+        "save_model": "model_file",
+    }
+    if name not in homes:
+        raise AttributeError(f"module 'mai_depth' has no attribute {name!r}")
+    return getattr(import_module(f"mai_depth.{homes[name]}"), name)

@@ -19,7 +19,7 @@ STOREYS = [
      "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment", "scenes",
      "synthetic", "camera_picture", "picture_list", "point_cloud", "integer_form",
      "integer_ranges", "integer_core", "tflite_edit"},
-    {"student", "teacher", "distiller", "model_file", "depth_network", "rewrite"},
+    {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint",
      "callbacks", "run", "prediction", "video", "conversion", "verify", "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
