@@ -130,6 +130,9 @@ class _Training:
             self._restore(state)
 
     def _restore(self, state: checkpoint.State) -> None:
+        if [tuple(v.shape) for v in self.variables] != [array.shape for array in state.arrays]:
+            raise UserError(f"{self.run.path.parent}: its state is that of another version of this "
+                            "program; continue with that one, or give --overwrite")
         for variable, array in zip(self.variables, state.arrays, strict=True):
             variable.assign(array)
         self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)

@@ -139,7 +139,7 @@ class _Writer:
         changes = {
             "use_bias": True,
             f"{name}_initializer": _constant(kernel),
-            "bias_initializer": _constant(bias),
+            "bias_initializer": _constant(_varied(bias)),
             "activation": _activation(activation),
         }
         return self.wrap(type(layer).from_config({**layer.get_config(), **changes}))
@@ -149,7 +149,7 @@ class _Writer:
         gate = layers.DepthwiseConv2D(
             1,
             depthwise_initializer=_constant(scale),
-            bias_initializer=_constant(np.full(len(scale), 3.0)),
+            bias_initializer=_constant(_varied(np.full(len(scale), 3.0))),
             activation=_activation("relu6"),
             trainable=False,
             name=name + GATE,
@@ -202,6 +202,11 @@ def _activation(name: str | None) -> Any:
     import tensorflow as tf
 
     return {None: None, "relu": tf.nn.relu, "relu6": tf.nn.relu6}[name]
+
+
+def _varied(bias: np.ndarray) -> np.ndarray:
+    """A bias whose numbers are not all the same: the converter quantizes those as the first one."""
+    return bias + 1e-6 * np.arange(len(bias))
 
 
 def _constant(value: np.ndarray) -> Callable[..., np.ndarray]:

@@ -1,8 +1,9 @@
 """The front door: what `import mai_depth` offers."""
 
-import mai_depth
 import numpy as np
 import pytest
+
+import mai_depth
 
 
 def test_names_are_loaded_when_asked_for():

@@ -190,6 +190,15 @@ def test_a_damaged_newest_state_costs_one_epoch(tiny_data, folder, unbroken, mon
     assert_like(folder, unbroken)
 
 
+def test_a_state_of_another_architecture_is_never_squeezed_in(tiny_data, folder, monkeypatch):
+    interrupt(monkeypatch, small_run(tiny_data, folder), STEPS + 1)
+    run = small_run(tiny_data, folder)
+    other = type(run)(**{**vars(run), "build": lambda: small_model(8)})
+    with pytest.raises(UserError, match="its state is that of another version of this program"):
+        fit_depth_model(other)
+    assert states(folder) == ["student-0001.state"]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_its_step(tiny_data, folder, unbroken, monkeypatch, signum):
     run = small_run(tiny_data, folder)
