@@ -105,7 +105,7 @@ def test_integer_form_is_the_same_function(tmp_path, minimalistic):
     scaled = integer_form(twin, tf_keras, measure_scales(form, tf_keras, [pictures(4, view)]))
     expected = twin.predict_on_batch(pictures(2))
     for model in (form, scaled):
-        np.testing.assert_allclose(model.predict_on_batch(pictures(2)), expected, rtol=1e-4)
+        np.testing.assert_allclose(model.predict_on_batch(pictures(2)), expected, rtol=5e-3)
         assert not {"TFOpLambda", "BatchNormalization", "ReLU"} & kinds(model)
     ranges = measure_ranges(scaled, tf_keras, [pictures(4, view)])
     # Equalized: no tensor has channels of another size, up to the gate's factor of 6.
