@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from mai_depth.conversion import quiet
 from mai_depth.dataset import Pairs
 from mai_depth.dataset import training_batches
 from mai_depth.errors import UserError
@@ -265,7 +266,8 @@ def convert_core(model: Any) -> bytes:
     function = tf.function(lambda x: core(x, training=False)).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.convert()
+    with quiet():
+        return converter.convert()
 
 
 class Channels:
