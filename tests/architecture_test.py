@@ -21,7 +21,7 @@ STOREYS = [
      "integer_ranges", "integer_core", "tflite_edit"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint",
-     "callbacks", "run", "prediction", "video", "conversion", "verify", "sidecar"},
+     "callbacks", "run", "trainer", "prediction", "video", "conversion", "verify", "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",

@@ -20,6 +20,7 @@ from small_run import small_run
 from mai_depth import callbacks
 from mai_depth import checkpoint
 from mai_depth import fitting
+from mai_depth import trainer
 from mai_depth.distiller import Distiller
 from mai_depth.errors import UserError
 from mai_depth.fitting import fit_depth_model
@@ -123,7 +124,7 @@ def test_every_kind_of_variable_comes_back(tiny_data, folder, monkeypatch, setti
 
 
 def test_a_finished_run_does_nothing(tiny_data, unbroken, monkeypatch):
-    monkeypatch.setattr(fitting, "_Training", None)
+    monkeypatch.setattr(fitting, "Trainer", None)
     before = {path.name: path.stat().st_mtime_ns for path in unbroken.iterdir()}
     metrics = fit_depth_model(small_run(tiny_data, unbroken))
     assert metrics == json.loads((unbroken / "student.json").read_text())["metrics"]
@@ -230,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tiny_data, folder, m
 
 
 def test_the_distillation_is_named_when_it_is_the_one(tiny_data, folder, monkeypatch):
-    monkeypatch.setattr(fitting, "_distiller", broken_distiller(fitting._distiller))
+    monkeypatch.setattr(trainer, "_distiller", broken_distiller(trainer._distiller))
     run = small_run(tiny_data, folder, distillation_loss_weight=1.0, teacher=small_model())
     with pytest.raises(UserError, match="distillation_loss is not finite in epoch 1, step 1"):
         fit_depth_model(run)
@@ -288,14 +289,14 @@ def on_a_full_disk(write):
 
 
 @pytest.mark.parametrize(("writer", "kept"), [
-    ((checkpoint, "save_state"), 1), ((fitting, "save_model"), 2)], ids=["state", "model"])
+    ((checkpoint, "save_state"), 1), ((trainer, "save_model"), 2)], ids=["state", "model"])
 def test_a_disk_that_fills_up_keeps_the_epochs_before(
         tiny_data, folder, unbroken, monkeypatch, writer, kept):
     run = small_run(tiny_data, folder)
     owner, name = writer
     monkeypatch.setattr(owner, name, on_a_full_disk(getattr(owner, name)))
     # A worse metric would leave the model as it is.
-    monkeypatch.setattr(fitting, "evaluate", improving(fitting.evaluate))
+    monkeypatch.setattr(trainer, "evaluate", improving(trainer.evaluate))
     with pytest.raises(UserError, match=r"epoch 2 could not be kept .*needs \d\.\d MB: free"):
         fit_depth_model(run)
     assert states(folder) == [f"student-{epoch:04d}.state" for epoch in range(1, kept + 1)]
@@ -344,7 +345,7 @@ def test_a_teacher_that_training_has_changed_is_a_bug(tiny_data, folder, monkeyp
 
 def test_a_removed_model_is_noticed_at_the_end(tiny_data, folder, monkeypatch):
     run = small_run(tiny_data, folder, epochs=1)
-    monkeypatch.setattr(fitting, "save_model", lambda *_: None)
+    monkeypatch.setattr(trainer, "save_model", lambda *_: None)
     with pytest.raises(UserError, match="was removed while the run went on"):
         fit_depth_model(run)
 
