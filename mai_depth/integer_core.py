@@ -21,7 +21,6 @@ import numpy as np
 _HARD_SWISH = ("hard_silu", "hard_swish")
 _MEASURED = (keras.layers.BatchNormalization, keras.layers.Add)
 _HARD_SWISH_FLOOR = 3.0  # hard-swish begins to bend at 3: a smaller range is not the whole truth
-_SMALLEST_SCALE = 0.2  # of the largest: more costs the weights what the channels gain
 
 
 def measure_ranges(core: keras.Model, grids: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,17 +61,21 @@ def measure_ranges(core: keras.Model, grids: np.ndarray) -> dict[str, np.ndarray
     return ranges
 
 
-def integer_core(core: keras.Model, ranges: dict[str, np.ndarray]) -> keras.Model:
+def integer_core(
+    core: keras.Model, ranges: dict[str, np.ndarray], smallest: float
+) -> keras.Model:
     """Rewrites a core.
 
     Args:
         core: From the scaled grid to `depth_logits`.
         ranges: Of `measure_ranges`.
+        smallest: Share of a tensor's largest range that a channel counts with at least. What the
+            channels gain by less, the weights lose: theirs become as uneven as the channels were.
 
     Returns:
         The same function (1e-5 of its range) with weights of its own.
     """
-    writer = _Writer(_scales(core, ranges))
+    writer = _Writer(_scales(core, ranges, smallest))
     return keras.models.clone_model(core, clone_function=_same, call_function=writer.call)
 
 
@@ -121,7 +124,9 @@ class _Writer:
         return self.divided.get(id(tensor), 1.0)
 
 
-def _scales(core: keras.Model, ranges: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _scales(
+    core: keras.Model, ranges: dict[str, np.ndarray], smallest: float
+) -> dict[str, np.ndarray]:
     """What each BatchNorm is divided by; those whose outputs are added share one."""
     group = {name: name for name in ranges}
     sources: dict[int, str] = {}
@@ -142,7 +147,7 @@ def _scales(core: keras.Model, ranges: dict[str, np.ndarray]) -> dict[str, np.nd
     for name in ranges:
         members = [ranges[other] for other in ranges if group[other] == group[name]]
         largest = np.max(members, axis=0)
-        scales[name] = np.maximum(largest, max(largest.max() * _SMALLEST_SCALE, 1e-6))
+        scales[name] = np.maximum(largest, max(largest.max() * smallest, 1e-6))
     return scales
 
 

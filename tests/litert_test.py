@@ -95,7 +95,7 @@ def test_integer_core_equals_the_core(anatomy, images):
     grid = keras.layers.Rescaling(1 / 127.5, -1)(keras.layers.Resizing(128, 160)(reduction))
     grids = keras.Model(reduction, grid).predict_on_batch(images[:4].astype(np.float32))
     ranges = integer_core.measure_ranges(anatomy.core, grids)
-    core = integer_core.integer_core(anatomy.core, ranges)
+    core = integer_core.integer_core(anatomy.core, ranges, 0.0)
     expected = anatomy.core.predict_on_batch(grids)
     np.testing.assert_allclose(core.predict_on_batch(grids), expected, atol=1e-4 * expected.std())
     equalized = integer_core.measure_ranges(core, grids)
