@@ -52,7 +52,7 @@ _ALLOW_INACCURATE = flags.DEFINE_bool(
 def main() -> None:
     """Finds the student, exports it and prints what came of it."""
     check_environment()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the converter's C++ half is talkative
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
     model = _model()
     output = _output(model)
     from mai_depth.litert import Form  # TensorFlow takes seconds: faults in the flags come first

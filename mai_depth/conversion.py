@@ -167,7 +167,8 @@ def _converter(model: keras.Model) -> Any:
 
     signature = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32)
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 
