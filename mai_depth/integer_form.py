@@ -205,8 +205,10 @@ def _activation(name: str | None) -> Any:
 
 
 def _varied(bias: np.ndarray) -> np.ndarray:
-    """A bias whose numbers are not all the same: the converter quantizes those as the first one."""
-    return bias + 1e-6 * np.arange(len(bias))
+    """A bias whose numbers are not all the same: the converter gives those the first one's step."""
+    bias = np.array(bias, np.float32)
+    bias[-1] = np.nextafter(bias[-1], np.float32(np.inf))
+    return bias
 
 
 def _constant(value: np.ndarray) -> Callable[..., np.ndarray]:

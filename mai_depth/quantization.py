@@ -130,7 +130,9 @@ def quantize(twin: Any, images: Any) -> Any:
 
         def wrap(layer: Any) -> Any:
             quantizer = tfmot.quantizers.FixedQuantizer(8, *ranges[layer.name], narrow_range=False)
-            config = _Integers(_KERNELS.get(type(layer).__name__), quantizer)
+            # tfmot would train the kernel of a gate too, which is exact in integers as it is.
+            kernel = _KERNELS.get(type(layer).__name__) if layer.trainable else None
+            config = _Integers(kernel, quantizer)
             return tfmot.QuantizeWrapperV2(layer, config, name_prefix="")
 
         return integer_form(twin, tf_keras, scales, wrap)
@@ -353,6 +355,8 @@ def _tfmot() -> Iterator[tuple[Any, Any]]:
     """Imports tf_keras and tfmot, and takes back what the latter sets in the environment."""
     name = "TF_USE_LEGACY_KERAS"
     before = os.environ.get(name)
+    # tensorflow.keras is chosen on its first use and then for good; keras-cv goes by it.
+    tf.keras.layers  # noqa: B018
     try:
         import tf_keras
         from tensorflow_model_optimization.quantization import keras as tfmot
