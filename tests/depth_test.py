@@ -42,6 +42,15 @@ def test_every_unit_survives_a_round_trip(tmp_path):
     assert np.array_equal(read_depth_units(tmp_path / "d.png"), units)
 
 
+def test_a_large_map_is_converted_row_by_row_to_the_same_units(tmp_path):
+    depth_m = np.random.default_rng(0).uniform(-1, 80, (700, 64)).astype(np.float32)
+    depth_m[::7, ::5] = np.nan
+    write_depth(tmp_path / "d.png", depth_m, 1234.5)
+    measured = np.where(valid_mask(depth_m), depth_m, 0.0)
+    units = np.clip(np.rint(measured * 1234.5), 0, 65535).astype(np.uint16)
+    assert np.array_equal(read_depth_units(tmp_path / "d.png"), units)
+
+
 @pytest.mark.parametrize("mode, words", [
     ("L", "8-bit gray"), ("RGB", "8-bit RGB"), ("RGBA", "8-bit RGBA"), ("P", "-bit palette"),
     ("LA", "8-bit gray + alpha"), ("1", "1-bit gray"),
