@@ -103,6 +103,7 @@ def training_batches(
     epochs: int,
     augmentation: Augmentation,
     teacher_depth: np.ndarray | None = None,
+    teacher_view_size: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
 
@@ -117,11 +118,12 @@ def training_batches(
         augmentation: What is varied.
         teacher_depth: uint16 [N, 480, 640], the teacher's depth of the same pairs in the same
             unit, 0 = none; it goes through the same flip, crop and depth scale.
+        teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
-        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; and `teacher_depth`
-        like `depth` where given.
+        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` like
+        `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for.
 
     Raises:
         UserError: There are fewer pairs than a batch has.
@@ -146,7 +148,11 @@ def training_batches(
         seeds = _sample_seeds(seed, epoch, index)
         image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size)
         metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
-        return {"image": image, **dict(zip(depths, metres, strict=True))}
+        batch = {"image": image, **dict(zip(depths, metres, strict=True))}
+        if teacher_view_size is not None:
+            batch["teacher_image"], _ = augment(
+                rgb, [], seeds, augmentation, teacher_view_size, depth_size)
+        return batch
 
     dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -41,7 +41,8 @@ class Distiller(keras.Model):
     of the student's head, so a teacher of any resolution and any maximum depth will do.
 
     Batches are dictionaries: `image` [batch, *view, 3], `depth` [batch, h, w, 1] in metres with
-    0 = missing, and `teacher_depth` of the same shape where the teacher was asked beforehand.
+    0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
+    `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand.
 
     Args:
         student: A depth model, see `training_view`.
@@ -113,9 +114,7 @@ class Distiller(keras.Model):
             return None
         if "teacher_depth" in batch:
             return self._target_logits(batch["teacher_depth"])
-        size = self.teacher.input.shape[1:3]
-        image = keras.ops.image.resize(batch["image"], size, interpolation="bilinear")
-        answer = self.teacher(image, training=False)
+        answer = self.teacher(batch["teacher_image"], training=False)
         if self.projection is not None:
             return self._to_grid(answer["features"])
         return self._target_logits(answer["depth"])

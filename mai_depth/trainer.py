@@ -241,4 +241,6 @@ def _batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
         epochs=run.recipe.epochs,
         augmentation=run.recipe.augmentation,
         teacher_depth=run.teacher_depth,
+        teacher_view_size=(
+            training_view(run.teacher).input.shape[1:3] if run.teacher is not None else None),
     )

@@ -251,6 +251,14 @@ def test_the_teachers_depth_moves_with_the_true_one(pairs):
         batches(pairs, teacher_depth=teacher[:11])
 
 
+def test_a_teacher_sees_the_same_augmented_picture_at_its_own_size(pairs):
+    for batch in batches(pairs, teacher_view_size=(96, 160)):
+        assert batch["teacher_image"].shape[1:] == (96, 160, 3)
+    size = tuple(batch["image"].shape[1:3])
+    for batch in batches(pairs, teacher_view_size=size):
+        np.testing.assert_array_equal(batch["teacher_image"], batch["image"])
+
+
 def test_missing_depth_stays_missing_and_far_depth_stays_far(data):
     depth = np.full((480, 640), 60000, np.uint16)
     depth[:240] = 0
