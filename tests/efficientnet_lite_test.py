@@ -64,7 +64,7 @@ def test_weights_find_their_places_and_edges_are_frozen(monkeypatch):
 
 def test_weights_of_another_size_are_refused(monkeypatch):
     fake_wheel(monkeypatch, encoder("efficientnet_lite2"))
-    with pytest.raises(UserError, match="x.pth: holds no weights of efficientnet_lite0"):
+    with pytest.raises(UserError, match=r"x\.pth: holds no weights of efficientnet_lite0"):
         build_teacher("efficientnet_lite0", weights="x.pth")
 
 

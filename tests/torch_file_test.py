@@ -96,5 +96,5 @@ def test_other_files_are_refused(tmp_path, fake_torch):
     with pytest.raises(UserError, match="another format"):
         read_torch_tensors(write(tmp_path / "b.pth", {}, magic=1))
     far = write(tmp_path / "c.pth", {"x": _Stored(20, (24,), (1,))})
-    with pytest.raises(UserError, match="c.pth: no PyTorch file"):
+    with pytest.raises(UserError, match=r"c\.pth: no PyTorch file"):
         read_torch_tensors(far)
