@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from forked_commands import Commands
 from PIL import Image
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -30,6 +31,14 @@ def shared() -> pathlib.Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"{folder} has no data; set MAI_DEPTH_SHARED to the folder with the real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Runs the commands without their start, see `forked_commands`."""
+    commands = Commands()
+    yield commands
+    commands.close()
 
 
 @pytest.fixture(scope="session")

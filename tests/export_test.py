@@ -42,15 +42,14 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def export(workdir, tiny_data, tmp_path_factory):
+def settings(workdir, tiny_data, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
+    return [f"--workdir={workdir}", f"--data_dir={tiny_data}", f"--cache_dir={cache}"]
 
-    def call(*flags):
-        command = [sys.executable, "export.py", f"--workdir={workdir}", f"--data_dir={tiny_data}",
-                   f"--cache_dir={cache}", *flags]
-        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=500)
 
-    return call
+@pytest.fixture(scope="module")
+def export(commands, settings):
+    return lambda *flags: commands("export.py", *settings, *flags)
 
 
 def assert_one_line(result, *words):
@@ -61,8 +60,9 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
-def test_newest_student_runs_on_a_board(export, workdir, tmp_path):
-    result = export()
+def test_newest_student_runs_on_a_board(settings, workdir, tmp_path):
+    result = subprocess.run([sys.executable, "export.py", *settings], cwd=REPOSITORY,
+                            capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stderr
     assert "1 delegate partition" in result.stdout
     assert "against the Keras model on 6 pictures" in result.stdout

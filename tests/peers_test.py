@@ -3,9 +3,6 @@
 import collections
 import functools
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,7 +15,6 @@ from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import delegate_partitions
 from mai_depth.tflite_file import open_interpreter
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SMALLEST = "litedepth"
 NEAREST = "RESIZE_NEAREST_NEIGHBOR"
 
@@ -42,7 +38,7 @@ def built(name):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(run_peers, tmp_path_factory):
     """A folder with the smallest peer, written by the command."""
     folder = tmp_path_factory.mktemp("peers") / "new"
     done = run_peers(f"--output={folder}", f"--peers={SMALLEST}")
@@ -52,10 +48,9 @@ def written(tmp_path_factory):
     return folder
 
 
-def run_peers(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark.peers", *arguments],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def run_peers(commands):
+    return lambda *arguments: commands("-m", "benchmark.peers", *arguments)
 
 
 def error_of(done):
@@ -151,7 +146,7 @@ def check_output(interpreter, image, depth):
     assert 0.01 < np.ptp(output) < 1e4
 
 
-def test_an_existing_file_is_kept_without_overwrite(written):
+def test_an_existing_file_is_kept_without_overwrite(run_peers, written):
     path = written / f"{SMALLEST}.tflite"
     before = path.stat().st_mtime_ns
     message = error_of(run_peers(f"--output={written}", f"--peers={SMALLEST}"))
@@ -168,7 +163,7 @@ def test_an_existing_file_is_kept_without_overwrite(written):
     ],
     ids=("no output", "unknown peer", "output below a file"),
 )
-def test_faults_are_one_line(arguments, words, tmp_path):
+def test_faults_are_one_line(run_peers, arguments, words, tmp_path):
     (tmp_path / "file").touch()
     done = run_peers(*(argument.format(folder=tmp_path) for argument in arguments))
     assert words in error_of(done)

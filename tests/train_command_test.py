@@ -1,36 +1,25 @@
 """Bad input to the command: one line that names the file or the flag, before a model is built."""
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "train.py", *map(str, arguments)], cwd=REPOSITORY, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
 @pytest.fixture(scope="module")
-def answers(tiny_data, tmp_path_factory):
-    """Runs all faulty commands side by side; name -> (exit code, the error lines)."""
+def answers(commands, tiny_data, tmp_path_factory):
+    """Runs all faulty commands; name -> (exit code, the error lines, all of stderr)."""
     folder = tmp_path_factory.mktemp("faults")
     settings = [f"--cache_dir={folder / 'cache'}", "--batch_size=4"]
-    running = {
-        name: start(f"--workdir={folder / name / 'student'}", *settings, *arguments)
-        for name, arguments in _faults(tiny_data, folder).items()
-    }
-    running["workdir"] = start(f"--workdir={tiny_data / 'train/rgb/0000.png'}", *settings)
+    faults = {name: [f"--workdir={folder / name / 'student'}", *arguments]
+              for name, arguments in _faults(tiny_data, folder).items()}
+    faults["workdir"] = [f"--workdir={tiny_data / 'train/rgb/0000.png'}"]
     found = {}
-    for name, process in running.items():
-        _, stderr = process.communicate(timeout=300)
-        lines = [line for line in stderr.splitlines() if line.startswith("error:")]
-        found[name] = (process.returncode, lines, stderr)
+    for name, arguments in faults.items():
+        done = commands("train.py", *settings, *arguments)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+        found[name] = (done.returncode, lines, done.stderr)
     return found
 
 
