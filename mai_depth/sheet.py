@@ -10,8 +10,8 @@ from PIL import ImageDraw
 
 from mai_depth.atomic import atomic_path
 from mai_depth.colormap import colorize
-from mai_depth.dataset import Pairs
 from mai_depth.depth import valid_mask
+from mai_depth.pairs import Pairs
 
 _TILE = (240, 320)
 _TITLE_HEIGHT = 22
@@ -22,6 +22,7 @@ def save_sheet(
     pairs: Pairs,
     indices: Sequence[int],
     predictions: Mapping[str, Sequence[np.ndarray]],
+    captions: Sequence[str] | None = None,
 ) -> None:
     """Draws one row for each picture: photo, true depth, each prediction, error of the last one.
 
@@ -33,6 +34,7 @@ def save_sheet(
         pairs: The pictures with true depth.
         indices: Which of them.
         predictions: Title -> [480, 640] metres for each of `indices`.
+        captions: What stands in the corner of each photo; None for nothing.
     """
     titles = ["photo", "true depth", *predictions, "error (blue: too near, red: too far)"]
     rows = [
@@ -44,6 +46,10 @@ def save_sheet(
     for column, title in enumerate(titles):
         draw.text((column * _TILE[1] + 6, 5), title, fill="black")
     sheet.paste(Image.fromarray(np.concatenate(rows)), (0, _TITLE_HEIGHT))
+    for row, caption in enumerate(captions or ()):
+        corner = (6, _TITLE_HEIGHT + row * _TILE[0] + 5)
+        draw.rectangle(draw.textbbox(corner, caption), fill="white")
+        draw.text(corner, caption, fill="black")
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
 

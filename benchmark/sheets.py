@@ -1,0 +1,127 @@
+"""Where a depth network is good and where it fails: pictures, and the metrics of each.
+
+    python -m benchmark.sheets --model=student.keras --data_dir=DIR
+
+Writes `good.png`, `median.png` and `worst.png`, sorted by si-RMSE, and `pictures.csv`. The sheets
+show the pictures of DIR, whose licence may forbid to pass them on: by default they go to a folder
+outside of any repository.
+"""
+
+import csv
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from mai_depth import command
+from mai_depth.atomic import write_text_atomic
+from mai_depth.depth_network import DepthNetwork
+from mai_depth.depth_network import open_network
+from mai_depth.errors import UserError
+from mai_depth.metrics import NAMES
+from mai_depth.metrics import image_metrics
+
+_MODEL = flags.DEFINE_string("model", None, "A .keras or .tflite file, 480x640 in and out.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Pictures: DIR/SPLIT/{rgb,depth}/NAME.{png,jpg}.")
+_SPLIT = flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
+_DEPTH_UNITS_PER_M = flags.DEFINE_float(
+    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3)
+_CACHE_DIR = flags.DEFINE_string("cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures.")
+_ROWS = flags.DEFINE_integer("rows", 6, "Pictures on a sheet.", 1, 40)
+_SHEETS = flags.DEFINE_string("sheets", "~/mai_depth_sheets", "Folder for the sheets.")
+_CSV = flags.DEFINE_string("csv", None, "The table of pictures. Default: SHEETS/pictures.csv.")
+
+
+def main() -> None:
+    """Measures every picture, then draws."""
+    for flag in (_MODEL, _DATA_DIR):
+        if not flag.value:
+            raise UserError(f"--{flag.name}: give one")
+    folder = pathlib.Path(_SHEETS.value).expanduser()
+    table = pathlib.Path(_CSV.value or folder / "pictures.csv").expanduser()
+    _make(folder)
+    if not table.parent.is_dir():
+        raise UserError(f"--csv={table}: its folder is missing; give another")
+    pairs, network = _pairs(), _network()
+    metrics = [
+        image_metrics(pairs.depth_m(index), network(np.asarray(pairs.rgb[index])))
+        for index in tqdm(range(len(pairs)), unit="picture", leave=False, disable=None)]
+    _write_table(table, pairs.names, metrics)
+    order = [int(index) for index in np.argsort([row["si_rmse"] for row in metrics])
+             if np.isfinite(metrics[index]["si_rmse"])]
+    if not order:
+        raise UserError(f"{table}: no picture has a finite si-RMSE; nothing to draw")
+    for name, chosen in choose(order, _ROWS.value).items():
+        _draw(folder / f"{name}.png", pairs, chosen, metrics, network)
+    print(f"{table}: {len(pairs)} pictures; {folder}: good.png, median.png, worst.png")
+
+
+def choose(order: Sequence[int], count: int) -> dict[str, list[int]]:
+    """Takes the pictures of the three sheets.
+
+    Args:
+        order: Indices of pictures, the best first.
+        count: Pictures on a sheet, or fewer where there are fewer.
+
+    Returns:
+        `good` (the best first), `median` (around the middle), `worst` (the worst first).
+    """
+    middle = max(0, (len(order) - count) // 2)
+    return {"good": list(order[:count]), "median": list(order[middle : middle + count]),
+            "worst": list(order[::-1][:count])}
+
+
+def _make(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--sheets={folder}: cannot be made ({error.strerror}); give another folder"
+                        ) from error
+
+
+def _pairs():
+    from mai_depth.calibration import open_pictures  # TensorFlow takes seconds: flags come first
+
+    return open_pictures(
+        os.path.expanduser(_DATA_DIR.value), _SPLIT.value,
+        cache_dir=os.path.expanduser(_CACHE_DIR.value), depth_units_per_m=_DEPTH_UNITS_PER_M.value)
+
+
+def _network() -> DepthNetwork:
+    network = open_network(pathlib.Path(_MODEL.value).expanduser())
+    width, height = network.picture_size
+    answer = network(np.zeros((height, width, 3), np.uint8)).shape
+    if (height, width) != answer or answer != (480, 640):
+        raise UserError(f"--model={_MODEL.value}: from {height}x{width} to {answer[0]}x"
+                        f"{answer[1]}; give one from 480x640 to 480x640")
+    return network
+
+
+def _write_table(path: pathlib.Path, names: Sequence[str], metrics: Sequence[dict]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("name", *NAMES), lineterminator="\n")
+    writer.writeheader()
+    for name, row in zip(names, metrics, strict=True):
+        writer.writerow({"name": name, **{key: f"{value:.5f}" for key, value in row.items()}})
+    write_text_atomic(path, text.getvalue())
+
+
+def _draw(
+    path: pathlib.Path, pairs, chosen: Sequence[int], metrics: Sequence[dict],
+    network: DepthNetwork,
+) -> None:
+    from mai_depth.sheet import save_sheet
+
+    captions = [f"{pairs.names[index]}: si-RMSE {metrics[index]['si_rmse']:.3f}, delta1 "
+                f"{metrics[index]['delta1']:.2f}" for index in chosen]
+    depths = [network(np.asarray(pairs.rgb[index])) for index in chosen]
+    save_sheet(path, pairs, chosen, {pathlib.Path(_MODEL.value).stem: depths}, captions)
+
+
+if __name__ == "__main__":
+    command.run(main)

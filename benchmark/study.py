@@ -1,0 +1,137 @@
+"""Repeats Table 2 of the paper on NYU Depth V2, from the flag files, and reports what came of it.
+
+    python -m benchmark.study --data_dir=NYUV2 --teacher=teacher.keras
+    python -m benchmark.study --only_report    # tables and plots again, from the CSV files alone
+
+Runs train.py for every row and seed, one after the other. It may be killed at any time: the same
+command continues.
+"""
+
+import importlib.util
+import os
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from benchmark import report
+from benchmark import rows
+from benchmark import study_report
+from benchmark import study_runs
+from mai_depth import command
+from mai_depth.atomic import atomic_path
+from mai_depth.environment import check_environment
+from mai_depth.errors import UserError
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Pictures: DIR/{train,validation}/{rgb,depth}/NAME.{png,jpg}.")
+_CACHE_DIR = flags.DEFINE_string("cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures.")
+_ENCODER_WEIGHTS = flags.DEFINE_string(
+    "encoder_weights", "imagenet", "Where all encoders start; as of train.py.")
+_TEACHER = flags.DEFINE_string(
+    "teacher", None, "The .keras depth model of the row 3+dist (train.py --train=teacher).")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/study", "Folder for the folders of the runs.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "benchmark/results", "Folder for the tables and plots; its README.md gets the table.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", ["0", "1", "2"], "Seeds of the rows 3 and 3+dist; the other rows have the first.")
+_ONLY_REPORT = flags.DEFINE_bool(
+    "only_report", False, "Train and time nothing: make the table and the plots from the CSV files "
+    "in --output.")
+
+
+def main() -> None:
+    """Trains what is missing, times the graphs, writes tables and plots."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("matplotlib is not installed: pip install matplotlib")
+    output = _folder(_OUTPUT)
+    if not _ONLY_REPORT.value:
+        _measure(output)
+    print(study_report.write_report(output))
+
+
+def _measure(output: pathlib.Path) -> None:
+    data_dir, teacher, seeds = _folder(_DATA_DIR), _teacher(), _seeds()
+    check_environment()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
+    workdir, cache_dir = _absolute(_WORKDIR.value), _absolute(_CACHE_DIR.value)
+    workdir.mkdir(parents=True, exist_ok=True)
+    encoder = _ENCODER_WEIGHTS.value
+    if encoder not in ("imagenet", "none"):
+        encoder = _absolute(encoder)
+    common = [f"--data_dir={data_dir}", f"--cache_dir={cache_dir}", f"--encoder_weights={encoder}"]
+    runs = study_runs.planned(workdir, seeds)
+    for number, run in enumerate(runs, start=1):
+        print(f"run {number} of {len(runs)}: {run.name}", flush=True)
+        study_runs.train(run, teacher, common)
+        study_runs.write_runs(runs, teacher, output)
+    students = {run.row.preset: run.student for run in reversed(runs) if not run.row.distilled}
+    _write_latency(_time(students, workdir / "graphs", data_dir, cache_dir), output)
+
+
+def _time(
+    students: dict[str, pathlib.Path], folder: pathlib.Path, data_dir: pathlib.Path,
+    cache_dir: pathlib.Path,
+) -> dict[str, Any]:
+    """Exports each size and the paper's graph of that size, and times all in alternation."""
+    from benchmark.peer_files import write_peer
+    from mai_depth.calibration import open_pictures
+    from mai_depth.litert import Form
+    from mai_depth.litert import export_tflite
+
+    folder.mkdir(exist_ok=True)
+    pictures = open_pictures(str(data_dir), "validation", cache_dir=str(cache_dir))
+    graphs = []
+    for preset, student in sorted(students.items()):
+        print(f"exporting {preset} and the paper's graph of its size", flush=True)
+        graphs += [folder / f"{preset}.tflite", folder / f"{study_report.peer(preset)}.tflite"]
+        export_tflite(student, graphs[-2], Form(), pictures)
+        write_peer(graphs[-1].stem, folder)
+    print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
+    return rows.measure(rows.Options(tuple(map(str, graphs)), num_threads=1))
+
+
+def _write_latency(measured: dict[str, Any], output: pathlib.Path) -> None:
+    for row in measured["rows"]:
+        if row["fault"]:
+            raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")
+        row["graph"] = pathlib.Path(row["graph"]).stem
+    with atomic_path(output / study_report.LATENCY_CSV) as temporary:
+        report.append_csv(temporary, measured)
+
+
+def _folder(flag: flags.FlagHolder) -> pathlib.Path:
+    if not flag.value:
+        raise UserError(f"--{flag.name}: give a folder")
+    folder = _absolute(flag.value)
+    if not folder.is_dir():
+        raise UserError(f"--{flag.name}={folder}: no such folder")
+    return folder
+
+
+def _teacher() -> pathlib.Path:
+    if not _TEACHER.value:
+        raise UserError("--teacher: give the .keras file that train.py --train=teacher has written")
+    path = _absolute(_TEACHER.value)
+    if not path.is_file():
+        raise UserError(f"--teacher={path}: no such file")
+    return path
+
+
+def _seeds() -> list[int]:
+    try:
+        seeds = [int(seed) for seed in _SEEDS.value]
+    except ValueError as error:
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers") from error
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give different numbers, at least one")
+    return seeds
+
+
+def _absolute(path: str) -> pathlib.Path:
+    """Of a path that train.py, which runs in the repository, shall find as well."""
+    return pathlib.Path(path).expanduser().absolute()
+
+
+if __name__ == "__main__":
+    command.run(main)
