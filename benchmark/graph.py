@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image
 
 from mai_depth.errors import UserError
+from mai_depth.tensor_format import dequantize
+from mai_depth.tensor_format import is_known
+from mai_depth.tensor_format import is_raw
+from mai_depth.tensor_format import quantize_picture
 from mai_depth.tflite_file import open_interpreter
-
-_FLOATS = (np.float16, np.float32)
-_INTEGERS = (np.int8, np.uint8, np.int16)
 
 
 class DepthGraph:
@@ -40,7 +41,7 @@ class DepthGraph:
             self.notes.append(f"several outputs; the first ({self._output['name']}) is taken")
         for side, detail in (("input", self._input), ("output", self._output)):
             _check_dtype(path, side, detail)
-            if _is_raw_integer(detail):
+            if is_raw(detail):
                 self.notes.append(f"{side} {detail['dtype'].__name__} without a scale: "
                                   "taken as it is")
         self.input_size = tuple(int(n) for n in self._input["shape"][1:3])
@@ -56,7 +57,7 @@ class DepthGraph:
         if rgb.shape[:2] != self.input_size:
             size = self.input_size[::-1]
             rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-        values = _quantize(rgb, self._input)
+        values = quantize_picture(rgb, self._input)
         self.interpreter.set_tensor(self._input["index"], values[np.newaxis])
 
     def depth(self, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -69,7 +70,7 @@ class DepthGraph:
             float32 [height, width] in metres.
         """
         values = self.interpreter.get_tensor(self._output["index"])
-        depth = _dequantize(values, self._output).reshape(self.output_size)
+        depth = dequantize(values, self._output).reshape(self.output_size)
         if size is None or size == self.output_size:
             return depth
         return np.asarray(Image.fromarray(depth).resize(size[::-1], Image.Resampling.BILINEAR))
@@ -127,31 +128,7 @@ def _map_size(path: str | os.PathLike, shape: np.ndarray) -> tuple[int, int]:
 
 
 def _check_dtype(path: str | os.PathLike, side: str, detail: dict[str, Any]) -> None:
-    if detail["dtype"] not in (*_FLOATS, *_INTEGERS):
+    if not is_known(detail):
         name = np.dtype(detail["dtype"]).name
         raise UserError(f"{path}: its {side} holds {name}; export it with float32, float16, "
                         "int8, uint8 or int16")
-
-
-def _is_raw_integer(detail: dict[str, Any]) -> bool:
-    return detail["dtype"] in _INTEGERS and not detail["quantization"][0]
-
-
-def _quantize(rgb: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
-    if dtype in _FLOATS or (_is_raw_integer(detail) and dtype != np.int8):
-        return rgb.astype(dtype)
-    if not scale:  # bare int8: the range starts at -128
-        scale, zero_point = 1.0, -128
-    limits = np.iinfo(dtype)
-    # A picture has 256 values: a table is exact and faster than arithmetic on every pixel.
-    table = np.rint(np.arange(256) / scale) + zero_point
-    return np.clip(table, limits.min, limits.max).astype(dtype)[rgb]
-
-
-def _dequantize(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    values = values.astype(np.float32)
-    if detail["dtype"] in _FLOATS or not scale:
-        return values
-    return (values - np.float32(zero_point)) * np.float32(scale)

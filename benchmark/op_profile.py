@@ -19,7 +19,7 @@ import numpy as np
 from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import open_interpreter
 from mai_depth.tflite_schema import Op
-from mai_depth.tflite_schema import schema_module
+from mai_depth.tflite_schema import litert
 
 ROUND_NS = 2e6  # how long one operator runs in a round
 
@@ -100,7 +100,7 @@ def cut(model: Any, operators: Sequence[int]) -> bytes:
     Returns:
         The bytes of a .tflite file.
     """
-    schema, graph = schema_module(), model.subgraphs[0]
+    schema, graph = litert().schema, model.subgraphs[0]
     chosen = [copy.copy(graph.operators[i]) for i in operators]
     used = sorted({int(t) for op in chosen for t in (*op.inputs, *op.outputs) if t >= 0})
     place = {-1: -1, **{tensor: k for k, tensor in enumerate(used)}}

@@ -19,7 +19,7 @@ from benchmark.latency import timed
 from benchmark.process import serve
 from mai_depth.errors import UserError
 from mai_depth.tflite_file import delegate_partitions
-from mai_depth.tflite_file import interpreter_module
+from mai_depth.tflite_schema import litert
 
 
 class Worker:
@@ -42,7 +42,7 @@ class Worker:
         self._path, self._threads, self._xnnpack = path, num_threads, use_xnnpack
         self._frame = _read_frame(frame) if frame else None
         self._sample = sample_picture()
-        interpreter_module()  # LiteRT's own libraries do not count as the graph's memory
+        litert()  # LiteRT's own libraries do not count as the graph's memory
         self._memory_before = reset_peak_memory()
         self._graph = DepthGraph(path, num_threads, use_xnnpack)
         self._graph.set_picture(self._sample)

@@ -8,17 +8,16 @@ import hashlib
 import json
 import os
 import pathlib
-from typing import Any
 from typing import Protocol
 
 import numpy as np
 
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
+from mai_depth.tensor_format import dequantize
+from mai_depth.tensor_format import is_known
+from mai_depth.tensor_format import quantize_picture
 from mai_depth.tflite_file import open_interpreter
-
-_FLOATS = (np.float16, np.float32)
-_INTEGERS = (np.int8, np.uint8, np.int16)
 
 
 class DepthNetwork(Protocol):
@@ -109,7 +108,7 @@ class TfliteNetwork:
         UserError: The file cannot be opened or is not such a graph.
     """
 
-    def __init__(self, path: str | os.PathLike, num_threads: int):
+    def __init__(self, path: str | os.PathLike, num_threads: int = 1):
         self._interpreter = open_interpreter(path, num_threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -120,17 +119,17 @@ class TfliteNetwork:
                             f" one map [1, H, W, 1] out, found {shapes[0]} in and {shapes[1]} out")
         self._input, self._output = inputs[0], outputs[0]
         for detail in (self._input, self._output):
-            if detail["dtype"] not in (*_FLOATS, *_INTEGERS):
+            if not is_known(detail):
                 raise UserError(f"{path}: {detail['name']} holds {np.dtype(detail['dtype']).name}; "
                                 "export it with float32, int8 or uint8")
         self.picture_size = (shapes[0][0][2], shapes[0][0][1])
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Answers with metres, see `DepthNetwork`."""
-        self._interpreter.set_tensor(self._input["index"], _quantize(rgb, self._input)[None])
+        self._interpreter.set_tensor(self._input["index"], quantize_picture(rgb, self._input)[None])
         self._interpreter.invoke()
         depth = self._interpreter.get_tensor(self._output["index"])
-        return _dequantize(depth, self._output).reshape(depth.shape[1:3])
+        return dequantize(depth, self._output).reshape(depth.shape[1:3])
 
 
 def check_checksum(path: str | os.PathLike) -> str | None:
@@ -187,23 +186,3 @@ def _is_picture(shapes: list[list[int]]) -> bool:
 def _is_map(shapes: list[list[int]]) -> bool:
     return len(shapes) == 1 and shapes[0][:1] == [1] and (
         len(shapes[0]) == 3 or (len(shapes[0]) == 4 and shapes[0][3] == 1))
-
-
-def _quantize(rgb: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
-    if dtype in _FLOATS:
-        return rgb.astype(dtype)
-    if not scale:  # bare integers: uint8 takes 0..255, int8 the same from -128 on
-        scale, zero_point = 1.0, -128 if dtype == np.int8 else 0
-    limits = np.iinfo(dtype)
-    # A picture has 256 values: a table is exact and faster than arithmetic on every pixel.
-    table = np.rint(np.arange(256) / scale) + zero_point
-    return np.clip(table, limits.min, limits.max).astype(dtype)[rgb]
-
-
-def _dequantize(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    values = values.astype(np.float32)
-    if detail["dtype"] in _FLOATS or not scale:
-        return values
-    return (values - np.float32(zero_point)) * np.float32(scale)

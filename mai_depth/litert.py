@@ -14,6 +14,7 @@ import numpy as np
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.conversion import convert
+from mai_depth.depth_network import TfliteNetwork
 from mai_depth.errors import UserError
 from mai_depth.model_file import load_model
 from mai_depth.pairs import Pairs
@@ -27,7 +28,6 @@ from mai_depth.tflite_edit import METADATA_NAME
 from mai_depth.tflite_edit import Editor
 from mai_depth.tflite_file import TfliteFile
 from mai_depth.verify import Verification
-from mai_depth.verify import tflite_runner
 from mai_depth.verify import verify
 
 MAX_PARTITIONS = 2
@@ -87,7 +87,7 @@ def export_tflite(
         check_graph(draft, form.quantization)
         description = describe_tflite(draft)
         verification = verify(
-            tflite_runner(draft), reference(model, anatomy, form.upsample), pictures,
+            TfliteNetwork(draft), reference(model, anatomy, form.upsample), pictures,
             form.quantization)
     refuse_inaccurate(verification, output, allow_inaccurate)
     description = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mai_depth.tflite_schema import schema_module
+from mai_depth.tflite_schema import litert
 
 METADATA_NAME = "mai_depth"
 _DYNAMIC_MIN_WEIGHTS = 1024  # below, int8 saves nothing; the converter has the same limit
@@ -25,7 +25,7 @@ class Editor:
     """
 
     def __init__(self, data: bytes):
-        self._schema = schema_module()
+        self._schema = litert().schema
         self.model = self._schema.ModelT.InitFromPackedBuf(data, 0)
         self._graph = self.model.subgraphs[0]
 
@@ -266,7 +266,7 @@ def read_metadata(data: bytes, name: str = METADATA_NAME) -> str | None:
     Returns:
         The text, or None where there is none.
     """
-    model = schema_module().Model.GetRootAs(data, 0)
+    model = litert().schema.Model.GetRootAs(data, 0)
     for index in range(model.MetadataLength()):
         entry = model.Metadata(index)
         if (entry.Name() or b"").decode() == name:

@@ -7,17 +7,15 @@ import hashlib
 import os
 import pathlib
 import struct
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mai_depth import tflite_schema
 from mai_depth.errors import UserError
-from mai_depth.tflite_schema import INSTALL_HINT
 from mai_depth.tflite_schema import Op
 from mai_depth.tflite_schema import Tensor
-from mai_depth.tflite_schema import schema_module
+from mai_depth.tflite_schema import litert
 
 MAX_THREADS = 64
 
@@ -85,7 +83,7 @@ class TfliteFile:
 
     def schema_object(self) -> Any:
         """The whole file as the schema's mutable `ModelT`, for cutting graphs out of it."""
-        return schema_module().ModelT.InitFromPackedBuf(self._data, 0)
+        return litert().schema.ModelT.InitFromPackedBuf(self._data, 0)
 
     def number_format(self) -> str:
         """Names the number format by the operator with the most work.
@@ -163,11 +161,11 @@ def open_interpreter(
     if not 1 <= num_threads <= MAX_THREADS:
         raise UserError(f"--num_threads={num_threads}: give 1 to {MAX_THREADS}")
     read_tflite(path)
-    litert = interpreter_module()
-    kind = litert.OpResolverType
+    runtime = litert().interpreter
+    kind = runtime.OpResolverType
     resolver = kind.AUTO if use_xnnpack else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
-        interpreter = litert.Interpreter(
+        interpreter = runtime.Interpreter(
             model_path=os.fspath(path), num_threads=num_threads,
             experimental_op_resolver_type=resolver)
         _fix_free_sizes(interpreter)
@@ -204,25 +202,6 @@ def delegate_partitions(interpreter: Any) -> tuple[int, tuple[str, ...]]:
             open_tensors += [int(i) for i in node["inputs"] if int(i) not in border]
     left = tuple(node["op_name"] for node in plain if node["index"] not in taken)
     return len(partitions), left
-
-
-def interpreter_module() -> ModuleType:
-    """The module that holds `Interpreter` and `OpResolverType`.
-
-    Returns:
-        `ai_edge_litert.interpreter`, else TensorFlow's.
-
-    Raises:
-        UserError: Neither is installed.
-    """
-    try:
-        from ai_edge_litert import interpreter
-    except ImportError:
-        try:
-            from tensorflow.lite.python import interpreter
-        except ImportError:
-            raise UserError(INSTALL_HINT) from None
-    return interpreter
 
 
 def _fix_free_sizes(interpreter: Any) -> None:

@@ -8,10 +8,11 @@ import functools
 import math
 from types import ModuleType
 from typing import Any
+from typing import NamedTuple
 
 from mai_depth.errors import UserError
 
-INSTALL_HINT = "ai-edge-litert is not installed: pip install ai-edge-litert"
+_INSTALL_HINT = "ai-edge-litert is not installed: pip install ai-edge-litert"
 
 _BITS = {"INT4": 4, "INT2": 2, "UINT4": 4, "BOOL": 8, "INT8": 8, "UINT8": 8, "INT16": 16,
          "UINT16": 16, "FLOAT16": 16, "BFLOAT16": 16, "INT32": 32, "UINT32": 32, "FLOAT32": 32,
@@ -75,7 +76,7 @@ def parse(data: bytes) -> Graph:
         UserError: No reader of the format is installed.
         Exception: Of many kinds (struct.error, IndexError, ValueError, ...) for a broken file.
     """
-    schema = schema_module()
+    schema = litert().schema
     model = schema.Model.GetRootAs(data, 0)
     codes = _operator_codes(schema, model)
     graph = model.Subgraphs(0)
@@ -90,24 +91,38 @@ def parse(data: bytes) -> Graph:
     return Graph(tensors, ops, inputs, outputs)
 
 
+class LiteRt(NamedTuple):
+    """The two modules of a LiteRT package that are used.
+
+    Attributes:
+        interpreter: Holds `Interpreter` and `OpResolverType`.
+        schema: Holds the classes of the .tflite format (`Model`, `ModelT`, ...).
+    """
+
+    interpreter: ModuleType
+    schema: ModuleType
+
+
 @functools.cache
-def schema_module() -> ModuleType:
-    """The module of the .tflite format's classes (`Model`, `ModelT`, ...).
+def litert() -> LiteRt:
+    """Imports `ai_edge_litert`, else TensorFlow's copy of it.
 
     Returns:
-        `ai_edge_litert.schema_py_generated`, else TensorFlow's.
+        Its modules.
 
     Raises:
         UserError: Neither is installed.
     """
     try:
+        from ai_edge_litert import interpreter
         from ai_edge_litert import schema_py_generated
     except ImportError:
         try:
+            from tensorflow.lite.python import interpreter
             from tensorflow.lite.python import schema_py_generated
         except ImportError:
-            raise UserError(INSTALL_HINT) from None
-    return schema_py_generated
+            raise UserError(_INSTALL_HINT) from None
+    return LiteRt(interpreter, schema_py_generated)
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """An exported model against the Keras model that it was made of, on pictures."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from mai_depth.errors import UserError
 from mai_depth.metrics import si_rmse
 from mai_depth.pairs import Pairs
-from mai_depth.tflite_file import open_interpreter
 
 NUM_PICTURES = 16
 
@@ -116,24 +114,3 @@ def _judge(quantization: str, mean_m: float, si_rmse_change: float) -> tuple[boo
         return mean_m <= limit, f"mean {limit:g} m"
     limit = _SI_RMSE_LIMITS[quantization]
     return si_rmse_change <= limit, f"si-RMSE +{limit:g}"
-
-
-def tflite_runner(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
-    """Opens a .tflite file for `verify`.
-
-    Args:
-        path: The file.
-
-    Returns:
-        From a picture uint8 [height, width, 3] to metres [height, width].
-    """
-    interpreter = open_interpreter(path)
-    source = interpreter.get_input_details()[0]
-    target = interpreter.get_output_details()[0]
-
-    def run(image: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
-        interpreter.invoke()
-        return interpreter.get_tensor(target["index"])[0, ..., 0]
-
-    return run

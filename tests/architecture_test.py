@@ -16,17 +16,18 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 STOREYS = [
     {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
-     "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment", "scenes",
-     "synthetic", "camera_picture", "picture_list", "point_cloud", "integer_form",
-     "integer_ranges", "integer_core", "tflite_edit"},
+     "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "augment",
+     "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud", "integer_form",
+     "integer_ranges", "integer_core", "tflite_edit", "torch_file", "efficientnet_lite"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
-    {"evaluation", "teacher_depth", "sheet", "fitting", "calibration", "checkpoint",
+    {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
      "callbacks", "run", "trainer", "prediction", "video", "conversion", "verify", "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
-         "environment", "stopping", "workdir", "checkpoint", "camera_picture", "picture_list",
-         "point_cloud", "depth_network", "prediction", "video", "pretrained", "predict"]
+         "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
+         "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
+         "predict"]
 ENTRY_FILES = {"command.py", "predict.py"}
 
 
@@ -73,6 +74,13 @@ def test_benchmark_imports_no_tensorflow(path):
 def test_flags_stay_in_entry_files(path):
     if path.name not in ENTRY_FILES:
         assert not any(name.startswith("absl") and "flags" in name for name in imports(path))
+
+
+def test_tfmot_is_imported_in_one_file():
+    paths = (*PACKAGE, *BENCHMARK, pathlib.Path("train.py"), pathlib.Path("export.py"))
+    found = [str(path) for path in paths
+             if any(name.startswith("tensorflow_model_optimization") for name in imports(path))]
+    assert found == ["mai_depth/quantization.py"]
 
 
 def test_losses_and_metrics_know_no_model():

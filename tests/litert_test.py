@@ -16,6 +16,7 @@ from mai_depth import student
 from mai_depth import tflite_edit
 from mai_depth import tflite_file
 from mai_depth import verify
+from mai_depth.depth_network import TfliteNetwork
 from mai_depth.errors import UserError
 from mai_depth.pairs import Pairs
 
@@ -63,7 +64,7 @@ def anatomy(path):
 
 
 def run(path, image):
-    return verify.tflite_runner(path)(image)
+    return TfliteNetwork(path)(image)
 
 
 def test_anatomy(anatomy):

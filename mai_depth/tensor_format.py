@@ -1,0 +1,66 @@
+"""How pictures and depth stand in the input and the output of a .tflite graph, of any type.
+
+Needs NumPy alone.
+"""
+
+from typing import Any
+
+import numpy as np
+
+_FLOATS = (np.float16, np.float32)
+_INTEGERS = (np.int8, np.uint8, np.int16)
+
+
+def is_known(detail: dict[str, Any]) -> bool:
+    """Whether a tensor's numbers are understood here: floats of 16 or 32, integers of 8 or 16 bits.
+
+    Args:
+        detail: Of the interpreter's `get_input_details()` or `get_output_details()`.
+
+    Returns:
+        True or False.
+    """
+    return detail["dtype"] in (*_FLOATS, *_INTEGERS)
+
+
+def is_raw(detail: dict[str, Any]) -> bool:
+    """Whether a tensor holds integers that no scale turns into another unit (see `is_known`)."""
+    return detail["dtype"] in _INTEGERS and not detail["quantization"][0]
+
+
+def quantize_picture(rgb: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Writes a picture in the numbers of an input.
+
+    Args:
+        rgb: uint8 [height, width, 3].
+        detail: As in `is_known`. Without a scale uint8 and int16 take 0..255, int8 -128..127.
+
+    Returns:
+        The same shape in the input's type.
+    """
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if dtype in _FLOATS:
+        return rgb.astype(dtype)
+    if is_raw(detail):
+        scale, zero_point = 1.0, -128 if dtype == np.int8 else 0
+    limits = np.iinfo(dtype)
+    # A picture has 256 values: a table is exact and faster than arithmetic on every pixel.
+    table = np.rint(np.arange(256) / scale) + zero_point
+    return np.clip(table, limits.min, limits.max).astype(dtype)[rgb]
+
+
+def dequantize(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Reads the numbers of an output.
+
+    Args:
+        values: Of any shape, as the interpreter gives them.
+        detail: As in `is_known`.
+
+    Returns:
+        float32 in the unit that the scale leads to; raw integers as they are.
+    """
+    scale, zero_point = detail["quantization"]
+    values = values.astype(np.float32)
+    if detail["dtype"] in _FLOATS or is_raw(detail):
+        return values
+    return (values - np.float32(zero_point)) * np.float32(scale)
