@@ -14,6 +14,7 @@ from mai_depth.atomic import write_json_atomic
 from mai_depth.errors import UserError
 from mai_depth.macs import count_macs
 from mai_depth.student import IMAGE_SIZE
+from mai_depth.tflite_file import TfliteFile
 
 WEIGHTS = "random weights: for latency only"
 
@@ -81,7 +82,7 @@ def write_peer(name: str, folder: pathlib.Path) -> dict:
 
     Returns:
         What `NAME.json` holds: `name`, `source`, `weights`, `macs`, `published_macs`,
-        `parameters` and `size_bytes`.
+        `parameters`, `size_bytes` and `sha256`, by which the benchmark knows a damaged file.
 
     Raises:
         UserError: The folder cannot be written.
@@ -101,6 +102,7 @@ def write_peer(name: str, folder: pathlib.Path) -> dict:
             "published_macs": peer.published_macs,
             "parameters": model.count_params(),
             "size_bytes": final.stat().st_size,
+            "sha256": TfliteFile(final).sha256(),
         }
         write_json_atomic(folder / f"{name}.json", facts)
     except OSError as error:

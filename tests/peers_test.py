@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import hashlib
 import json
 
 import numpy as np
@@ -102,7 +103,9 @@ def test_written_file_runs_and_tells_its_facts(written):
     assert facts["name"] == SMALLEST
     assert facts["weights"] == "random weights: for latency only"
     assert facts["published_macs"] == PEERS[SMALLEST].published_macs
-    assert facts["size_bytes"] == (written / f"{SMALLEST}.tflite").stat().st_size
+    data = (written / f"{SMALLEST}.tflite").read_bytes()
+    assert facts["size_bytes"] == len(data)
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
     assert {path.name for path in written.iterdir()} == {f"{SMALLEST}.tflite", f"{SMALLEST}.json"}
     check_file(written / f"{SMALLEST}.tflite", facts)
 
