@@ -24,6 +24,8 @@ from mai_depth.depth_network import open_network
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import image_metrics
+from mai_depth.sheet import choose_rows
+from mai_depth.sheet import save_sheet
 
 _MODEL = flags.DEFINE_string("model", None, "A .keras or .tflite file, 480x640 in and out.")
 _DATA_DIR = flags.DEFINE_string(
@@ -56,24 +58,9 @@ def main() -> None:
              if np.isfinite(metrics[index]["si_rmse"])]
     if not order:
         raise UserError(f"{table}: no picture has a finite si-RMSE; nothing to draw")
-    for name, chosen in choose(order, _ROWS.value).items():
+    for name, chosen in choose_rows(order, _ROWS.value).items():
         _draw(folder / f"{name}.png", pairs, chosen, metrics, network)
     print(f"{table}: {len(pairs)} pictures; {folder}: good.png, median.png, worst.png")
-
-
-def choose(order: Sequence[int], count: int) -> dict[str, list[int]]:
-    """Takes the pictures of the three sheets.
-
-    Args:
-        order: Indices of pictures, the best first.
-        count: Pictures on a sheet, or fewer where there are fewer.
-
-    Returns:
-        `good` (the best first), `median` (around the middle), `worst` (the worst first).
-    """
-    middle = max(0, (len(order) - count) // 2)
-    return {"good": list(order[:count]), "median": list(order[middle : middle + count]),
-            "worst": list(order[::-1][:count])}
 
 
 def _make(folder: pathlib.Path) -> None:
@@ -115,8 +102,6 @@ def _draw(
     path: pathlib.Path, pairs, chosen: Sequence[int], metrics: Sequence[dict],
     network: DepthNetwork,
 ) -> None:
-    from mai_depth.sheet import save_sheet
-
     captions = [f"{pairs.names[index]}: si-RMSE {metrics[index]['si_rmse']:.3f}, delta1 "
                 f"{metrics[index]['delta1']:.2f}" for index in chosen]
     depths = [network(np.asarray(pairs.rgb[index])) for index in chosen]

@@ -10,16 +10,12 @@ command continues.
 import importlib.util
 import os
 import pathlib
-from typing import Any
 
 from absl import flags
 
-from benchmark import report
-from benchmark import rows
 from benchmark import study_report
 from benchmark import study_runs
 from mai_depth import command
-from mai_depth.atomic import atomic_path
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 
@@ -54,6 +50,9 @@ def _measure(output: pathlib.Path) -> None:
     data_dir, teacher, seeds = _folder(_DATA_DIR), _teacher(), _seeds()
     check_environment()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # it is for the runs; this only counts and exports
     workdir, cache_dir = _absolute(_WORKDIR.value), _absolute(_CACHE_DIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     encoder = _ENCODER_WEIGHTS.value
@@ -66,38 +65,7 @@ def _measure(output: pathlib.Path) -> None:
         study_runs.train(run, teacher, common)
         study_runs.write_runs(runs, teacher, output)
     students = {run.row.preset: run.student for run in reversed(runs) if not run.row.distilled}
-    _write_latency(_time(students, workdir / "graphs", data_dir, cache_dir), output)
-
-
-def _time(
-    students: dict[str, pathlib.Path], folder: pathlib.Path, data_dir: pathlib.Path,
-    cache_dir: pathlib.Path,
-) -> dict[str, Any]:
-    """Exports each size and the paper's graph of that size, and times all in alternation."""
-    from benchmark.peer_files import write_peer
-    from mai_depth.calibration import open_pictures
-    from mai_depth.litert import Form
-    from mai_depth.litert import export_tflite
-
-    folder.mkdir(exist_ok=True)
-    pictures = open_pictures(str(data_dir), "validation", cache_dir=str(cache_dir))
-    graphs = []
-    for preset, student in sorted(students.items()):
-        print(f"exporting {preset} and the paper's graph of its size", flush=True)
-        graphs += [folder / f"{preset}.tflite", folder / f"{study_report.peer(preset)}.tflite"]
-        export_tflite(student, graphs[-2], Form(), pictures)
-        write_peer(graphs[-1].stem, folder)
-    print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
-    return rows.measure(rows.Options(tuple(map(str, graphs)), num_threads=1))
-
-
-def _write_latency(measured: dict[str, Any], output: pathlib.Path) -> None:
-    for row in measured["rows"]:
-        if row["fault"]:
-            raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")
-        row["graph"] = pathlib.Path(row["graph"]).stem
-    with atomic_path(output / study_report.LATENCY_CSV) as temporary:
-        report.append_csv(temporary, measured)
+    study_runs.write_latency(students, workdir / "graphs", data_dir, cache_dir, output)
 
 
 def _folder(flag: flags.FlagHolder) -> pathlib.Path:

@@ -1,4 +1,7 @@
-"""The report of the repeated Table 2, out of its CSV files alone: a Markdown table and plots."""
+"""The report of the repeated Table 2, out of its CSV files alone: a Markdown table and plots.
+
+The plots need matplotlib (the extra `plot`).
+"""
 
 import csv
 import pathlib
@@ -7,25 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmark import plot
-from benchmark import study_plot
 from benchmark.study_runs import CURVES
+from benchmark.study_runs import LATENCY_CSV
 from benchmark.study_runs import STUDY_CSV
+from benchmark.study_runs import peer
+from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import mai_score
 
-LATENCY_CSV = "study_latency.csv"
 BEGIN = "<!-- python -m benchmark.study writes from here -->"
 END = "<!-- to here -->"
 
 _METRICS = {"rmse": ("RMSE m", 3), "log10": ("LOG10", 4), "abs_rel": ("REL", 4),
             "delta1": ("delta1", 3)}
-
-
-def peer(preset: str) -> str:
-    """Names the paper's graph of the size of a preset, a key of `peer_files.PEERS`."""
-    return preset.replace("student", "paper")
 
 
 def write_report(output: pathlib.Path) -> str:
@@ -48,8 +47,8 @@ def write_report(output: pathlib.Path) -> str:
         latency = {line["graph"]: line for line in _read(output / LATENCY_CSV)}
     curves = {path.stem: _read(path) for path in sorted((output / CURVES).glob("*.csv"))}
     plots = ["study_macs.png", "study_curves.png"]
-    study_plot.draw_macs(output / plots[0], rows)
-    study_plot.draw_curves(output / plots[1], curves)
+    _draw_macs(output / plots[0], rows)
+    _draw_curves(output / plots[1], curves)
     if latency:
         plots.insert(1, "study_ms.png")
         plot.draw(output / plots[1], {"rows": _scored(rows, latency),
@@ -176,6 +175,62 @@ def _scored(
                 "latency_ms_p50": milliseconds, "score": mai_score(error, milliseconds),
                 "images": row["images"], "data": "NYU Depth V2"})
     return points
+
+
+def _draw_macs(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+    """Draws si-RMSE against multiply-accumulates: each seed a point, the means of sizes a line."""
+    figure, axes = _figure()
+    sizes = sorted((row for row in rows if row["row"].isdecimal()), key=lambda row: row["macs"])
+    axes.plot([row["macs"] / 1e6 for row in sizes],
+              [statistics.mean(row["si_rmse"]) for row in sizes], color="C0", label="mean")
+    for row in rows:
+        color = {"3+dist": "C3", "teacher": "C2"}.get(row["row"], "C0")
+        axes.plot([row["macs"] / 1e6] * len(row["si_rmse"]), row["si_rmse"], "o", color=color,
+                  alpha=0.7, label=None if row in sizes[1:] else _macs_label(row))
+        axes.plot(row["macs"] / 1e6, statistics.mean(row["si_rmse"]), "_", color=color,
+                  markersize=16)
+    axes.set_xscale("log")
+    costs = sorted({row["macs"] / 1e6 for row in rows})
+    axes.set_xticks(costs, [f"{cost:.0f}" for cost in costs])
+    axes.minorticks_off()
+    axes.set(xlabel="million multiply-accumulates", ylabel="si-RMSE")
+    axes.legend()
+    _save(figure, path)
+
+
+def _macs_label(row: dict[str, Any]) -> str:
+    return {"3+dist": "3+dist, each seed", "teacher": "teacher"}.get(
+        row["row"], "without a teacher, each seed")
+
+
+def _draw_curves(path: pathlib.Path, curves: dict[str, list[dict[str, str]]]) -> None:
+    """Draws the si-RMSE on the validation pictures after each epoch, of `log.csv` by run."""
+    figure, axes = _figure()
+    largest = 0.0
+    for name, lines in curves.items():
+        epochs = [int(line["epoch"]) for line in lines]
+        errors = [float(line["val_si_rmse"]) for line in lines]
+        axes.plot(epochs, errors, label=name, linewidth=1.2,
+                  linestyle="--" if "distilled" in name else "-")
+        # The first epochs are far above and would flatten the rest.
+        largest = max([largest, *errors[len(errors) // 8:]])
+    axes.set(xlabel="epoch", ylabel="si-RMSE, validation", ylim=(None, largest * 1.02))
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.2)
+    return figure, axes
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
 
 
 def _write_readme(path: pathlib.Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The runs of the repeated Table 2: which, how each is started, and what they leave as CSV."""
+"""The runs of the repeated Table 2: how each is started, what it leaves and its speed, as CSV."""
 
 import csv
 import functools
@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
+from benchmark import report
+from benchmark import rows
+from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 
 STUDY_CSV = "study.csv"
+LATENCY_CSV = "study_latency.csv"
 CURVES = "curves"
 COLUMNS = ("row", "name", "macs", "parameters", "seed", "distilled", "epochs", "best_epoch",
            "images", *NAMES, "paper_si_rmse")
@@ -123,6 +127,50 @@ def write_runs(runs: Sequence[Run], teacher: pathlib.Path, output: pathlib.Path)
     writer.writeheader()
     writer.writerows(lines)
     write_text_atomic(output / STUDY_CSV, table.getvalue())
+
+
+def peer(preset: str) -> str:
+    """Names the paper's graph of the size of a preset, a key of `peer_files.PEERS`."""
+    return preset.replace("student", "paper")
+
+
+def write_latency(
+    students: Mapping[str, pathlib.Path], folder: pathlib.Path, data_dir: pathlib.Path,
+    cache_dir: pathlib.Path, output: pathlib.Path,
+) -> None:
+    """Times each size and the paper's graph of that size in one alternation, on one thread.
+
+    Args:
+        students: The trained network of each preset.
+        folder: Where the `.tflite` files are written.
+        data_dir: Its validation pictures verify the exports.
+        cache_dir: Folder for decoded pictures.
+        output: `study_latency.csv` is written there, one line for each graph.
+
+    Raises:
+        UserError: An export is not accurate, or a graph cannot be timed.
+    """
+    from benchmark.peer_files import write_peer
+    from mai_depth.calibration import open_pictures
+    from mai_depth.litert import Form
+    from mai_depth.litert import export_tflite
+
+    folder.mkdir(exist_ok=True)
+    pictures = open_pictures(str(data_dir), "validation", cache_dir=str(cache_dir))
+    graphs = []
+    for preset, student in students.items():
+        print(f"exporting {preset} and the paper's graph of its size", flush=True)
+        graphs += [folder / f"{preset}.tflite", folder / f"{peer(preset)}.tflite"]
+        export_tflite(student, graphs[-2], Form(), pictures)
+        write_peer(peer(preset), folder)
+    print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
+    measured = rows.measure(rows.Options(tuple(map(str, graphs)), num_threads=1))
+    for row in measured["rows"]:
+        if row["fault"]:
+            raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")
+        row["graph"] = pathlib.Path(row["graph"]).stem
+    with atomic_path(output / LATENCY_CSV) as temporary:
+        report.append_csv(temporary, measured)
 
 
 def _lines(runs: Sequence[Run], curves: pathlib.Path) -> Iterator[dict[str, Any]]:

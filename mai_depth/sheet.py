@@ -54,6 +54,21 @@ def save_sheet(
         sheet.save(temporary, format="PNG")
 
 
+def choose_rows(order: Sequence[int], count: int) -> dict[str, list[int]]:
+    """Takes pictures for three sheets.
+
+    Args:
+        order: Indices of pictures, the best first.
+        count: Pictures on a sheet, or fewer where there are fewer.
+
+    Returns:
+        `good` (the best first), `median` (around the middle), `worst` (the worst first).
+    """
+    middle = max(0, (len(order) - count) // 2)
+    return {"good": list(order[:count]), "median": list(order[middle : middle + count]),
+            "worst": list(order[::-1][:count])}
+
+
 def _row(pairs: Pairs, index: int, depths: list[np.ndarray]) -> list[np.ndarray]:
     step = pairs.depth.shape[1] // _TILE[0]
     truth = pairs.depth_m(index)[::step, ::step]

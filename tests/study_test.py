@@ -7,13 +7,15 @@ import pathlib
 import pytest
 from PIL import Image
 
-from benchmark import sheets
 from benchmark import study_report
 from benchmark import study_runs
 from benchmark.report import CSV_COLUMNS
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
+from mai_depth.model_file import save_model
 from mai_depth.pretrained import pretrained_path
+from mai_depth.sheet import choose_rows
+from mai_depth.student import build_student
 
 ERRORS = {"student_28m": 0.26, "student_49m": 0.24, "student_90m": 0.22, "student_189m": 0.20}
 
@@ -58,11 +60,11 @@ def output(runs, tmp_path, monkeypatch):
 
 def write_latency(folder):
     """Our 90M graph takes 2 ms, the paper's 4 ms; the other sizes in proportion."""
-    with (folder / study_report.LATENCY_CSV).open("w", newline="") as file:
+    with (folder / study_runs.LATENCY_CSV).open("w", newline="") as file:
         writer = csv.DictWriter(file, CSV_COLUMNS)
         writer.writeheader()
         for preset in ERRORS:
-            for graph, factor in ((preset, 1), (study_report.peer(preset), 2)):
+            for graph, factor in ((preset, 1), (study_runs.peer(preset), 2)):
                 milliseconds = factor * 2 * int(preset[8:-1]) / 90
                 writer.writerow({
                     "graph": graph, "latency_ms_p50": milliseconds, "cpu_ms_p50": milliseconds,
@@ -183,6 +185,17 @@ def test_plots_are_drawn_of_what_is_there(output):
             assert plot.width > 900 and len(plot.convert("RGB").getcolors(1 << 20)) > 50
 
 
+@pytest.mark.slow
+def test_sizes_are_timed_beside_the_papers_graphs(tiny_data, tmp_path):
+    save_model(build_student("student_28m"), tmp_path / "student.keras")
+    study_runs.write_latency({"student_28m": tmp_path / "student.keras"}, tmp_path / "graphs",
+                             tiny_data, tmp_path / "cache", tmp_path)
+    ours, paper = read(tmp_path / "study_latency.csv")
+    assert (ours["graph"], paper["graph"]) == ("student_28m", "paper_28m")
+    assert 0 < float(ours["cpu_ms_p50"]) < float(paper["cpu_ms_p50"])
+    assert ours["num_threads"] == "1" and ours["cpu"]
+
+
 def test_only_report_needs_the_tables_alone(commands, output):
     done = commands("-m", "benchmark.study", "--only_report", f"--output={output}")
     assert done.returncode == 0, done.stderr
@@ -210,8 +223,8 @@ def test_faults_are_one_line(commands, tmp_path, arguments, words):
 
 
 def test_sheets_take_the_ends_and_the_middle():
-    assert sheets.choose([4, 2, 7, 1, 9], 2) == {"good": [4, 2], "median": [2, 7], "worst": [9, 1]}
-    assert sheets.choose([4, 2], 6) == {"good": [4, 2], "median": [4, 2], "worst": [2, 4]}
+    assert choose_rows([4, 2, 7, 1, 9], 2) == {"good": [4, 2], "median": [2, 7], "worst": [9, 1]}
+    assert choose_rows([4, 2], 6) == {"good": [4, 2], "median": [4, 2], "worst": [2, 4]}
 
 
 def test_sheets_and_the_table_of_pictures(commands, tiny_data, tmp_path):
