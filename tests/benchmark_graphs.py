@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,20 +19,46 @@ FORMATS = ("float32", "float16", "dynamic", "int8", "int8_io", "uint8_io", "int1
 
 
 @functools.cache
-def graphs() -> dict[str, pathlib.Path]:
-    """Converts the graphs; together some seconds.
+def graphs() -> Mapping[str, pathlib.Path]:
+    """The graphs' files, each converted when it is first asked for.
 
     Returns:
         By name: `FORMATS` of one depth network, and `smaller`, `nearest`, `constant`, `not_finite`,
         `two_inputs`, `flat` (one row of numbers in), `table` (no map out).
     """
+    return _Graphs()
+
+
+class _Graphs(Mapping):
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="benchmark_graphs")
+        self._models = _models()
+
+    def __getitem__(self, name: str) -> pathlib.Path:
+        import keras
+
+        path = pathlib.Path(self._folder.name, f"{name}.tflite")
+        if not path.exists():
+            build, options = self._models[name]
+            keras.utils.set_random_seed(0)  # all formats of one network
+            path.write_bytes(_convert(build(), **options))
+        return path
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+
+def _models() -> dict[str, tuple[Callable, dict]]:
     import keras
     import tensorflow as tf
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="benchmark_graphs"))
-    keras.utils.set_random_seed(0)
-    network = _network((480, 640))
-    models = {
+    def network():
+        return _network((480, 640))
+
+    return {
         "float32": (network, {}),
         "float16": (network, {"supported_types": [tf.float16]}),
         "dynamic": (network, {"optimize": True}),
@@ -38,17 +66,14 @@ def graphs() -> dict[str, pathlib.Path]:
         "int8_io": (network, {"calibrate": True, "io": tf.int8}),
         "uint8_io": (network, {"calibrate": True, "io": tf.uint8}),
         "int16_io": (network, {"calibrate": True, "io": tf.int16, "ops": "int16x8"}),
-        "smaller": (_network((96, 128)), {}),
-        "nearest": (_network((480, 640), "nearest"), {}),
-        "constant": (_with_output(lambda x: x * 0.0 + 2.0), {}),
-        "not_finite": (_with_output(lambda x: keras.ops.log(x - 300.0)), {}),
-        "two_inputs": (_two_inputs(), {}),
-        "flat": (_flat(), {}),
-        "table": (_table(), {}),
+        "smaller": (lambda: _network((96, 128)), {}),
+        "nearest": (lambda: _network((480, 640), "nearest"), {}),
+        "constant": (lambda: _with_output(lambda x: x * 0.0 + 2.0), {}),
+        "not_finite": (lambda: _with_output(lambda x: keras.ops.log(x - 300.0)), {}),
+        "two_inputs": (_two_inputs, {}),
+        "flat": (_flat, {}),
+        "table": (_table, {}),
     }
-    for name, (model, options) in models.items():
-        (folder / f"{name}.tflite").write_bytes(_convert(model, **options))
-    return {name: folder / f"{name}.tflite" for name in models}
 
 
 def run_benchmark(*flags: str, **environment: str) -> subprocess.CompletedProcess:
