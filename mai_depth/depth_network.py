@@ -8,6 +8,9 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +21,9 @@ from mai_depth.tensor_format import dequantize
 from mai_depth.tensor_format import is_known
 from mai_depth.tensor_format import quantize_picture
 from mai_depth.tflite_file import open_interpreter
+
+_TRIAL_S = 120  # for one picture, with the start of Python
+_TRIAL = "import sys; from mai_depth.depth_network import try_here; try_here(sys.argv[1])"
 
 
 class DepthNetwork(Protocol):
@@ -109,6 +115,7 @@ class TfliteNetwork:
     """
 
     def __init__(self, path: str | os.PathLike, num_threads: int = 1):
+        self._path = path
         self._interpreter = open_interpreter(path, num_threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -125,11 +132,47 @@ class TfliteNetwork:
         self.picture_size = (shapes[0][0][2], shapes[0][0][1])
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """Answers with metres, see `DepthNetwork`."""
-        self._interpreter.set_tensor(self._input["index"], quantize_picture(rgb, self._input)[None])
-        self._interpreter.invoke()
-        depth = self._interpreter.get_tensor(self._output["index"])
+        """Answers with metres, see `DepthNetwork`; `UserError` if the graph cannot be run."""
+        picture = quantize_picture(rgb, self._input)[None]
+        try:
+            self._interpreter.set_tensor(self._input["index"], picture)
+            self._interpreter.invoke()
+            depth = self._interpreter.get_tensor(self._output["index"])
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self._path}: LiteRT cannot run it ({reason}); export it again"
+                            ) from error
         return dequantize(depth, self._output).reshape(depth.shape[1:3])
+
+
+def try_graph(path: str | os.PathLike) -> None:
+    """Runs a graph once in a child process: a damaged one can kill LiteRT or keep it for ever.
+
+    Args:
+        path: A `.tflite` file of which no checksum is known.
+
+    Raises:
+        UserError: The child died of a signal or did not end.
+    """
+    command = [sys.executable, "-c", _TRIAL, os.fspath(path)]
+    try:
+        code = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            timeout=_TRIAL_S).returncode
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{path}: no answer within {_TRIAL_S} s; the file is broken or too slow "
+                        "for this machine") from None
+    if code < 0:
+        raise UserError(f"{path}: native code died of {signal.Signals(-code).name}; the file is "
+                        "broken, export or copy it again")
+
+
+def try_here(path: str | os.PathLike) -> None:
+    """The child's side of `try_graph`; what it can say, the parent will say."""
+    with contextlib.suppress(UserError):
+        network = TfliteNetwork(path)
+        width, height = network.picture_size
+        network(np.zeros((height, width, 3), np.uint8))
 
 
 def check_checksum(path: str | os.PathLike) -> str | None:

@@ -21,6 +21,7 @@ from mai_depth.colormap import COLORMAPS
 from mai_depth.depth_network import DepthNetwork
 from mai_depth.depth_network import check_checksum
 from mai_depth.depth_network import open_network
+from mai_depth.depth_network import try_graph
 from mai_depth.errors import UserError
 from mai_depth.picture_list import Entry
 from mai_depth.picture_list import list_pictures
@@ -31,6 +32,7 @@ from mai_depth.prediction import write_prediction
 from mai_depth.pretrained import best_pretrained
 from mai_depth.pretrained import pretrained_path
 from mai_depth.tflite_file import MAX_THREADS
+from mai_depth.tflite_file import read_tflite
 
 try:
     from tqdm import tqdm
@@ -122,11 +124,18 @@ def _network() -> DepthNetwork:
     if _MODEL.value is None:
         return open_network(pretrained_path(best_pretrained()), _NUM_THREADS.value)
     path = pathlib.Path(_MODEL.value).expanduser()
-    network = open_network(path, _NUM_THREADS.value)
-    warning = check_checksum(path) if path.suffix == ".tflite" else None
+    if path.suffix == ".tflite":
+        _check_graph(path)
+    return open_network(path, _NUM_THREADS.value)
+
+
+def _check_graph(path: pathlib.Path) -> None:
+    """Before LiteRT sees it: what is damaged can end this process without a word."""
+    read_tflite(path)
+    warning = check_checksum(path)
     if warning:
         _say(f"warning: {warning}")
-    return network
+        try_graph(path)
 
 
 def _predict_pictures(
