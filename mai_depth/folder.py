@@ -233,8 +233,10 @@ def _open(path: pathlib.Path, formats: tuple[str, ...]) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: {error}; scale the picture down") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable {' or '.join(formats)} file; replace it"
-                        ) from error
+        reason = getattr(error, "strerror", None)
+        raise UserError(
+            f"{path}: cannot be read ({reason}); was it changed meanwhile?" if reason
+            else f"{path}: not a readable {' or '.join(formats)} file; replace it") from error
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"{path}: {image.width}x{image.height} is more than "
                         f"{MAX_PIXELS // 1_000_000} million pixels; scale the picture down")
