@@ -54,6 +54,8 @@ _REFUSED_LAYERS = frozenset({
     "StringLookup", "IntegerLookup", "TextVectorization",
 })
 _CONFIG_LIMIT_BYTES = 64 << 20
+_BOMB_BYTES = 64 << 20  # a member larger than this ...
+_BOMB_RATIO = 50  # ... that is so many times its packed size is no weights: those hardly shrink
 
 
 def save_model(model: keras.Model, path: str | os.PathLike) -> None:
@@ -148,6 +150,7 @@ def _read_config(path: pathlib.Path) -> dict:
                 raise UserError(f"{path}: a zip file without {CONFIG}, so not a Keras model")
             if archive.getinfo(CONFIG).file_size > _CONFIG_LIMIT_BYTES:
                 raise UserError(f"{path}: its {CONFIG} is too large for a model; do not trust it")
+            _check_sizes(archive, path)
             broken = archive.testzip()
             if broken:
                 raise UserError(f"{path}: {broken} is damaged (CRC); copy the file again")
@@ -158,6 +161,13 @@ def _read_config(path: pathlib.Path) -> dict:
         raise UserError(f"{path}: damaged inside ({error}); copy the file again") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
+    for member in archive.infolist():
+        if member.file_size > max(_BOMB_BYTES, _BOMB_RATIO * member.compress_size):
+            raise UserError(f"{path}: its {member.filename} unpacks to "
+                            f"{member.file_size / 1e6:.0f} MB; do not trust it")
 
 
 def _check_kind(path: pathlib.Path) -> None:
