@@ -182,8 +182,11 @@ def test_a_download_that_fails_names_the_local_way(monkeypatch, tmp_path):
     assert "\n" not in str(fault.value)
 
 
-def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
+def test_a_run_is_stopped_continued_finished_and_protected(commands, tiny_data, tmp_path):
     """The whole life of a workdir whose name has spaces, umlauts and a tilde."""
+    def again(*flags):
+        return commands("train.py", *command, *flags, cwd=tmp_path, HOME=str(home))
+
     home = tmp_path / "Müllers Daten"
     home.mkdir()
     (home / "data").symlink_to(tiny_data)
@@ -199,7 +202,7 @@ def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
     assert "of 8 epochs are kept in" in errors and "the same command continues" in errors
     assert "Traceback" not in errors
 
-    done = train(*command, cwd=tmp_path, HOME=str(home))
+    done = again()
     assert done.returncode == 0 and "continuing after epoch" in done.stdout
     assert [line.split(",")[0] for line in (workdir / "log.csv").read_text().splitlines()] == [
         "epoch", *map(str, range(1, 9))]
@@ -208,10 +211,11 @@ def test_a_run_is_stopped_continued_finished_and_protected(tiny_data, tmp_path):
         ".lock", "flags.txt", "log.csv", "sheet.png", "student.json", "student.keras"}
     del finished[".lock"]
 
-    done = train(*command, cwd=tmp_path, HOME=str(home))
+    done = again()
     assert done.returncode == 0 and "already trained with these flags and data" in done.stdout
 
-    done = train(*command, "--alpha=0.5", cwd=tmp_path, HOME=str(home))
+    done = again("--alpha=0.5")
+    assert "Traceback" not in done.stderr and done.stderr.count("error:") == 1
     assert done.returncode == 1 and "holds another run (alpha was 0.35, is 0.5)" in done.stderr
     assert finished.items() <= {path.name: path.read_bytes() for path in workdir.iterdir()}.items()
 
