@@ -2,44 +2,42 @@
 
 tensorflow-model-optimization speaks tf_keras alone: the student is built once more in tf_keras,
 takes over the weights, is written in its integer form and every layer of it is wrapped so that it
-computes with the 256 numbers that it will have on the phone (Jacob et al., 2018). The loop is
-plain, since Keras 3 cannot train a model of tf_keras.
+computes with the 256 numbers that it will have on the phone (Jacob et al., 2018).
 """
 
 import contextlib
-import itertools
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from mai_depth.conversion import quiet
-from mai_depth.dataset import Pairs
-from mai_depth.dataset import training_batches
 from mai_depth.errors import UserError
-from mai_depth.evaluation import evaluate
+from mai_depth.fine_tuning import fine_tune
+from mai_depth.fine_tuning import quantization_batches
 from mai_depth.integer_form import CORE
 from mai_depth.integer_form import integer_form
 from mai_depth.integer_ranges import measure_ranges
 from mai_depth.integer_ranges import measure_scales
 from mai_depth.litert import Form
 from mai_depth.litert import export_tflite
-from mai_depth.losses import DistillationLoss
-from mai_depth.losses import GradientLoss
-from mai_depth.losses import SiLog
-from mai_depth.losses import depth_to_logits
 from mai_depth.model_file import load_model
+from mai_depth.pairs import Pairs
 from mai_depth.run import Recipe
 from mai_depth.student import build_student
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
 
+RECIPE = Recipe(epochs=3, batch_size=16, learning_rate=1e-4)
+"""The same as recipes/qat.flags."""
+
+_FORM = Form("qat")
 _CALIBRATION_BATCHES = 8
 _BIAS_SHARE = 1e-4
 _MIN_KERNEL = 1e-6
@@ -53,6 +51,7 @@ def train_quantized(
     recipe: Recipe,
     *,
     cache_dir: str,
+    form: Form = _FORM,
     teacher_path: pathlib.Path | None = None,
     allow_inaccurate: bool = False,
 ) -> dict[str, Any]:
@@ -65,6 +64,7 @@ def train_quantized(
         validation: What is measured after each epoch, and verified with.
         recipe: How to train; few epochs at a small learning rate.
         cache_dir: Where the teacher's answers are kept.
+        form: What else the file shall be like.
         teacher_path: The teacher to distil from, or None for the true depth alone.
         allow_inaccurate: As in `litert.export_tflite`.
 
@@ -85,8 +85,13 @@ def train_quantized(
     quantized = quantize(twin, images)
     fine_tune(quantized, train, validation, recipe, teacher_depth=teacher_depth)
     return export_tflite(
-        student_path, output, Form("qat"), validation, core=convert_core(quantized),
+        student_path, output, form, validation, core=convert_core(quantized),
         allow_inaccurate=allow_inaccurate)
+
+
+def recipe_for(count: int) -> Recipe:
+    """The recipe for `count` training pictures: few of them make smaller batches."""
+    return dataclasses.replace(RECIPE, batch_size=max(1, min(RECIPE.batch_size, count)))
 
 
 def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
@@ -102,8 +107,9 @@ def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
     Raises:
         UserError: The arguments are missing, or of another network.
     """
-    with _tfmot() as (tf_keras, _):
-        twin = build_student(**_builder_arguments(path), framework=tf_keras)
+    import tf_keras
+
+    twin = build_student(**_builder_arguments(path), framework=tf_keras)
     weights = model.get_weights()
     if [w.shape for w in weights] != [w.shape for w in twin.get_weights()]:
         raise UserError(f"{_description(path)}: describes another network than {path}; put the "
@@ -123,7 +129,9 @@ def quantize(twin: Any, images: Any) -> Any:
     Returns:
         A tf_keras model with the same layer names as `integer_form`'s.
     """
-    with _tfmot() as (tf_keras, tfmot):
+    import tf_keras
+
+    with _tfmot() as tfmot:
         images = list(images)
         scales = measure_scales(integer_form(twin, tf_keras), tf_keras, images)
         ranges = measure_ranges(integer_form(twin, tf_keras, scales), tf_keras, images)
@@ -138,119 +146,6 @@ def quantize(twin: Any, images: Any) -> Any:
         return integer_form(twin, tf_keras, scales, wrap)
 
 
-def fine_tune(
-    model: Any,
-    train: Pairs,
-    validation: Pairs,
-    recipe: Recipe,
-    *,
-    teacher_depth: np.ndarray | None = None,
-) -> list[dict[str, float]]:
-    """Trains a quantized student and leaves the weights of its best epoch in it.
-
-    Args:
-        model: Of `quantize`.
-        train: What is learned.
-        validation: What is measured before the first epoch and after each.
-        recipe: How to train.
-        teacher_depth: The teacher's answers to `train`, of `cache_teacher_depth`.
-
-    Returns:
-        The metrics on `validation` before the first epoch and after each.
-
-    Raises:
-        UserError: The data cannot fill a batch, or the loss is not finite.
-    """
-    batches = iter(quantization_batches(model, train, recipe, teacher_depth))
-    steps = len(train) // recipe.batch_size
-    step = _training_step(model, recipe, steps)
-    rows, weights = [evaluate(model, validation)], [model.get_weights()]
-    for epoch in range(recipe.epochs):
-        bar = tqdm(itertools.islice(batches, steps), total=steps, desc=f"qat epoch {epoch + 1}")
-        for batch in bar:
-            loss = float(step(batch))
-            if not np.isfinite(loss):
-                raise UserError(f"the loss is {loss} in epoch {epoch + 1}; lower --learning_rate")
-            bar.set_postfix(loss=f"{loss:.3f}")
-        rows.append(evaluate(model, validation))
-        weights.append(model.get_weights())
-        print(f"qat epoch {epoch + 1}: si_rmse {rows[-1]['si_rmse']:.4f}")
-    model.set_weights(weights[int(np.argmin([row["si_rmse"] for row in rows]))])
-    return rows
-
-
-def quantization_batches(
-    model: Any, pairs: Pairs, recipe: Recipe, teacher_depth: np.ndarray | None = None
-) -> tf.data.Dataset:
-    """The batches of a student's training, as `dataset.training_batches` gives them.
-
-    Args:
-        model: A student of tf_keras, in any form.
-        pairs: What is learned.
-        recipe: How.
-        teacher_depth: As in `fine_tune`.
-
-    Returns:
-        Batches of all epochs.
-    """
-    logits = model.get_layer("depth_logits").output
-    return training_batches(
-        pairs,
-        view_size=model.get_layer("view").output.shape[1:3],
-        # The loss is taken at twice the map's size: the picture that the student's encoder sees.
-        depth_size=tuple(2 * side for side in logits.shape[1:3]),
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first_epoch=0,
-        epochs=recipe.epochs,
-        augmentation=recipe.augmentation,
-        teacher_depth=teacher_depth,
-    )
-
-
-def _training_step(model: Any, recipe: Recipe, steps: int) -> Any:
-    """A function that takes a batch, improves the model and returns the loss."""
-    with _tfmot() as (tf_keras, _):
-        view = tf_keras.Model(
-            model.get_layer("view").output,
-            [model.get_layer(name).output for name in ("depth_logits", "depth_low")])
-        schedule = tf_keras.optimizers.schedules.PolynomialDecay(
-            recipe.learning_rate, max(1, recipe.epochs * steps), 0.0, recipe.decay_power)
-        optimizer = tf_keras.optimizers.Adam(schedule, epsilon=recipe.adam_epsilon)
-    variables = view.trainable_variables
-    loss_of = _loss(recipe, float(model.get_layer("depth_low").scale))
-
-    @tf.function
-    def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits, depth = view(batch["image"], training=True)
-            loss = loss_of(batch, logits, depth)
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    return step
-
-
-def _loss(recipe: Recipe, max_depth_m: float) -> Any:
-    """The loss of `distiller.Distiller` with the teacher's depth in the batch."""
-    silog, gradient = SiLog(max_depth_m=max_depth_m), GradientLoss(max_depth_m=max_depth_m)
-    distillation = DistillationLoss()
-    resize = keras.ops.image.resize
-
-    def loss_of(batch: dict[str, Any], logits: Any, depth: Any) -> Any:
-        predicted = resize(depth, batch["depth"].shape[1:3], interpolation="bilinear")
-        loss = silog(batch["depth"], predicted)
-        if recipe.gradient_loss_weight:
-            loss += recipe.gradient_loss_weight * gradient(batch["depth"], predicted)
-        if "teacher_depth" in batch:
-            target = resize(batch["teacher_depth"], logits.shape[1:3], interpolation="bilinear")
-            target = depth_to_logits(target, max_depth_m)
-            loss += recipe.distillation_loss_weight * distillation(target, logits)
-        return loss
-
-    return loss_of
-
-
 def convert_core(model: Any) -> bytes:
     """Converts what of a quantized student computes with integers.
 
@@ -261,9 +156,10 @@ def convert_core(model: Any) -> bytes:
         A .tflite file from the scaled picture [1, *grid, 3] to `depth_logits` [1, h, w, 1], both
         float32; between them there are integers alone.
     """
-    with _tfmot() as (tf_keras, _):
-        start = model.get_layer(CORE).input
-        core = tf_keras.Model(start, model.get_layer("depth_logits").output)
+    import tf_keras
+
+    start = model.get_layer(CORE).input
+    core = tf_keras.Model(start, model.get_layer("depth_logits").output)
     signature = tf.TensorSpec((1, *start.shape[1:]), tf.float32)
     function = tf.function(lambda x: core(x, training=False)).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -351,17 +247,16 @@ def _builder_arguments(path: str | os.PathLike) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _tfmot() -> Iterator[tuple[Any, Any]]:
-    """Imports tf_keras and tfmot, and takes back what the latter sets in the environment."""
+def _tfmot() -> Iterator[ModuleType]:
+    """Imports tfmot and takes back what it sets in the environment."""
     name = "TF_USE_LEGACY_KERAS"
     before = os.environ.get(name)
     # tensorflow.keras is chosen on its first use and then for good; keras-cv goes by it.
     tf.keras.layers  # noqa: B018
     try:
-        import tf_keras
         from tensorflow_model_optimization.quantization import keras as tfmot
 
-        yield tf_keras, tfmot
+        yield tfmot
     finally:
         os.environ.pop(name, None)
         if before is not None:

@@ -1,34 +1,41 @@
 """Quantization-aware fine-tuning: the same function three times, then integers that learn."""
 
+import dataclasses
 import json
 import os
+import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from mai_depth import quantization
+from mai_depth import fine_tuning
 from mai_depth.dataset import open_split
 from mai_depth.errors import UserError
+from mai_depth.fine_tuning import fine_tune
 from mai_depth.integer_form import integer_form
 from mai_depth.integer_ranges import measure_ranges
 from mai_depth.integer_ranges import measure_scales
 from mai_depth.litert import check_graph
 from mai_depth.model_file import load_model
 from mai_depth.model_file import save_model
+from mai_depth.quantization import RECIPE
 from mai_depth.quantization import Channels
-from mai_depth.quantization import fine_tune
 from mai_depth.quantization import quantize
 from mai_depth.quantization import rebuild_student
+from mai_depth.quantization import recipe_for
 from mai_depth.quantization import train_quantized
 from mai_depth.run import Recipe
 from mai_depth.student import build_student
 from mai_depth.tflite_file import TfliteFile
 
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 MAX_DEPTH_M = 10.0
 BUILDER = {"preset": "student_90m", "alpha": 0.35, "decoder_filters": [8, 8, 8, 8]}
-RECIPE = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
+SHORT = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
 
 
 def pictures(count, size=(480, 640)):
@@ -84,14 +91,16 @@ def test_rebuilt_student_is_the_same_function(student_path, twin):
     np.testing.assert_allclose(twin.predict_on_batch(images), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_tfmot_leaves_the_environment_alone(student_path, monkeypatch):
-    for value in (None, "0"):
-        monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-        if value:
-            monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
-        with pytest.raises(UserError):
-            rebuild_student(load_model(student_path), "missing.keras")
-        assert os.environ.get("TF_USE_LEGACY_KERAS") == value
+@pytest.mark.parametrize("value", [None, "0"])
+def test_tfmot_leaves_the_environment_alone(value):
+    code = ("import os, sys; from mai_depth import quantization\n"
+            "with quantization._tfmot(): assert 'tensorflow_model_optimization' in sys.modules\n"
+            "print(os.environ.get('TF_USE_LEGACY_KERAS'))")
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=environment | ({"TF_USE_LEGACY_KERAS": value} if value else {}))
+    assert done.stdout.strip() == str(value)
 
 
 @pytest.mark.parametrize("minimalistic", [False, True])
@@ -127,10 +136,18 @@ def test_kernels_have_255_steps_a_channel_and_biases_fit_32_bits():
     assert all(len(np.unique(turned[:, :, channel])) > 5 for channel in range(1, 4))
 
 
+def test_the_recipe_is_that_of_the_flagfile():
+    lines = (REPOSITORY / "recipes" / "qat.flags").read_text().splitlines()
+    flags = dict(line.removeprefix("--").split("=") for line in lines if line.startswith("--"))
+    named = {name: float(flags[name]) for name in ("epochs", "batch_size", "learning_rate")}
+    assert dataclasses.replace(Recipe(), **named) == RECIPE
+    assert [recipe_for(count).batch_size for count in (0, 5, 16, 683)] == [1, 5, 16, 16]
+
+
 def test_fine_tuning_learns_and_keeps_the_best_epoch(twin, data):
     model = quantize(twin, [pictures(4, twin.get_layer("view").output.shape[1:3])])
     before = model.get_layer("decoder_p1_conv").get_weights()
-    rows = fine_tune(model, *data, RECIPE, teacher_depth=data[0].depth)
+    rows = fine_tune(model, *data, SHORT, teacher_depth=data[0].depth)
     after = model.get_layer("decoder_p1_conv").get_weights()
     changed = any(np.any(a != b) for a, b in zip(before, after, strict=True))
     assert not [name for name in (x.name for x in model.trainable_variables) if "_gate" in name]
@@ -141,7 +158,7 @@ def test_fine_tuning_learns_and_keeps_the_best_epoch(twin, data):
 def exported(student_path, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "student_qat.tflite"
     sidecar = train_quantized(
-        student_path, path, *data, RECIPE, cache_dir=str(path.parent), allow_inaccurate=True)
+        student_path, path, *data, SHORT, cache_dir=str(path.parent), allow_inaccurate=True)
     return path, sidecar
 
 
@@ -175,7 +192,42 @@ def test_a_student_without_or_with_another_description_is_refused(student_path, 
 
 def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):
     monkeypatch.setattr(
-        quantization, "_loss", lambda *_: lambda batch, logits, depth: depth[0, 0, 0, 0] * np.nan)
+        fine_tuning, "_loss", lambda *_: lambda batch, logits, depth: depth[0, 0, 0, 0] * np.nan)
     model = quantize(twin, [pictures(2, twin.get_layer("view").output.shape[1:3])])
     with pytest.raises(UserError, match="lower --learning_rate"):
-        fine_tune(model, *data, RECIPE)
+        fine_tune(model, *data, SHORT)
+
+
+# Fine-tunes STUDENT into OUTPUT over DATA.
+RUN = """
+import sys
+from mai_depth.dataset import open_split
+from mai_depth.quantization import train_quantized
+from mai_depth.run import Recipe
+from mai_depth.training import compute_deterministically
+student, output, data, cache = sys.argv[1:]
+compute_deterministically()
+splits = [open_split(data, split, cache_dir=cache) for split in ("train", "validation")]
+recipe = Recipe(epochs=2, batch_size=4, learning_rate=1e-4)
+train_quantized(student, output, *splits, recipe, cache_dir=cache, allow_inaccurate=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_nothing_and_the_next_is_as_good(student_path, tiny_data, tmp_path):
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole").mkdir()
+
+    def start(name):
+        command = [sys.executable, "-u", "-c", RUN, student_path, tmp_path / name / "a.tflite",
+                   tiny_data, tmp_path / "cache"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    with start("killed") as process:
+        next(line for line in process.stdout if line.startswith("qat epoch 1"))
+        process.kill()
+    assert not list((tmp_path / "killed").iterdir())
+    for name in ("killed", "whole"):
+        assert start(name).communicate() and (tmp_path / name / "a.tflite.json").exists()
+    files = [(tmp_path / name / "a.tflite").read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
