@@ -18,7 +18,7 @@ import tempfile
 import traceback
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-TIMEOUT_S = 300
+TIMEOUT_S = 500
 IMPORTS = ("keras_cv", "mai_depth.training", "mai_depth.saved_model", "mai_depth.litert",
            "mai_depth.prediction", "benchmark.peer_files")
 
