@@ -22,7 +22,8 @@ from mai_depth.errors import UserError
 from mai_depth.tflite_file import MAX_THREADS
 
 _GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
-flags.DEFINE_integer("num_threads", 1, "Threads of LiteRT.", 1, MAX_THREADS)
+_NUM_THREADS = flags.DEFINE_multi_integer(
+    "num_threads", [1], "Threads of LiteRT; repeat it for one table each.", 1, MAX_THREADS)
 flags.DEFINE_integer("warmup_runs", 1, "Runs before, not counted.", 0)
 flags.DEFINE_integer("num_runs", 50, "At least so many timed runs of each graph.", 1)
 flags.DEFINE_float("min_secs", 1.0, "At least so many seconds of timed runs of each graph.", 0.0)
@@ -38,9 +39,11 @@ flags.DEFINE_bool("profile", False, "Time every operator by itself.")
 flags.DEFINE_string("arm64", None, "Folder with an emulated arm64 LiteRT: count instructions.")
 flags.DEFINE_enum("arm64_cpu", CPUS[0], CPUS, "The emulated CPU: Raspberry Pi 4 or 5.")
 _CSV = flags.DEFINE_string("csv", None, "Append one line for each graph to this file.")
-_JSON = flags.DEFINE_string("json", None, "Write everything measured to this file.")
+_JSON = flags.DEFINE_string("json", None, "Write everything measured to this file; a list "
+                           "where --num_threads is repeated.")
 _MARKDOWN = flags.DEFINE_string("markdown", None, "Write the table as Markdown to this file.")
-_PLOT = flags.DEFINE_string("plot", None, "Draw latency against si-RMSE into this PNG.")
+_PLOT = flags.DEFINE_string("plot", None, "Draw latency against si-RMSE into this PNG, for the "
+                           "first --num_threads.")
 _CHECK = flags.DEFINE_bool("check", False, "Exit with 1 if a row has a warning.")
 
 
@@ -54,16 +57,19 @@ def main() -> int:
     if not graphs:
         raise UserError("--graph: give at least one .tflite file")
     _check_outputs()
-    names = [name for name in rows.Options.__dataclass_fields__ if name != "graphs"]
-    options = rows.Options(tuple(graphs), **{name: flags.FLAGS[name].value for name in names})
-    measured = rows.measure(options)
-    print(table.text(measured))
-    _write(measured)
-    for row in measured["rows"]:
+    names = set(rows.Options.__dataclass_fields__) - {"graphs", "num_threads"}
+    options = {name: flags.FLAGS[name].value for name in names}
+    reports = []
+    for count in _NUM_THREADS.value:
+        reports.append(rows.measure(rows.Options(tuple(graphs), num_threads=count, **options)))
+        print(table.text(reports[-1]))
+    _write(reports)
+    measured = [row for one in reports for row in one["rows"]]
+    for row in measured:
         for line in filter(None, [row["fault"], *row["warnings"]]):
             print(f"warning: {row['graph']}: {line}", file=sys.stderr)
-    doubtful = any(row["warnings"] for row in measured["rows"])
-    return int(measured["failed"] or (_CHECK.value and doubtful))
+    doubtful = any(row["warnings"] for row in measured)
+    return int(any(one["failed"] for one in reports) or (_CHECK.value and doubtful))
 
 
 def _check_outputs() -> None:
@@ -83,15 +89,16 @@ def _check_outputs() -> None:
         plot.check(_PLOT.value, with_data=bool(flags.FLAGS.data_dir))
 
 
-def _write(measured: dict) -> None:
+def _write(reports: list[dict]) -> None:
     if _CSV.value:
-        report.append_csv(_CSV.value, measured)
+        for measured in reports:
+            report.append_csv(_CSV.value, measured)
     if _JSON.value:
-        report.write_json(_JSON.value, measured)
+        report.write_json(_JSON.value, reports if len(reports) > 1 else reports[0])
     if _MARKDOWN.value:
-        write_text_atomic(_MARKDOWN.value, table.markdown(measured))
+        write_text_atomic(_MARKDOWN.value, "\n".join(map(table.markdown, reports)))
     if _PLOT.value:
-        plot.draw(_PLOT.value, measured)
+        plot.draw(_PLOT.value, reports[0])
 
 
 def _split(value: str) -> list[str]:

@@ -28,12 +28,14 @@ CSV_COLUMNS = (
 )
 
 
-def write_json(path: str | os.PathLike, report: dict[str, Any]) -> None:
+def write_json(
+    path: str | os.PathLike, report: dict[str, Any] | list[dict[str, Any]]
+) -> None:
     """Writes everything that was measured as JSON; what is not a finite number becomes null.
 
     Args:
         path: The file to write.
-        report: As `benchmark.rows.measure` returns it.
+        report: As `benchmark.rows.measure` returns it, or several of them.
     """
     write_json_atomic(path, _finite(report))
 

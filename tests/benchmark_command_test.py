@@ -54,6 +54,19 @@ def test_one_row_and_all_files(tmp_path, tiny_data):
     assert "| float32 |" in (tmp_path / "results.markdown").read_text()
 
 
+def test_one_table_for_each_number_of_threads(tmp_path):
+    files = [f"--{kind}={tmp_path / 'results'}.{kind}" for kind in ("csv", "json", "markdown")]
+    done = run_benchmark(
+        f"--graph={GRAPHS()['float32']}", "--num_threads=1", "--num_threads=2", *files)
+    assert done.returncode == 0, done.stderr
+    heads = [line for line in done.stdout.splitlines() if line.startswith("graph ")]
+    assert len(heads) == 2 and "1 thread" in done.stdout and "2 threads" in done.stdout
+    reports = json.loads((tmp_path / "results.json").read_text())
+    assert [report["conditions"]["num_threads"] for report in reports] == [1, 2]
+    assert (tmp_path / "results.csv").read_text().count("\n") == 3
+    assert (tmp_path / "results.markdown").read_text().count("| float32 |") == 2
+
+
 def test_no_tensorflow_on_this_path():
     code = ("import sys, benchmark.__main__, benchmark.worker, benchmark.roofline;"
             "import ai_edge_litert.interpreter;"
@@ -114,12 +127,13 @@ def test_a_useless_output_warns_and_fails_the_check(name, word):
     assert word in checked.stderr
 
 
-def test_the_checksum_beside_a_graph(tmp_path):
+@pytest.mark.parametrize("name", ["student.tflite.json", "student.json"])  # an export, a peer
+def test_the_checksum_beside_a_graph(tmp_path, name):
     graph = tmp_path / "student.tflite"
     data = GRAPHS()["float32"].read_bytes()
     graph.write_bytes(data)
     assert "no checksum" in run_benchmark(f"--graph={graph}").stdout
-    sidecar = tmp_path / "student.tflite.json"
+    sidecar = tmp_path / name
     sidecar.write_text(json.dumps({"sha256": hashlib.sha256(data).hexdigest()}))
     good = run_benchmark(f"--graph={graph}", "--check")
     assert good.returncode == 0 and "sha256" not in good.stdout + good.stderr
@@ -127,7 +141,7 @@ def test_the_checksum_beside_a_graph(tmp_path):
     bad = run_benchmark(f"--graph={graph}", "--check")
     assert bad.returncode == 1 and "sha256 differs" in bad.stderr
     sidecar.write_text("{")
-    assert_one_line(run_benchmark(f"--graph={graph}"), "student.tflite.json")
+    assert_one_line(run_benchmark(f"--graph={graph}"), name)
 
 
 def test_random_weights_get_no_accuracy(tmp_path, tiny_data):
