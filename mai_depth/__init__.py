@@ -11,11 +11,20 @@ def __getattr__(name: str):
     from importlib import import_module
 
     homes = {
+        "Augmentation": "augment",
+        "Distiller": "distiller",
         "build_student": "student",
         "build_teacher": "teacher",
+        "evaluate": "evaluation",
+        "list_pretrained": "pretrained",
         "load_model": "model_file",
         "load_pretrained": "pretrained",
+        "open_split": "dataset",
+        "predict_pairs": "evaluation",
+        "pretrained_path": "pretrained",
         "save_model": "model_file",
+        "training_batches": "dataset",
+        "training_view": "distiller",
     }
     if name not in homes:
         raise AttributeError(f"module 'mai_depth' has no attribute {name!r}")
