@@ -137,15 +137,22 @@ def test_damaged_graphs(good, tmp_path, monkeypatch):
             depth_network.try_graph(tmp_path / "cases" / name)
 
 
-# Stands before the real package on the path: opening a graph is fatal, or takes for ever.
+# Python runs it at its start: from then on an invoke is fatal, or takes for ever.
 BROKEN_LITERT = """
 import os, time
-class OpResolverType:
-    AUTO = None
-def Interpreter(model_path, **_):
-    if "crash" in model_path:
-        os.kill(os.getpid(), 11)
-    time.sleep(500)
+import ai_edge_litert.interpreter as real
+
+class Interpreter(real.Interpreter):
+    def __init__(self, model_path, **options):
+        super().__init__(model_path, **options)
+        self.fatal = "crash" in model_path
+
+    def invoke(self):
+        if self.fatal:
+            os.kill(os.getpid(), 11)
+        time.sleep(500)
+
+real.Interpreter = Interpreter
 """
 
 
@@ -154,10 +161,7 @@ def Interpreter(model_path, **_):
     ("hang", "no answer within 2 s; the file is broken or too slow for this machine")])
 def test_a_graph_that_kills_or_stops_litert_is_one_line(
         good, tmp_path, monkeypatch, name, message):
-    package = tmp_path / "ai_edge_litert"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "interpreter.py").write_text(BROKEN_LITERT)
+    (tmp_path / "sitecustomize.py").write_text(BROKEN_LITERT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(depth_network, "_TRIAL_S", 2 if name == "hang" else 400)
