@@ -4,14 +4,19 @@ The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license
 `data` and the numbers of `mai_depth.metrics`. Importing this module loads no TensorFlow.
 """
 
+import hashlib
 import importlib.util
 import json
+import os
 import pathlib
 from typing import TYPE_CHECKING
 from typing import Any
 
+from mai_depth.atomic import write_bytes_atomic
+from mai_depth.atomic import write_json_atomic
 from mai_depth.depth_network import check_sha256
 from mai_depth.errors import UserError
+from mai_depth.metrics import NAMES
 
 if TYPE_CHECKING:
     import keras
@@ -20,6 +25,12 @@ FOLDER = pathlib.Path(__file__).parent / "pretrained"
 
 _INDEX = "index.json"
 _REINSTALL = "install mai_depth again"
+# Beside a .keras: what exports and the quantized training read of the training.
+_KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics")
+_DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
+         "them trained on; 480x640, per image")
+_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
+            "from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
 
 
 def list_pretrained() -> list[dict[str, Any]]:
@@ -88,15 +99,55 @@ def best_pretrained() -> str:
     """Names the network with the lowest si-RMSE that this installation can run.
 
     Returns:
-        Its name; without TensorFlow only `.tflite` files count.
+        The best `.keras`, or without TensorFlow the best `.tflite`.
 
     Raises:
         UserError: There is none.
     """
-    has_tensorflow = importlib.util.find_spec("tensorflow") is not None
-    usable = [entry for entry in list_pretrained()
-              if has_tensorflow or entry["file"].endswith(".tflite")]
+    suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
+    usable = [entry for entry in list_pretrained() if entry["file"].endswith(suffix)]
     if not usable:
-        raise UserError("--model: this package brings no trained network; give a .keras or .tflite "
-                        "file")
+        raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "
+                        "or .tflite file")
     return min(usable, key=lambda entry: entry["metrics"]["si_rmse"])["name"]
+
+
+def add_pretrained(
+    name: str, source: str | os.PathLike, measured: str | os.PathLike, *, recipe: str
+) -> dict[str, Any]:
+    """Puts a network trained on NYU Depth V2 into the package; the maintainers' step.
+
+    Args:
+        name: What `load_pretrained` or `pretrained_path` shall find; an older one is replaced.
+        source: The `.keras` or `.tflite` file.
+        measured: Where its metrics on the validation pictures stand: of a `.keras` the `.json` of
+            its training, of a `.tflite` what `python -m benchmark --graph=SOURCE --data_dir=NYUV2
+            --json=FILE` wrote.
+        recipe: The flags that it was trained with.
+
+    Returns:
+        Its entry of the index.
+
+    Raises:
+        UserError: A file cannot be read, or the metrics are those of another file.
+    """
+    source = pathlib.Path(source)
+    try:
+        content = source.read_bytes()
+        record = json.loads(pathlib.Path(measured).read_text())
+        row = record["metrics"] if source.suffix == ".keras" else record["rows"][0]
+        metrics = {key: round(row[key], 4) for key in (*NAMES, "images")}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{source}, {measured}: cannot be taken ({error!r})") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    if source.suffix != ".keras" and row.get("sha256") != sha256:
+        raise UserError(f"{measured}: measured another file than {source}; measure it again")
+    entry = {"name": name, "file": name + source.suffix, "sha256": sha256,
+             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE}
+    entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
+    write_bytes_atomic(FOLDER / entry["file"], content)
+    if source.suffix == ".keras":
+        write_json_atomic(FOLDER / f"{name}.json",
+                          {key: record[key] for key in _KEPT_OF_TRAINING if key in record})
+    write_json_atomic(FOLDER / _INDEX, list(entries.values()))
+    return entry

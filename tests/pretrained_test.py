@@ -12,6 +12,7 @@ import pytest
 
 from mai_depth import pretrained
 from mai_depth.errors import UserError
+from mai_depth.metrics import NAMES
 from mai_depth.model_file import save_model
 
 MAX_BYTES = 12_000_000
@@ -61,8 +62,12 @@ def test_loads_by_name(folder):
     assert model.predict_on_batch(np.zeros((1, 48, 64, 3), np.float32)).shape == (1, 48, 64, 1)
 
 
-def test_the_best_is_the_one_with_the_lowest_error(folder):
-    assert pretrained.best_pretrained() == "good"
+def test_the_best_is_the_keras_file_with_the_lowest_error(folder):
+    for name in ("better", "worse"):
+        (folder / f"{name}.keras").write_bytes(name.encode())
+    write_index(folder, {"worse": ("worse.keras", 0.3), "better": ("better.keras", 0.2),
+                         "smallest": ("small.tflite", 0.1)})
+    assert pretrained.best_pretrained() == "better"
 
 
 def test_without_tensorflow_the_best_is_a_tflite(folder, monkeypatch):
@@ -104,6 +109,49 @@ def test_empty_index_asks_for_a_model(folder):
     (folder / "index.json").write_text("[]")
     with pytest.raises(UserError, match="--model"):
         pretrained.best_pretrained()
+
+
+def write_measured(path, **more):
+    metrics = {name: 0.25 for name in NAMES} | {"images": 80}
+    path.write_text(json.dumps({"metrics": metrics} | more))
+    return path
+
+
+def test_a_network_is_added_and_replaced(folder, tmp_path_factory):
+    source = tmp_path_factory.mktemp("run") / "student.keras"
+    source.write_bytes((folder / "good.keras").read_bytes())
+    measured = write_measured(source.with_suffix(".json"), builder={"preset": "p"}, data={})
+    for recipe in ("old.flags", "new.flags"):
+        pretrained.add_pretrained("added", source, measured, recipe=recipe)
+    assert [entry["name"] for entry in pretrained.list_pretrained()] == ["good", "small", "added"]
+    assert pretrained.load_pretrained("added").output_shape == (None, 48, 64, 1)
+    entry = pretrained.list_pretrained()[-1]
+    assert entry["recipe"] == "new.flags"
+    assert entry["metrics"]["si_rmse"] == 0.25 and "NYU" in entry["license"]
+    assert json.loads((folder / "added.json").read_text()).keys() == {"builder", "metrics"}
+
+
+def test_metrics_of_a_tflite_are_its_own(folder, tmp_path_factory):
+    source = tmp_path_factory.mktemp("export") / "student_int8.tflite"
+    source.write_bytes(b"\0\0\0\0TFL3 other")
+    row = {name: 0.25 for name in NAMES} | {"images": 80}
+    measured = source.with_suffix(".row")
+    measured.write_text(json.dumps({"rows": [row | {"sha256": "ab"}]}))
+    with pytest.raises(UserError, match="measured another file"):
+        pretrained.add_pretrained("int8", source, measured, recipe="r")
+    row["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    measured.write_text(json.dumps({"rows": [row]}))
+    pretrained.add_pretrained("int8", source, measured, recipe="r")
+    assert pretrained.pretrained_path("int8").read_bytes() == source.read_bytes()
+
+
+def test_what_cannot_be_added_is_named(folder, tmp_path):
+    with pytest.raises(UserError, match=re.escape("no.keras")):
+        pretrained.add_pretrained("a", tmp_path / "no.keras", tmp_path / "no.json", recipe="r")
+    measured = write_measured(tmp_path / "student.json", metrics={"si_rmse": 0.2})
+    with pytest.raises(UserError, match=re.escape("'rmse'")):
+        pretrained.add_pretrained("a", folder / "good.keras", measured, recipe="r")
+    assert [entry["name"] for entry in pretrained.list_pretrained()] == ["good", "small"]
 
 
 def test_looking_for_a_network_loads_no_tensorflow():
