@@ -39,9 +39,7 @@ def write_report(output: pathlib.Path) -> str:
     Raises:
         UserError: A file is missing or broken.
     """
-    rows = _rows(_read(output / STUDY_CSV))
-    if not rows:
-        raise UserError(f"{output / STUDY_CSV}: holds no finished run; run the study first")
+    rows = _rows(output / STUDY_CSV)
     latency = {}
     if (output / LATENCY_CSV).exists():
         latency = {line["graph"]: line for line in _read(output / LATENCY_CSV)}
@@ -67,8 +65,19 @@ def _read(path: pathlib.Path) -> list[dict[str, str]]:
         raise UserError(f"{path}: cannot be read ({error}); run the study first") from error
 
 
-def _rows(lines: list[dict[str, str]]) -> list[dict[str, Any]]:
+def _rows(path: pathlib.Path) -> list[dict[str, Any]]:
     """One for each row of the table: what its runs have in common, and lists over its seeds."""
+    try:
+        rows = _by_row(_read(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not the table of the study ({error!r}); run the study again"
+                        ) from error
+    if not rows:
+        raise UserError(f"{path}: holds no finished run; run the study first")
+    return rows
+
+
+def _by_row(lines: list[dict[str, str]]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for line in lines:
         row = rows.setdefault(line["row"], {

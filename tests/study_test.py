@@ -1,6 +1,7 @@
 """benchmark.study: its runs, table, plots and report, on what trainings leave, made by hand."""
 
 import csv
+import importlib.util
 import json
 import pathlib
 
@@ -16,6 +17,9 @@ from mai_depth.model_file import save_model
 from mai_depth.pretrained import pretrained_path
 from mai_depth.sheet import choose_rows
 from mai_depth.student import build_student
+
+needs_matplotlib = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 
 ERRORS = {"student_28m": 0.26, "student_49m": 0.24, "student_90m": 0.22, "student_189m": 0.20}
 
@@ -131,6 +135,13 @@ def test_a_damaged_record_is_named(tmp_path, output, runs):
         study_runs.write_runs(runs, tmp_path / "teacher.keras", output)
 
 
+@needs_matplotlib
+def test_a_table_of_something_else_is_named(output):
+    (output / "study.csv").write_text("row,name\n3,student_90m\n")
+    with pytest.raises(UserError, match=r"study.csv: .*'macs'.*run the study"):
+        study_report.write_report(output)
+
+
 def test_costs_are_those_of_the_built_student():
     macs, parameters = study_runs._costs("student_28m")
     assert macs == pytest.approx(27.7e6, rel=0.03)  # the paper's
@@ -144,6 +155,7 @@ def cells(text):
     return {line[0]: dict(zip(head, line, strict=True)) for line in lines}
 
 
+@needs_matplotlib
 def test_report_has_means_times_and_scores(output):
     write_latency(output)
     text = study_report.write_report(output)
@@ -158,6 +170,7 @@ def test_report_has_means_times_and_scores(output):
     assert "a CPU, 1 thread, load average 0.1" in text
 
 
+@needs_matplotlib
 def test_readme_keeps_the_words_around_the_table(output):
     text = study_report.write_report(output)
     readme = (output / "README.md").read_text()
@@ -167,6 +180,7 @@ def test_readme_keeps_the_words_around_the_table(output):
     assert (output / "README.md").read_text() == readme
 
 
+@needs_matplotlib
 def test_readme_whose_end_mark_is_lost_is_left_alone(output):
     (output / "README.md").write_text(f"{study_report.BEGIN}\nmy words\n")
     with pytest.raises(UserError, match="put it back"):
@@ -174,6 +188,7 @@ def test_readme_whose_end_mark_is_lost_is_left_alone(output):
     assert "my words" in (output / "README.md").read_text()
 
 
+@needs_matplotlib
 def test_plots_are_drawn_of_what_is_there(output):
     study_report.write_report(output)
     assert {path.name for path in output.glob("*.png")} == {"study_macs.png", "study_curves.png"}
@@ -196,12 +211,14 @@ def test_sizes_are_timed_beside_the_papers_graphs(tiny_data, tmp_path):
     assert ours["num_threads"] == "1" and ours["cpu"]
 
 
+@needs_matplotlib
 def test_only_report_needs_the_tables_alone(commands, output):
     done = commands("-m", "benchmark.study", "--only_report", f"--output={output}")
     assert done.returncode == 0, done.stderr
     assert "| 3+dist | student_90m |" in done.stdout
 
 
+@needs_matplotlib
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
