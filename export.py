@@ -3,6 +3,7 @@
     python export.py                                        # the newest student below runs/
     python export.py --model=runs/student/student.keras --output=student.tflite --overwrite
     python export.py --quantization=int8 --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
+    python export.py --quantization=qat --data_dir=DIR      # learned integers, in minutes
 """
 
 import os
@@ -24,8 +25,9 @@ _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "saved_model"], "tflite for LiteRT, saved_model for TF Serving "
     "and TF.js.")
 _QUANTIZATION = flags.DEFINE_enum(
-    "quantization", "none", ["none", "float16", "dynamic", "int8"], "Numbers of the weights, and "
-    "for int8 of the computation.")
+    "quantization", "none", ["none", "float16", "dynamic", "int8", "qat"], "Numbers of the "
+    "weights, and for int8 and qat of the computation; qat fine-tunes the student for them first, "
+    "as recipes/qat.flags does.")
 _INPUT_DTYPE = flags.DEFINE_enum(
     "input_dtype", "float32", ["float32", "uint8"], "What the file takes: 0..255 as floats, or the "
     "camera's bytes.")
@@ -33,13 +35,14 @@ _UPSAMPLE = flags.DEFINE_enum(
     "upsample", "fast_bilinear", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"],
     "How the depth map is enlarged; the fast forms give the same numbers sooner.")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Pictures for verification and int8: DIR/SPLIT/{rgb,depth}/NAME.{png,jpg}. "
-    "Default: procedural scenes, made on the first run.")
+    "data_dir", None, "Pictures for verification, int8 and qat: DIR/SPLIT/{rgb,depth}/"
+    "NAME.{png,jpg}. Default: procedural scenes, made on the first run.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Folder of --data_dir that is verified with.")
 _CALIBRATION_SPLIT = flags.DEFINE_string(
-    "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges.")
+    "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges; qat "
+    "learns from all of them.")
 _NUM_CALIBRATION = flags.DEFINE_integer(
-    "num_calibration", 64, "How many of them; at least 32.", lower_bound=0)
+    "num_calibration", 64, "How many of them for int8; at least 32.", lower_bound=0)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
 _DEPTH_UNITS_PER_M = flags.DEFINE_float(
@@ -56,20 +59,28 @@ def main() -> None:
     model = _model()
     output = _output(model)
     from mai_depth.litert import Form  # TensorFlow takes seconds: faults in the flags come first
-    from mai_depth.litert import export_tflite
 
     form = Form(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
-    pictures = _pictures(_SPLIT.value)
+    sidecar = _export(model, output, form, _pictures(_SPLIT.value))
+    _report(output, sidecar)
+
+
+def _export(model: pathlib.Path, output: pathlib.Path, form, pictures) -> dict:
+    allowed = {"allow_inaccurate": _ALLOW_INACCURATE.value}
     if _FORMAT.value == "saved_model":
         from mai_depth.saved_model import export_saved_model
 
-        sidecar = export_saved_model(
-            model, output, form, pictures, allow_inaccurate=_ALLOW_INACCURATE.value)
-    else:
-        sidecar = export_tflite(
-            model, output, form, pictures, calibration=_calibration(),
-            allow_inaccurate=_ALLOW_INACCURATE.value)
-    _report(output, sidecar)
+        return export_saved_model(model, output, form, pictures, **allowed)
+    if form.quantization == "qat":
+        from mai_depth import quantization
+
+        train = _pictures(_CALIBRATION_SPLIT.value)
+        return quantization.train_quantized(
+            model, output, train, pictures, quantization.recipe_for(len(train)),
+            cache_dir=os.path.expanduser(_CACHE_DIR.value), form=form, **allowed)
+    from mai_depth.litert import export_tflite
+
+    return export_tflite(model, output, form, pictures, calibration=_calibration(), **allowed)
 
 
 def _model() -> pathlib.Path:

@@ -11,6 +11,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from normalized_student import write_student
 
 from mai_depth import model_file
 from mai_depth import student
@@ -88,6 +89,25 @@ def test_existing_output_is_kept(export, tmp_path):
     assert output.read_bytes() == b"old"
     assert export(f"--output={output}", "--overwrite").returncode == 0
     assert output.read_bytes() != b"old"
+
+
+def test_learned_integers_need_the_description(export, workdir, tmp_path):
+    result = export("--quantization=qat", f"--output={tmp_path / 'a.tflite'}")
+    assert_one_line(result, str(workdir / "student" / "student.json"), "train.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_learned_integers(export, tmp_path):
+    model, output = write_student(tmp_path / "student.keras"), tmp_path / "a.tflite"
+    result = export(f"--model={model}", f"--output={output}", "--quantization=qat",
+                    "--allow_inaccurate", "--input_dtype=uint8", "--upsample=fast_nearest")
+    assert result.returncode == 0, result.stderr
+    assert "qat epoch 1" in result.stdout and "uint8 [1, 480, 640, 3] image in" in result.stdout
+    content = json.loads((tmp_path / "a.tflite.json").read_text())
+    asked = [content[key] for key in ("quantization", "upsample", "input_dtype")]
+    assert asked == ["qat", "fast_nearest", "uint8"] and content["delegate_partitions"] <= 2
+    assert content["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
 
 
 def test_saved_model(export, tmp_path):

@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
+from normalized_student import BUILDER
+from normalized_student import pictures
+from normalized_student import write_student
 
 from mai_depth import fine_tuning
 from mai_depth.dataset import open_split
@@ -21,7 +23,6 @@ from mai_depth.integer_ranges import measure_ranges
 from mai_depth.integer_ranges import measure_scales
 from mai_depth.litert import check_graph
 from mai_depth.model_file import load_model
-from mai_depth.model_file import save_model
 from mai_depth.quantization import RECIPE
 from mai_depth.quantization import Channels
 from mai_depth.quantization import quantize
@@ -29,38 +30,10 @@ from mai_depth.quantization import rebuild_student
 from mai_depth.quantization import recipe_for
 from mai_depth.quantization import train_quantized
 from mai_depth.run import Recipe
-from mai_depth.student import build_student
 from mai_depth.tflite_file import TfliteFile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-MAX_DEPTH_M = 10.0
-BUILDER = {"preset": "student_90m", "alpha": 0.35, "decoder_filters": [8, 8, 8, 8]}
 SHORT = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
-
-
-def pictures(count, size=(480, 640)):
-    random = np.random.default_rng(0)
-    coarse = random.uniform(0, 255, (count, size[0] // 16, size[1] // 16, 3))
-    return np.kron(coarse, np.ones((1, 16, 16, 1))).astype(np.float32)
-
-
-def write_student(path, **changes):
-    """Saves a student whose numbers have the size of a trained one's: normalized by BatchNorm."""
-    arguments = {**BUILDER, **changes}
-    keras.utils.set_random_seed(0)
-    model = build_student(**arguments, max_depth_m=MAX_DEPTH_M)
-    random = np.random.default_rng(0)
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    for layer in norms:
-        layer.momentum = 0.0
-        gamma, beta, *moving = layer.get_weights()
-        layer.set_weights([random.uniform(0.5, 2.0, gamma.shape),
-                           random.normal(0, 0.5, beta.shape), *moving])
-    model(pictures(4), training=True)
-    save_model(model, path)
-    path.with_suffix(".json").write_text(
-        json.dumps({"builder": arguments, "max_depth_m": MAX_DEPTH_M}))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +187,7 @@ train_quantized(student, output, *splits, recipe, cache_dir=cache, allow_inaccur
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # three starts of TensorFlow
 def test_a_killed_run_leaves_nothing_and_the_next_is_as_good(student_path, tiny_data, tmp_path):
     (tmp_path / "killed").mkdir()
     (tmp_path / "whole").mkdir()
