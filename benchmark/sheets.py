@@ -49,7 +49,7 @@ def main() -> None:
     _make(folder)
     if not table.parent.is_dir():
         raise UserError(f"--csv={table}: its folder is missing; give another")
-    pairs, network = _pairs(), _network()
+    network, pairs = _network(), _pairs()
     metrics = [
         image_metrics(pairs.depth_m(index), network(np.asarray(pairs.rgb[index])))
         for index in tqdm(range(len(pairs)), unit="picture", leave=False, disable=None)]
