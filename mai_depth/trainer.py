@@ -21,9 +21,12 @@ from mai_depth.distiller import Distiller
 from mai_depth.distiller import training_view
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
+from mai_depth.model_file import load_model
 from mai_depth.model_file import save_model
 from mai_depth.run import Recipe
 from mai_depth.run import Run
+from mai_depth.scale import TOLERANCE
+from mai_depth.scale import centre_scale
 from mai_depth.stopping import Request
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_between_steps
@@ -175,9 +178,19 @@ class Trainer:
         if not self.run.path.is_file():
             raise UserError(f"{self.run.path}: was removed while the run went on; run the same "
                             "command with --overwrite")
+        self._centre_scale()
         self._write_results(is_best=False, finished=True)
         checkpoint.remove_states(self.run.path)
         return self.state.best["metrics"]
+
+    def _centre_scale(self) -> None:
+        """Sets the scale of the best epoch's model right; doing it twice changes nothing."""
+        run = self.run
+        model = load_model(run.path, trusted_packages=("keras_cv", "keras_hub"))
+        if abs(centre_scale(model, run.train_pairs, run.max_depth_m)) > TOLERANCE:
+            save_model(model, run.path)
+        best = {**self.state.best, "metrics": evaluate(model, run.validation_pairs)}
+        self.state = dataclasses.replace(self.state, best=best)
 
     def _stopped(self, stop: Stopped) -> Stopped:
         again = " without --overwrite" if self.run.conduct.overwrite else ""

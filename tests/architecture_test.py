@@ -21,7 +21,8 @@ STOREYS = [
      "integer_ranges", "integer_core", "tflite_edit", "torch_file", "efficientnet_lite"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
-     "callbacks", "run", "trainer", "prediction", "video", "conversion", "verify", "sidecar"},
+     "callbacks", "run", "scale", "trainer", "prediction", "video", "conversion", "verify",
+     "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
