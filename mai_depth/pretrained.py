@@ -147,7 +147,9 @@ def add_pretrained(
     entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
     write_bytes_atomic(FOLDER / entry["file"], content)
     if source.suffix == ".keras":
-        write_json_atomic(FOLDER / f"{name}.json",
-                          {key: record[key] for key in _KEPT_OF_TRAINING if key in record})
+        kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
+        if "builder" in kept:  # the path of the start is one of the machine that trained
+            kept["builder"] = {**kept["builder"], "encoder_weights": None}
+        write_json_atomic(FOLDER / f"{name}.json", kept)
     write_json_atomic(FOLDER / _INDEX, list(entries.values()))
     return entry
