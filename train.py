@@ -144,7 +144,7 @@ def _train(workdir: pathlib.Path) -> None:
         _TEACHER_PRESET.value, _optional(_TEACHER_WEIGHTS.value), _CACHE_TEACHER.value)
     path = _path(_TEACHER.value) or training.default_teacher_path(workdir, teacher.preset, train)
     if _TRAIN.value == "qat":
-        _train_quantized(workdir, train, validation, path)
+        _train_quantized(workdir, train, validation)
         return
     asked = {"teacher": teacher if _DISTILLATION_LOSS_WEIGHT.value else None, "teacher_path": path}
     settings = {"max_depth_m": _MAX_DEPTH_M.value, "conduct": _conduct()}
@@ -166,7 +166,7 @@ def _train(workdir: pathlib.Path) -> None:
         print(f"{student}: the student; {workdir / 'sheet.png'}: what it sees")
 
 
-def _train_quantized(workdir: pathlib.Path, train, validation, teacher: pathlib.Path) -> None:
+def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
     from mai_depth.errors import UserError
     from mai_depth.quantization import train_quantized
     from mai_depth.verify import format_verification
@@ -175,10 +175,9 @@ def _train_quantized(workdir: pathlib.Path, train, validation, teacher: pathlib.
     if output.exists() and not _OVERWRITE.value:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
     student = _path(_STUDENT_FILE.value) or workdir / "student.keras"
-    distils = _DISTILLATION_LOSS_WEIGHT.value > 0 and (_TEACHER.value or teacher.is_file())
     sidecar = train_quantized(
         student, output, train, validation, _recipe(of_teacher=False), cache_dir=_cache_dir(),
-        teacher_path=teacher if distils else None)
+        teacher_path=_path(_TEACHER.value))
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 

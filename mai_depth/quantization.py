@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mai_depth.augment import Augmentation
 from mai_depth.conversion import quiet
 from mai_depth.errors import UserError
 from mai_depth.fine_tuning import fine_tune
@@ -34,7 +35,9 @@ from mai_depth.student import build_student
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
 
-RECIPE = Recipe(epochs=3, batch_size=16, learning_rate=1e-4)
+RECIPE = Recipe(
+    epochs=3, batch_size=16, learning_rate=3e-5, adam_epsilon=1e-7, distillation_loss_weight=30.0,
+    augmentation=Augmentation(min_crop=0.6))
 """The same as recipes/qat.flags."""
 
 _FORM = Form("qat")
@@ -65,7 +68,7 @@ def train_quantized(
         recipe: How to train; few epochs at a small learning rate.
         cache_dir: Where the teacher's answers are kept.
         form: What else the file shall be like.
-        teacher_path: The teacher to distil from, or None for the true depth alone.
+        teacher_path: The teacher to distil from, or None for the student as it is in floats.
         allow_inaccurate: As in `litert.export_tflite`.
 
     Returns:
@@ -77,7 +80,8 @@ def train_quantized(
     """
     twin = rebuild_student(load_model(student_path), student_path)
     teacher_depth = None
-    if teacher_path is not None:
+    if recipe.distillation_loss_weight:
+        teacher_path = teacher_path or student_path
         teacher_depth = cache_teacher_depth(
             load_teacher(teacher_path), teacher_path, train, cache_dir)
     batches = quantization_batches(twin, train, recipe)

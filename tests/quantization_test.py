@@ -15,6 +15,7 @@ from normalized_student import pictures
 from normalized_student import write_student
 
 from mai_depth import fine_tuning
+from mai_depth.augment import Augmentation
 from mai_depth.dataset import open_split
 from mai_depth.errors import UserError
 from mai_depth.fine_tuning import fine_tune
@@ -112,8 +113,11 @@ def test_kernels_have_255_steps_a_channel_and_biases_fit_32_bits():
 def test_the_recipe_is_that_of_the_flagfile():
     lines = (REPOSITORY / "recipes" / "qat.flags").read_text().splitlines()
     flags = dict(line.removeprefix("--").split("=") for line in lines if line.startswith("--"))
-    named = {name: float(flags[name]) for name in ("epochs", "batch_size", "learning_rate")}
-    assert dataclasses.replace(Recipe(), **named) == RECIPE
+    names = {"epochs", "batch_size", "learning_rate", "adam_epsilon", "distillation_loss_weight"}
+    assert flags.keys() == names | {"train", "min_crop"}
+    named = {name: float(flags[name]) for name in names}
+    crop = Augmentation(min_crop=float(flags["min_crop"]))
+    assert dataclasses.replace(Recipe(), **named, augmentation=crop) == RECIPE
     assert [recipe_for(count).batch_size for count in (0, 5, 16, 683)] == [1, 5, 16, 16]
 
 
