@@ -128,20 +128,8 @@ def training_batches(
     Raises:
         UserError: There are fewer pairs than a batch has.
     """
-    steps = len(pairs) // batch_size if batch_size > 0 else 0
-    if not steps:
-        raise UserError(f"--batch_size={batch_size}: there are {len(pairs)} training pairs; choose "
-                        f"from 1 to {len(pairs)}")
-    depths = {"depth": pairs.depth}
-    if teacher_depth is not None:
-        if len(teacher_depth) != len(pairs):
-            raise ValueError(f"teacher_depth has {len(teacher_depth)} maps for {len(pairs)} pairs")
-        depths["teacher_depth"] = teacher_depth
-
-    def batches_of(epoch):
-        order = epoch_order(len(pairs), seed, epoch)[: steps * batch_size]
-        indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order, [steps, batch_size]))
-        return indices.map(lambda index: (epoch, index))
+    steps = _steps_per_epoch(len(pairs), batch_size)
+    depths = _depths(pairs, teacher_depth)
 
     def make(epoch, index):
         rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
@@ -154,10 +142,39 @@ def training_batches(
                 rgb, [], seeds, augmentation, teacher_view_size, depth_size)
         return batch
 
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
+    dataset = _batches_of_indices(len(pairs), steps, batch_size, seed, first_epoch, epochs)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+def _depths(pairs: Pairs, teacher_depth: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What goes through the same crop and flip as the pictures, by its name in a batch."""
+    if teacher_depth is None:
+        return {"depth": pairs.depth}
+    if len(teacher_depth) != len(pairs):
+        raise ValueError(f"teacher_depth has {len(teacher_depth)} maps for {len(pairs)} pairs")
+    return {"depth": pairs.depth, "teacher_depth": teacher_depth}
+
+
+def _steps_per_epoch(count: int, batch_size: int) -> int:
+    steps = count // batch_size if batch_size > 0 else 0
+    if not steps:
+        raise UserError(f"--batch_size={batch_size}: there are {count} training pairs; choose "
+                        f"from 1 to {count}")
+    return steps
+
+
+def _batches_of_indices(
+    count: int, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int
+) -> tf.data.Dataset:
+    """The epoch and the indices [batch_size] of every batch, in the order of `epoch_order`."""
+    def batches_of(epoch):
+        order = epoch_order(count, seed, epoch)[: steps * batch_size]
+        indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order, [steps, batch_size]))
+        return indices.map(lambda index: (epoch, index))
+
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
 
 
 def _gather(arrays: Sequence[np.ndarray], index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:

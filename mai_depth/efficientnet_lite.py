@@ -31,7 +31,6 @@ SIZES = {
     "efficientnet_lite0": Size(1.0, 1.0),
     "efficientnet_lite1": Size(1.0, 1.1),
     "efficientnet_lite2": Size(1.1, 1.2),
-    "efficientnet_lite3": Size(1.2, 1.4),
 }
 
 # Repetitions, kernel, stride, channels; the first stage expands 1 times, the others 6 times.
