@@ -1,7 +1,7 @@
 """Timing of several graphs in alternation, so that whatever drifts hits all of them alike.
 
-A round visits every graph once in a new random order and lets it run a short block of invokes.
-A ratio is taken within a round, where the machine was the same for both, and its confidence
+A round visits every graph once in a new random order and lets it run a short block of invokes; a
+slow graph, which has run for long enough, is left out of the last rounds. A ratio is taken within a round, where the machine was the same for both, and its confidence
 interval by resampling the rounds. The processor time of a run is taken beside its duration: where
 other programs take part it tells what the run would have needed alone.
 """
@@ -28,7 +28,7 @@ class Latency:
     """Durations of one graph.
 
     Attributes:
-        rounds: The durations of each round's block in nanoseconds.
+        rounds: The durations of each round's block in nanoseconds, none where it was left out.
         cpu_rounds: The same of the processor time, summed over the threads.
         fault: Why it could not be measured to the end, or empty.
     """
@@ -106,11 +106,13 @@ def measure(
         for i in random.permutation(len(processes)):
             if faults[i]:
                 continue
-            try:
-                block = processes[i].call(call, count=min(counts[i], num_runs))
-            except ChildCrash as crash:
-                faults[i] = str(crash)
-                continue
+            block = (), ()
+            if _wants_more(rounds[i], num_runs, min_secs):
+                try:
+                    block = processes[i].call(call, count=min(counts[i], num_runs))
+                except ChildCrash as crash:
+                    faults[i] = str(crash)
+                    continue
             rounds[i].append(tuple(block[0]))
             cpu_rounds[i].append(tuple(block[1]))
     return [Latency(tuple(rounds[i]), tuple(cpu_rounds[i]), faults[i]) for i in faults]
@@ -121,7 +123,7 @@ def ratio(
 ) -> tuple[float, float, float] | None:
     """Compares two graphs that were measured in one call of `measure`.
 
-    The median over the rounds of (median of the block of `other` / of `first`), and its 95 %
+    The median over the rounds of both of (median of the block of `other` / of `first`), and its 95 %
     bootstrap interval (Efron 1979, percentiles).
 
     Args:
@@ -138,7 +140,7 @@ def ratio(
         return None
     pairs = (zip(first.cpu_rounds, other.cpu_rounds, strict=True) if cpu
              else zip(first.rounds, other.rounds, strict=True))
-    logs = np.log([np.median(b) / np.median(a) for a, b in pairs])
+    logs = np.log([np.median(b) / np.median(a) for a, b in pairs if a and b])
     if len(logs) < 5:
         return float(np.exp(np.median(logs))), float("nan"), float("nan")
     chosen = np.random.default_rng(seed).integers(0, len(logs), (RESAMPLES, len(logs)))
@@ -162,5 +164,5 @@ def _block(
 
 def _wants_more(rounds: list[tuple[int, ...]], num_runs: int, min_secs: float) -> bool:
     durations = [duration for block in rounds for duration in block]
-    return (len(durations) < num_runs or len(rounds) < min(num_runs, ROUNDS)
+    return (len(durations) < num_runs or sum(map(bool, rounds)) < min(num_runs, ROUNDS)
             or sum(durations) < min_secs * 1e9)

@@ -190,7 +190,7 @@ def _fill_speed(
     for name, percentile in (("p50", 50), ("p90", 90), ("min", 0), ("max", 100)):
         row[f"latency_ms_{name}"] = result.milliseconds(percentile)
     row["cpu_ms_p50"] = result.milliseconds(50, cpu=True)
-    row["runs"], row["rounds"] = result.runs, len(result.rounds)
+    row["runs"], row["rounds"] = result.runs, sum(map(bool, result.rounds))
     compared = latency.ratio(first, result)
     if compared:
         row["ratio"], row["ratio_low"], row["ratio_high"] = compared

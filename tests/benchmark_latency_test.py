@@ -77,6 +77,16 @@ def test_every_round_visits_all_in_changing_order():
     assert len(rounds) >= 30
 
 
+def test_a_slow_graph_does_not_wait_for_a_fast_one():
+    diary = []
+    processes = [Clock("fast", diary, 1), Clock("slow", diary, 500)]
+    fast, slow = measure(processes, warmup_runs=0, num_runs=50, min_secs=1.0)
+    assert diary.count("fast") > 80 and diary.count("slow") == 1 + 30
+    assert len(fast.rounds) == len(slow.rounds)
+    assert slow.runs == 90 and slow.milliseconds(50) == 500.0
+    assert ratio(fast, slow) == pytest.approx((500.0, 500.0, 500.0))
+
+
 def test_limits_of_runs_and_seconds():
     one = measure([Clock("a", [], 5)], warmup_runs=0, num_runs=1, min_secs=0.0)[0]
     assert one.runs == 1
