@@ -1,9 +1,10 @@
 """Timing of several graphs in alternation, so that whatever drifts hits all of them alike.
 
 A round visits every graph once in a new random order and lets it run a short block of invokes; a
-slow graph, which has run for long enough, is left out of the last rounds. A ratio is taken within a round, where the machine was the same for both, and its confidence
-interval by resampling the rounds. The processor time of a run is taken beside its duration: where
-other programs take part it tells what the run would have needed alone.
+slow graph, which has run for long enough, is left out of the last rounds. A ratio is taken within
+a round, where the machine was the same for both, and its confidence interval by resampling the
+rounds. The processor time of a run is taken beside its duration: where other programs take part it
+tells what the run would have needed alone.
 """
 
 import dataclasses
@@ -123,8 +124,8 @@ def ratio(
 ) -> tuple[float, float, float] | None:
     """Compares two graphs that were measured in one call of `measure`.
 
-    The median over the rounds of both of (median of the block of `other` / of `first`), and its 95 %
-    bootstrap interval (Efron 1979, percentiles).
+    The median over the rounds of both of (median of the block of `other` / of `first`), and its
+    95 % bootstrap interval (Efron 1979, percentiles).
 
     Args:
         first: The one that counts as 1.

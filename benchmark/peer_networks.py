@@ -52,7 +52,7 @@ _EFFICIENTNET_LITE3 = (
 def paper(preset: str) -> keras.Model:
     """The paper's own graph (Zhang et al., CVPR 2021 workshops) around the student's core.
 
-    Bilinear to 128x160 without antialiasing, nearest to 480x640.
+    Bilinear to 128x160 without antialiasing and in the decoder, nearest to 480x640.
 
     Args:
         preset: A preset of `build_student`.
@@ -60,7 +60,7 @@ def paper(preset: str) -> keras.Model:
     Returns:
         The model; its core is the student's of that preset.
     """
-    student = build_student(preset, antialias=False)
+    student = build_student(preset, upsampling="bilinear")
     return _model(student.input, student.get_layer("depth_low").output, "nearest", preset)
 
 

@@ -7,12 +7,15 @@ import keras
 from mai_depth.backbone import BATCH_NORM_MOMENTUM
 
 
-def build_decoder(features: dict, filters: tuple[int, ...], framework: Any = keras) -> Any:
+def build_decoder(
+    features: dict, filters: tuple[int, ...], upsampling: str, framework: Any = keras
+) -> Any:
     """Recovers spatial detail step by step (paper, section 2.1).
 
     Args:
         features: {"P1": ..., "P5": ...} of `build_backbone`.
         filters: Channels after the fusion with P4, P3, P2 and P1.
+        upsampling: As in `feature_fusion`.
         framework: As in `build_backbone`.
 
     Returns:
@@ -20,12 +23,13 @@ def build_decoder(features: dict, filters: tuple[int, ...], framework: Any = ker
     """
     x = features["P5"]
     for stride, channels in zip(("P4", "P3", "P2", "P1"), filters, strict=True):
-        x = feature_fusion(x, features[stride], channels, stride.lower(), framework)
+        x = feature_fusion(x, features[stride], channels, stride.lower(), upsampling, framework)
     return x
 
 
 def feature_fusion(
-    coarse: Any, skip: Any, filters: int, name: str, framework: Any = keras
+    coarse: Any, skip: Any, filters: int, name: str, upsampling: str = "bilinear",
+    framework: Any = keras,
 ) -> Any:
     """The Feature Fusion Module: upsample, concatenate the encoder's feature, convolve.
 
@@ -34,14 +38,15 @@ def feature_fusion(
         skip: Tensor [batch, 2h, 2w, s], the encoder's feature of the neighbouring stride.
         filters: Channels of the result.
         name: Part of the layers' names, e.g. `p4`.
+        upsampling: `bilinear`, or `nearest`, which export merges into the convolution
+            (`upsampling.merge_upsampling`).
         framework: As in `build_backbone`.
 
     Returns:
         Tensor [batch, 2h, 2w, filters].
     """
     layers = framework.layers
-    # Bilinear stays one delegated operator in LiteRT; nearest becomes chains of reshape and tile.
-    x = layers.UpSampling2D(2, interpolation="bilinear", name=f"decoder_{name}_upsample")(coarse)
+    x = layers.UpSampling2D(2, interpolation=upsampling, name=f"decoder_{name}_upsample")(coarse)
     x = layers.Concatenate(name=f"decoder_{name}_concat")([x, skip])
     x = layers.Conv2D(
         filters, 3, padding="same", use_bias=False, name=f"decoder_{name}_conv")(x)

@@ -18,6 +18,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from mai_depth.upsampling import is_nearest
+from mai_depth.upsampling import nearest
+
 _HARD_SWISH = ("hard_silu", "hard_swish")
 _MEASURED = (keras.layers.BatchNormalization, keras.layers.Add)
 _HARD_SWISH_FLOOR = 3.0  # hard-swish begins to bend at 3: a smaller range is not the whole truth
@@ -108,6 +111,9 @@ class _Writer:
             result, scale = args[0], scales[0] * args[1]  # hard-sigmoid's 1/6 goes to the weights
         elif isinstance(layer, keras.layers.Multiply):
             result, scale = layer(*args, **kwargs), np.prod(np.broadcast_arrays(*scales), axis=0)
+        elif is_nearest(layer):
+            result, scale = nearest(
+                args[0], keras.ops.concatenate, keras.ops.depth_to_space), scales[0]
         elif isinstance(layer, keras.layers.Concatenate):
             scale = np.concatenate([
                 np.broadcast_to(one, tensor.shape[-1])

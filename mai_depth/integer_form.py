@@ -8,6 +8,7 @@ The function stays the same, its form changes:
   integers, as do the halves of a concatenation.
 * hard-swish: where the convolution gives `x / s`, a depthwise 1x1 convolution of weight s and bias
   3 gives `relu6(x + 3)`, and their product is `6 / s * hard_swish(x)`.
+* Nearest upsampling concatenates the map four times and moves the channels to their places.
 * hard-sigmoid of squeeze-excite, `relu6(x + 3) / 6`: the 3 moves into the bias before it, the sixth
   into the kernel of the convolution after the multiplication.
 
@@ -22,6 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from mai_depth.upsampling import is_nearest
+from mai_depth.upsampling import nearest
+
 CORE = "core"
 """The layer at which the integers begin: it passes the scaled picture on."""
 
@@ -29,7 +33,8 @@ GATE = "_gate"
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 # Layers that stay float, or that move integers without changing them.
 FLOAT = (
-    "InputLayer", "Resizing", "AveragePooling2D", "Rescaling", "Activation", "ZeroPadding2D")
+    "InputLayer", "Resizing", "AveragePooling2D", "Rescaling", "Activation", "ZeroPadding2D",
+    "TFOpLambda")
 
 
 def integer_form(
@@ -86,6 +91,9 @@ class _Writer:
         return self.tf_keras.Model(*ends, name=model.name)
 
     def _copy(self, layer: Any) -> None:
+        if is_nearest(layer):
+            self._write_nearest(layer)
+            return
         copy = type(layer).from_config(layer.get_config())
         if kind(layer) == "InputLayer":
             self._note(layer, copy.output, 1.0)
@@ -102,6 +110,16 @@ class _Writer:
         if kind(layer) not in FLOAT:
             copy = self.wrap(copy)
         self._note(layer, copy(inputs if several else inputs[0]), divided[0])
+
+    def _write_nearest(self, layer: Any) -> None:
+        import tensorflow as tf
+
+        def concatenate(tensors: list[Any], axis: int) -> Any:
+            fourfold = self.tf_keras.layers.Concatenate(axis, name=f"{layer.name}_fourfold")
+            return self.wrap(fourfold)(tensors)
+
+        x = nearest(self.written[id(layer.input)], concatenate, tf.nn.depth_to_space)
+        self._note(layer, x, self.divided[id(layer.input)])
 
     def _note(self, old: Any, new: Any, divided: Any) -> None:
         self.written[id(old.output)] = new

@@ -16,6 +16,7 @@ from mai_depth.integer_form import kind
 _HARD_SWISH_FLOOR = 3.0
 _SMALLEST_SCALE = 1e-2  # of the largest: a channel that is always 0 has no range of its own
 _DEAD = 1e-6
+_MOVING = ("UpSampling2D", "TFOpLambda", "Concatenate")  # what makes no new numbers, or few
 
 
 def measure_scales(form: Any, tf_keras: Any, batches: Any) -> dict[str, np.ndarray]:
@@ -104,12 +105,14 @@ def _shared_ranges(form: Any, ranges: Mapping[str, tuple[float, float]]) -> dict
     """The ranges of concatenations and of what is concatenated or upsampled for them."""
     shared = {}
     for layer in form.layers:
-        if kind(layer) != "Concatenate":
-            continue
-        upsampled, skip = _sources(layer)
-        group = [layer.name, upsampled.name, skip.name, _sources(upsampled)[0].name]
-        lows, highs = zip(*(ranges[name] for name in group[2:]), strict=True)
-        shared |= dict.fromkeys(group, (min(lows), max(highs)))
+        if kind(layer) == "Concatenate" and len(set(_sources(layer))) == 2:
+            upsampled, skip = _sources(layer)
+            moved = [upsampled]
+            while kind(moved[-1]) in _MOVING:
+                moved.append(_sources(moved[-1])[0])
+            lows, highs = zip(ranges[moved[-1].name], ranges[skip.name], strict=True)
+            names = [one.name for one in (layer, skip, *moved) if one.name in ranges]
+            shared |= dict.fromkeys(names, (min(lows), max(highs)))
     return shared
 
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mai_depth.augment import Augmentation
@@ -44,6 +45,7 @@ _FORM = Form("qat")
 _CALIBRATION_BATCHES = 8
 _BIAS_SHARE = 1e-4
 _MIN_KERNEL = 1e-6
+_MAX_DIFFERENCE_M = 1e-2  # 1e-5 was measured
 
 
 def train_quantized(
@@ -119,6 +121,11 @@ def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
         raise UserError(f"{_description(path)}: describes another network than {path}; put the "
                         "file there that train.py wrote beside it")
     twin.set_weights(weights)
+    picture = np.random.default_rng(0).uniform(0, 255, (1, *model.inputs[0].shape[1:]))
+    answers = [one.predict_on_batch(picture.astype(np.float32)) for one in (model, twin)]
+    if np.ptp(answers, axis=0).max() > _MAX_DIFFERENCE_M:
+        raise UserError(f"{path}: made by another version of mai_depth, which builds another "
+                        "network; train again")
     return twin
 
 

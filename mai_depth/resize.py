@@ -38,45 +38,48 @@ def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: Module
     return layers.AveragePooling2D(2, name="grid")(view)
 
 
-def shrink_rows(image: Any, size: tuple[int, int], layers: ModuleType) -> Any:
-    """The first half of `shrink(image, size, antialias=True)` in a form that suits LiteRT.
+def average_rows(view: Any, layers: ModuleType) -> Any:
+    """The rows' half of the average of `shrink(antialias=True)`, in a form that suits LiteRT.
 
-    A row is one pixel of many channels, which is resized and averaged like any other.
+    A row is one pixel of many channels; half of a height by bilinear interpolation is the average
+    of two rows.
 
     Args:
-        image: [batch, height, 4 * size[1], 3].
-        size: Height and width of the result.
+        view: [batch, 2 * height, 2 * width, 3].
         layers: `keras.layers` or `tf_keras.layers`.
 
     Returns:
-        [batch, *size, 12]: the four columns that make one.
+        [batch, height, 1, 6 * width].
     """
-    height, width = size
-    if image.shape[2] != 4 * width:
-        raise ValueError(f"shrink_rows gives a quarter of the width, not {width}")
-    rows = layers.Reshape((image.shape[1], 1, 12 * width), name="image_rows")(image)
-    rows = layers.Resizing(2 * height, 1, interpolation="bilinear", name="image_rows_twice")(rows)
-    # Half of a height by bilinear interpolation is the average of two rows.
-    rows = layers.Resizing(height, 1, interpolation="bilinear", name="image_rows_grid")(rows)
-    return layers.Reshape((height, width, 12), name="image_columns")(rows)
+    twice, columns = view.shape[1:3]
+    rows = layers.Reshape((twice, 1, 3 * columns), name="view_rows")(view)
+    return layers.Resizing(twice // 2, 1, interpolation="bilinear", name="grid_rows")(rows)
 
 
-def shrink_columns(fours: Any, *, scale: float, offset: float, layers: ModuleType) -> Any:
-    """The second half, and `* scale + offset`.
-
-    Half of a width by bilinear interpolation is the average of two columns, so four columns become
-    one by their average: a 1x1 convolution, which scales as well.
+def average_columns(
+    rows: Any, *, scale: float, offset: float, layers: ModuleType, convolution: bool = True
+) -> Any:
+    """The columns' half, and `* scale + offset`.
 
     Args:
-        fours: [batch, height, width, 12], of `shrink_rows`.
+        rows: [batch, height, 1, 6 * width], of `average_rows`.
         scale: Factor.
         offset: Added after the factor.
         layers: `keras.layers` or `tf_keras.layers`.
+        convolution: Whether a 1x1 convolution of two columns, as a pixel of six channels, may do
+            both, which is the fastest.
 
     Returns:
         [batch, height, width, 3].
     """
-    kernel = np.tile(np.eye(3, dtype=np.float32), (4, 1)) * (scale / 4)
+    height, width = rows.shape[1], rows.shape[3] // 6
+    if not convolution:
+        columns = layers.Reshape((height, 2 * width, 3), name="grid_columns")(rows)
+        # The average of two columns again; pooling takes more than twice as long.
+        grid = layers.Resizing(height, width, interpolation="bilinear", name="grid")(columns)
+        return layers.Rescaling(scale, offset, name="grid_scaled")(grid)
+    pairs = layers.Reshape((height, width, 6), name="grid_columns")(rows)
+    kernel = np.tile(np.eye(3, dtype=np.float32), (2, 1)) * (scale / 2)
     return layers.Conv2D(
         3,
         1,
@@ -84,7 +87,7 @@ def shrink_columns(fours: Any, *, scale: float, offset: float, layers: ModuleTyp
         kernel_initializer=_constant(kernel),
         bias_initializer=_constant(np.full(3, offset, np.float32)),
         name="grid_scaled",
-    )(fours)
+    )(pairs)
 
 
 def upsample(

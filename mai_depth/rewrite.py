@@ -7,10 +7,11 @@ from typing import Any
 import keras
 
 from mai_depth.errors import UserError
+from mai_depth.resize import average_columns
+from mai_depth.resize import average_rows
 from mai_depth.resize import shrink
-from mai_depth.resize import shrink_columns
-from mai_depth.resize import shrink_rows
 from mai_depth.resize import upsample
+from mai_depth.upsampling import merge_upsampling
 
 _NEEDED = ("view", "depth_logits", "depth_low")
 
@@ -87,19 +88,15 @@ def rebuild(anatomy: Anatomy, method: str) -> keras.Model:
 
     Args:
         anatomy: Of `take_apart`.
-        method: One of `resize.METHODS`; the fast ones change the reduction of the picture too.
+        method: One of `resize.METHODS`.
 
     Returns:
         From `image` [1, height, width, 3] to metres [1, height, width, 1].
     """
     image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
-    if method.startswith("fast_") and _quarters_width(anatomy):
-        rows = shrink_rows(image, anatomy.grid_size, keras.layers)
-        grid = shrink_columns(
-            rows, scale=anatomy.scale, offset=anatomy.offset, layers=keras.layers)
-    else:
-        grid = _scaled_grid(image, anatomy)
-    return keras.Model(image, _metres(anatomy.core(grid), anatomy, method, convolution=True))
+    grid = _scaled_grid(image, anatomy, convolution=True)
+    core = merge_upsampling(anatomy.core)
+    return keras.Model(image, _metres(core(grid), anatomy, method, convolution=True))
 
 
 def front(anatomy: Anatomy) -> keras.Model:
@@ -112,7 +109,7 @@ def front(anatomy: Anatomy) -> keras.Model:
         From `image` [1, height, width, 3] to the core's input; no convolution.
     """
     image = keras.Input((*anatomy.image_size, 3), batch_size=1, name="image")
-    return keras.Model(image, _scaled_grid(image, anatomy))
+    return keras.Model(image, _scaled_grid(image, anatomy, convolution=False))
 
 
 def back(anatomy: Anatomy, method: str) -> keras.Model:
@@ -132,14 +129,15 @@ def back(anatomy: Anatomy, method: str) -> keras.Model:
     return keras.Model(logits, _metres(logits, anatomy, method, convolution=False))
 
 
-def _scaled_grid(image: Any, anatomy: Anatomy) -> Any:
-    grid = shrink(image, anatomy.grid_size, antialias=anatomy.antialias, layers=keras.layers)
-    return keras.layers.Rescaling(anatomy.scale, anatomy.offset)(grid)
-
-
-def _quarters_width(anatomy: Anatomy) -> bool:
-    """Whether the antialiasing reduction has a faster form; sampling is the fastest as it is."""
-    return anatomy.antialias and anatomy.image_size[1] == 4 * anatomy.grid_size[1]
+def _scaled_grid(image: Any, anatomy: Anatomy, convolution: bool) -> Any:
+    height, width = anatomy.grid_size
+    scaling = {"scale": anatomy.scale, "offset": anatomy.offset}
+    if not anatomy.antialias:
+        grid = shrink(image, (height, width), antialias=False, layers=keras.layers)
+        return keras.layers.Rescaling(**scaling)(grid)
+    view = keras.layers.Resizing(2 * height, 2 * width, interpolation="bilinear")(image)
+    rows = average_rows(view, keras.layers)
+    return average_columns(rows, **scaling, layers=keras.layers, convolution=convolution)
 
 
 def _metres(logits: Any, anatomy: Anatomy, method: str, convolution: bool) -> Any:

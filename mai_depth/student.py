@@ -43,6 +43,7 @@ def build_student(
     max_depth_m: float = 40.0,
     grid_size: tuple[int, int] = GRID_SIZE,
     antialias: bool = False,
+    upsampling: str = "nearest",
     encoder_weights: str | None = None,
     framework: Any = keras,
 ) -> keras.Model:
@@ -58,6 +59,8 @@ def build_student(
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
             counts (7 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
+        upsampling: In the decoder: `nearest`, which export merges into the convolutions (a quarter
+            of the time, at no cost in accuracy), or `bilinear`.
         encoder_weights: Where the encoder starts: what `load_encoder_weights` takes, or the
             `.keras` file of a student with the same encoder; None for random.
         framework: `keras`, or `tf_keras` for quantization.
@@ -80,7 +83,8 @@ def build_student(
     grid = shrink(image, grid_size, antialias=antialias, layers=layers)
     features = build_backbone(
         grid, alpha=alpha, minimalistic=minimalistic, framework=framework)
-    decoded = build_decoder(features, decoder_filters or PRESETS[preset].decoder_filters, framework)
+    decoder_filters = decoder_filters or PRESETS[preset].decoder_filters
+    decoded = build_decoder(features, decoder_filters, upsampling, framework)
     model = framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
     if encoder_weights and encoder_weights.endswith(".keras"):
         _copy_encoder(encoder_weights, model)

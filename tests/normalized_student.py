@@ -18,11 +18,8 @@ def pictures(count, size=(480, 640)):
     return np.kron(coarse, np.ones((1, 16, 16, 1))).astype(np.float32)
 
 
-def write_student(path, **changes):
-    """Saves a student, normalized by BatchNorm on noise, and what train.py writes beside it."""
-    arguments = {**BUILDER, **changes}
-    keras.utils.set_random_seed(0)
-    model = build_student(**arguments, max_depth_m=MAX_DEPTH_M)
+def normalize(model):
+    """Gives each BatchNorm factors of its own, and the statistics of noise."""
     random = np.random.default_rng(0)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     for layer in norms:
@@ -31,6 +28,14 @@ def write_student(path, **changes):
         layer.set_weights([random.uniform(0.5, 2.0, gamma.shape),
                            random.normal(0, 0.5, beta.shape), *moving])
     model(pictures(4), training=True)
+
+
+def write_student(path, **changes):
+    """Saves a student, normalized by BatchNorm on noise, and what train.py writes beside it."""
+    arguments = {**BUILDER, **changes}
+    keras.utils.set_random_seed(0)
+    model = build_student(**arguments, max_depth_m=MAX_DEPTH_M)
+    normalize(model)
     save_model(model, path)
     path.with_suffix(".json").write_text(
         json.dumps({"builder": arguments, "max_depth_m": MAX_DEPTH_M}))

@@ -20,6 +20,7 @@ from mai_depth.dataset import open_split
 from mai_depth.errors import UserError
 from mai_depth.fine_tuning import fine_tune
 from mai_depth.integer_form import integer_form
+from mai_depth.integer_form import kind
 from mai_depth.integer_ranges import measure_ranges
 from mai_depth.integer_ranges import measure_scales
 from mai_depth.litert import check_graph
@@ -89,7 +90,9 @@ def test_integer_form_is_the_same_function(tmp_path, minimalistic):
     expected = twin.predict_on_batch(pictures(2))
     for model in (form, scaled):
         np.testing.assert_allclose(model.predict_on_batch(pictures(2)), expected, rtol=5e-3)
-        assert not {"TFOpLambda", "BatchNormalization", "ReLU"} & kinds(model)
+        assert not {"BatchNormalization", "ReLU"} & kinds(model)
+        operators = [layer.name for layer in model.layers if kind(layer) == "TFOpLambda"]
+        assert len(operators) == 4 and all("depth_to_space" in name for name in operators)
     ranges = measure_ranges(scaled, tf_keras, [pictures(4, view)])
     # Equalized: no tensor has channels of another size, up to the gate's factor of 6.
     sizes = [high for name, (_, high) in ranges.items() if re.search(r"(project|_conv)$", name)]
@@ -165,6 +168,16 @@ def test_a_student_without_or_with_another_description_is_refused(student_path, 
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(UserError, match="describes another network"):
         rebuild_student(model, tmp_path / "other.keras")
+
+
+def test_a_student_of_another_function_is_refused(tmp_path):
+    path = write_student(tmp_path / "older.keras", upsampling="bilinear")
+    description = path.with_suffix(".json")
+    described = json.loads(description.read_text())
+    del described["builder"]["upsampling"]  # as a version wrote it that knew one kind alone
+    description.write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"older\.keras: made by another version"):
+        rebuild_student(load_model(path), path)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):

@@ -55,3 +55,21 @@ def test_shrink_averages_every_pixel():
         x, (2, 2), antialias=True, layers=keras.layers), (8, 8, 3))
     assert plain.max() == 0.0  # bilinear looks at the middle of each block alone
     np.testing.assert_allclose(smooth[0, :, :, 0], [[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("convolution", [True, False])
+def test_average_in_parts_equals_shrink(convolution):
+    image = np.random.default_rng(0).uniform(0, 255, (1, 24, 32, 3)).astype(np.float32)
+
+    def shrunk(x):
+        grid = resize.shrink(x, (6, 8), antialias=True, layers=keras.layers)
+        return keras.layers.Rescaling(2.0, -1.0)(grid)
+
+    def in_parts(x):
+        view = keras.layers.Resizing(12, 16, interpolation="bilinear")(x)
+        rows = resize.average_rows(view, keras.layers)
+        return resize.average_columns(
+            rows, scale=2.0, offset=-1.0, layers=keras.layers, convolution=convolution)
+
+    expected = run(image, shrunk, (24, 32, 3))
+    np.testing.assert_allclose(run(image, in_parts, (24, 32, 3)), expected, atol=1e-3)

@@ -1,0 +1,126 @@
+"""The decoder's upsampling in forms for LiteRT, which has no delegated nearest neighbour.
+
+`nearest` moves numbers, integers too. `merge_upsampling` leaves the upsampled map out altogether:
+a 3x3 convolution that looks at pixels of which four at a time are equal is a 2x2 convolution of
+the coarse map, another one for each of the four places in a pixel (the sub-pixel convolution of
+Shi et al. 2016, found instead of learned). It multiplies 4 times where the other multiplies 9.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+_MIN_HEIGHT = 8  # of a map: a smaller one gains little, and the merged kernel is the larger one
+
+
+class _Fusion(NamedTuple):
+    """The inputs of a Feature Fusion Module, and its convolution once that was met."""
+
+    coarse: Any
+    skip: Any = None
+    conv: Any = None
+
+
+def nearest(x: Any, concatenate: Callable, depth_to_space: Callable) -> Any:
+    """Doubles height and width, every number four times.
+
+    Args:
+        x: [batch, h, w, c].
+        concatenate: `keras.ops.concatenate` or `tf.concat`.
+        depth_to_space: `keras.ops.depth_to_space` or `tf.nn.depth_to_space`.
+
+    Returns:
+        [batch, 2h, 2w, c].
+    """
+    return depth_to_space(concatenate([x] * 4, -1), 2)
+
+
+def is_nearest(layer: Any) -> bool:
+    """Whether a layer, of any Keras, is what `nearest` does."""
+    if type(layer).__name__ != "UpSampling2D":
+        return False
+    config = layer.get_config()
+    return config["interpolation"] == "nearest" and tuple(config["size"]) == (2, 2)
+
+
+def merge_upsampling(core: keras.Model) -> keras.Model:
+    """Rewrites the Feature Fusion Modules of a core.
+
+    Args:
+        core: Any model; modules of `decoder.feature_fusion` with nearest upsampling are rewritten.
+
+    Returns:
+        The same function (rounding apart) with weights of its own where it was rewritten.
+    """
+    fusions: dict[int, _Fusion] = {}
+    kept = []  # an id is a tensor's own only while the tensor lives
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        several = isinstance(args[0], (list, tuple))
+        met = fusions.get(id(args[0][0] if several else args[0]))
+        if is_nearest(layer):
+            result = nearest(args[0], keras.ops.concatenate, keras.ops.depth_to_space)
+            met = _Fusion(args[0]) if args[0].shape[1] >= _MIN_HEIGHT else None
+        elif isinstance(layer, keras.layers.BatchNormalization) and met:
+            result, met = _merged(met, layer), None
+        else:
+            result = layer(*args, **kwargs)
+            if isinstance(layer, keras.layers.Concatenate) and met:
+                met = met._replace(skip=args[0][1])
+            elif isinstance(layer, keras.layers.Conv2D) and met:
+                met = met._replace(conv=layer)
+            else:
+                met = None
+        kept.append(result)
+        if met:
+            fusions[id(result)] = met
+        return result
+
+    return keras.models.clone_model(core, clone_function=lambda layer: layer, call_function=call)
+
+
+def merged_kernel(kernel: np.ndarray) -> np.ndarray:
+    """The kernel for the coarse map that does the work of another on the upsampled one.
+
+    The window of coarse pixels k - 1 and k gives the fine pixels 2k - 1 and 2k, which see the
+    fine pixels 2k - 2 .. 2k and 2k - 1 .. 2k + 1: the first coarse pixel two times and the second
+    once, and the other way round.
+
+    Args:
+        kernel: [3, 3, c, filters].
+
+    Returns:
+        [2, 2, c, 4 filters], the four places of a fine pixel row by row as the slowest part of the
+        last axis, as depth_to_space wants them.
+    """
+    places = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], kernel.dtype)
+    merged = np.einsum("ymr,xns,rscf->mncyxf", places, places, kernel)
+    return merged.reshape(2, 2, kernel.shape[2], -1)
+
+
+def _merged(fusion: _Fusion, norm: Any) -> Any:
+    """Convolution and BatchNorm of a module, from its inputs."""
+    layers, name = keras.layers, fusion.conv.name
+    gamma, beta, mean, variance = norm.get_weights()
+    factor = gamma / np.sqrt(variance + norm.epsilon)
+    kernel = fusion.conv.get_weights()[0] * factor
+    channels = fusion.coarse.shape[-1]
+    windows = layers.ZeroPadding2D(1, name=f"{name}_edge")(fusion.coarse)
+    coarse = _convolution(windows, merged_kernel(kernel[:, :, :channels]), f"{name}_coarse")
+    coarse = layers.Cropping2D(1, name=f"{name}_crop")(keras.ops.depth_to_space(coarse, 2))
+    skip = _convolution(
+        fusion.skip, kernel[:, :, channels:], f"{name}_skip", beta - mean * factor, "same")
+    return layers.Add(name=f"{name}_sum")([coarse, skip])
+
+
+def _convolution(
+    x: Any, kernel: np.ndarray, name: str, bias: np.ndarray | None = None, padding: str = "valid"
+) -> Any:
+    layer = keras.layers.Conv2D(
+        kernel.shape[-1], kernel.shape[:2], padding=padding, use_bias=bias is not None, name=name)
+    result = layer(x)
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
+    return result
