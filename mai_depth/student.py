@@ -57,10 +57,10 @@ def build_student(
         max_depth_m: The depth that the sigmoid of the head reaches.
         grid_size: Height and width of the picture that the encoder sees, divisible by 32.
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
-            counts (7 % more instructions of student_90m on a Cortex-A72); else sample the grid
+            counts (11 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
         upsampling: In the decoder: `nearest`, which export merges into the convolutions (a quarter
-            of the time, at no cost in accuracy), or `bilinear`.
+            less time), or `bilinear`.
         encoder_weights: Where the encoder starts: what `load_encoder_weights` takes, or the
             `.keras` file of a student with the same encoder; None for random.
         framework: `keras`, or `tf_keras` for quantization.
