@@ -144,8 +144,9 @@ def _remarks(rows: list[dict[str, Any]], latency: dict[str, dict[str, str]]) -> 
         lines.append(f"- ms: medians of all graphs timed in alternation on {told['cpu']}, "
                      f"{told['num_threads']} thread, load average {told['load_average']}, "
                      f"{told['date']}; CPU ms: processor time, which other programs disturb less. "
-                     "The paper's graph: the same network, bilinear in and nearest out; the plot "
-                     "puts it at the si-RMSE of ours. The score holds for this CPU alone.")
+                     "The paper's graph: the network of this size with bilinear upsampling in the "
+                     "decoder, bilinear in and nearest out; the plot puts it at the si-RMSE of "
+                     "ours. The score holds for this CPU alone.")
     return lines
 
 
