@@ -82,9 +82,11 @@ def _copy_portable(source: pathlib.Path, target: pathlib.Path) -> None:
         for member in old.infolist():
             if member.filename == CONFIG:
                 config = portable_config(json.loads(old.read(member)))
-                new.writestr(CONFIG, json.dumps(config))
+                new.writestr(CONFIG, json.dumps(config), zipfile.ZIP_DEFLATED)
                 continue
-            with old.open(member) as reader, new.open(member, "w", force_zip64=True) as writer:
+            packed = zipfile.ZipInfo(member.filename, member.date_time)
+            packed.compress_type = zipfile.ZIP_DEFLATED  # a fifth smaller: HDF5's tables are
+            with old.open(member) as reader, new.open(packed, "w", force_zip64=True) as writer:
                 while block := reader.read(1 << 20):
                     writer.write(block)
 

@@ -45,6 +45,12 @@ def test_round_trip_is_exact(path):
     assert [file.name for file in path.parent.iterdir()] == ["student.keras"]
 
 
+def test_files_are_packed(path):
+    with zipfile.ZipFile(path) as archive:
+        assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+    assert keras.saving.load_model(path).count_params() == tiny_model().count_params()
+
+
 def test_names_nothing_that_older_keras_does_not_know(path):
     with zipfile.ZipFile(path) as archive:
         config = archive.read("config.json").decode()
