@@ -12,6 +12,7 @@ import os
 import pathlib
 
 from absl import flags
+from absl import logging
 
 from benchmark import study_report
 from benchmark import study_runs
@@ -49,6 +50,7 @@ def main() -> None:
 def _measure(output: pathlib.Path) -> None:
     data_dir, teacher, seeds = _folder(_DATA_DIR), _teacher(), _seeds()
     check_environment()
+    logging.set_verbosity(logging.WARNING)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
     import tensorflow as tf
 
