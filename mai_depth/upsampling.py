@@ -50,7 +50,8 @@ def merge_upsampling(core: keras.Model) -> keras.Model:
     """Rewrites the Feature Fusion Modules of a core.
 
     Args:
-        core: Any model; modules of `decoder.feature_fusion` with nearest upsampling are rewritten.
+        core: Any model; modules of `decoder.feature_fusion` with nearest upsampling are rewritten,
+            others get the form of `nearest` alone.
 
     Returns:
         The same function (rounding apart) with weights of its own where it was rewritten.
@@ -64,13 +65,13 @@ def merge_upsampling(core: keras.Model) -> keras.Model:
         if is_nearest(layer):
             result = nearest(args[0], keras.ops.concatenate, keras.ops.depth_to_space)
             met = _Fusion(args[0]) if args[0].shape[1] >= _MIN_HEIGHT else None
-        elif isinstance(layer, keras.layers.BatchNormalization) and met:
+        elif isinstance(layer, keras.layers.BatchNormalization) and met and met.conv:
             result, met = _merged(met, layer), None
         else:
             result = layer(*args, **kwargs)
-            if isinstance(layer, keras.layers.Concatenate) and met:
+            if isinstance(layer, keras.layers.Concatenate) and met and len(args[0]) == 2:
                 met = met._replace(skip=args[0][1])
-            elif isinstance(layer, keras.layers.Conv2D) and met:
+            elif _is_plain_3x3(layer) and met and met.skip is not None:
                 met = met._replace(conv=layer)
             else:
                 met = None
@@ -80,6 +81,14 @@ def merge_upsampling(core: keras.Model) -> keras.Model:
         return result
 
     return keras.models.clone_model(core, clone_function=lambda layer: layer, call_function=call)
+
+
+def _is_plain_3x3(layer: Any) -> bool:
+    if type(layer) is not keras.layers.Conv2D:
+        return False
+    config = layer.get_config()
+    return (config["kernel_size"], config["strides"], config["padding"], config["activation"]) == (
+        (3, 3), (1, 1), "same", "linear") and not config["use_bias"]
 
 
 def merged_kernel(kernel: np.ndarray) -> np.ndarray:

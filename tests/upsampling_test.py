@@ -78,3 +78,16 @@ def test_the_merged_core_shares_nothing_that_is_trained():
     merge_upsampling(core)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("change", [
+    {"kernel_size": 1}, {"use_bias": True}, {"activation": "relu"}, {"padding": "valid"}])
+def test_another_convolution_is_left_alone(change):
+    settings = {"filters": 5, "kernel_size": 3, "padding": "same", "use_bias": False, **change}
+    coarse, skip = keras.Input((8, 10, 3)), keras.Input((16, 20, 2))
+    x = keras.layers.UpSampling2D(2, interpolation="nearest")(coarse)
+    x = keras.layers.Conv2D(**settings)(keras.layers.Concatenate()([x, skip]))
+    model = keras.Model([coarse, skip], keras.layers.BatchNormalization()(x))
+    merged, inputs = merge_upsampling(model), [random(1, 8, 10, 3), random(1, 16, 20, 2)]
+    np.testing.assert_allclose(merged(inputs), model(inputs), atol=1e-5)
+    assert count_macs(merged) == count_macs(model)
