@@ -67,7 +67,6 @@ def main() -> int:
     measured = [row for one in reports for row in one["rows"]]
     for row in measured:
         for line in filter(None, [row["fault"], *row["warnings"]]):
-            line = line.removeprefix(f"{row['graph']}: ")  # a fault names the file itself
             print(f"warning: {row['graph']}: {line}", file=sys.stderr)
     doubtful = any(row["warnings"] for row in measured)
     return int(any(one["failed"] for one in reports) or (_CHECK.value and doubtful))

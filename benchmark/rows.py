@@ -93,6 +93,8 @@ def measure(options: Options) -> dict[str, Any]:
                 _measure_rest(entry, options, pairs)
             except ChildCrash as crash:
                 entry.row["fault"] = str(crash)
+    for entry in entries:  # whoever prints a row names its graph
+        entry.row["fault"] = entry.row["fault"].removeprefix(f"{entry.row['graph']}: ")
     return {
         "conditions": {**conditions, "num_threads": options.num_threads,
                        "use_xnnpack": options.use_xnnpack},

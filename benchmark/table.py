@@ -112,7 +112,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
     lines += [f"warning: {line}" for line in warnings(conditions, conditions["num_threads"])]
     said = {}
     for row in rows:
-        doubts = [row["fault"].removeprefix(f"{row['graph']}: "), *row["warnings"]]
+        doubts = [row["fault"], *row["warnings"]]
         for line in [*(f"warning: {doubt}" for doubt in doubts if doubt), *row["notes"]]:
             said.setdefault(line, []).append(pathlib.Path(row["graph"]).stem)
     lines += [f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in said.items()]

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mai_depth.batch_norm import factor_and_shift
 from mai_depth.errors import UserError
 
 # Keras sets 0.999, whose average lags for thousands of steps: more than a short schedule has.
@@ -166,8 +167,7 @@ def _batch_norm_scale(layers: dict, name: str) -> np.ndarray | float:
     batch_norm = layers.get(f"{name}_bn")
     if batch_norm is None:
         return 1.0
-    gamma, _, _, variance = batch_norm.get_weights()
-    return np.abs(gamma) / np.sqrt(variance + batch_norm.epsilon)
+    return np.abs(factor_and_shift(batch_norm)[0])
 
 
 def _plain_name(name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mai_depth.batch_norm import factor_and_shift
 from mai_depth.upsampling import is_nearest
 from mai_depth.upsampling import nearest
 
@@ -167,11 +168,10 @@ def _convolution(layer: Any, x: Any, divided: Any) -> Any:
 
 def _batch_norm(layer: Any, x: Any, divided: Any, scale: Any) -> Any:
     """The same BatchNorm, divided by `scale`, for an input that was divided."""
-    gamma, beta, mean, variance = layer.get_weights()
-    factor = gamma / np.sqrt(variance + layer.epsilon)
-    ones = np.ones_like(gamma)
+    factor, shift = factor_and_shift(layer)
+    ones = np.ones_like(factor)
     gamma = factor * divided / scale * np.sqrt(1 + layer.epsilon)
-    return _call_with(layer, [gamma, (beta - factor * mean) / scale, 0 * ones, ones], x)
+    return _call_with(layer, [gamma, shift / scale, 0 * ones, ones], x)
 
 
 def _hard_swish(x: Any, divided: Any, name: str) -> Any:

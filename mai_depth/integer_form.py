@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from mai_depth.batch_norm import factor_and_shift
 from mai_depth.upsampling import is_nearest
 from mai_depth.upsampling import nearest
 
@@ -184,9 +185,8 @@ def _folded(layer: Any) -> tuple[np.ndarray, np.ndarray, Any]:
     norm = consumers(layer)[0]
     if kind(norm) != "BatchNormalization":
         return kernel, bias, layer
-    gamma, beta, mean, variance = norm.get_weights()
-    factor = gamma / np.sqrt(variance + norm.epsilon)
-    return kernel * (factor[:, None] if depthwise else factor), (bias - mean) * factor + beta, norm
+    factor, shift = factor_and_shift(norm)
+    return kernel * (factor[:, None] if depthwise else factor), bias * factor + shift, norm
 
 
 def _activation_after(layer: Any) -> tuple[str | None, Any, list[str]]:

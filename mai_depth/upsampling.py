@@ -13,6 +13,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from mai_depth.batch_norm import factor_and_shift
+
 _MIN_HEIGHT = 8  # of a map: a smaller one gains little, and the merged kernel is the larger one
 
 
@@ -113,15 +115,13 @@ def merged_kernel(kernel: np.ndarray) -> np.ndarray:
 def _merged(fusion: _Fusion, norm: Any) -> Any:
     """Convolution and BatchNorm of a module, from its inputs."""
     layers, name = keras.layers, fusion.conv.name
-    gamma, beta, mean, variance = norm.get_weights()
-    factor = gamma / np.sqrt(variance + norm.epsilon)
+    factor, shift = factor_and_shift(norm)
     kernel = fusion.conv.get_weights()[0] * factor
     channels = fusion.coarse.shape[-1]
     windows = layers.ZeroPadding2D(1, name=f"{name}_edge")(fusion.coarse)
     coarse = _convolution(windows, merged_kernel(kernel[:, :, :channels]), f"{name}_coarse")
     coarse = layers.Cropping2D(1, name=f"{name}_crop")(keras.ops.depth_to_space(coarse, 2))
-    skip = _convolution(
-        fusion.skip, kernel[:, :, channels:], f"{name}_skip", beta - mean * factor, "same")
+    skip = _convolution(fusion.skip, kernel[:, :, channels:], f"{name}_skip", shift, "same")
     return layers.Add(name=f"{name}_sum")([coarse, skip])
 
 

@@ -1,10 +1,10 @@
 """benchmark.conditions: a Raspberry Pi made of files, and this machine."""
 
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from conftest import REPOSITORY
 
 from benchmark.conditions import read_conditions
 from benchmark.conditions import warnings
@@ -87,8 +87,7 @@ del block
 print(before, grown, reset_peak_memory())
 """
     output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=pathlib.Path(__file__).resolve().parent.parent)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     before, grown, after = map(int, output.stdout.split())
     assert grown >= before + 45_000_000
     assert after <= grown
