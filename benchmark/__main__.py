@@ -16,6 +16,7 @@ from benchmark import report
 from benchmark import rows
 from benchmark import table
 from benchmark.arm64 import CPUS
+from benchmark.conditions import read_conditions
 from mai_depth import command
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
@@ -59,9 +60,10 @@ def main() -> int:
     _check_outputs()
     names = set(rows.Options.__dataclass_fields__) - {"graphs", "num_threads"}
     options = {name: flags.FLAGS[name].value for name in names}
-    reports = []
+    before, reports = read_conditions(), []
     for count in _NUM_THREADS.value:
-        reports.append(rows.measure(rows.Options(tuple(graphs), num_threads=count, **options)))
+        chosen = rows.Options(tuple(graphs), num_threads=count, **options)
+        reports.append(rows.measure(chosen, before))
         print(table.text(reports[-1]))
     _write(reports)
     measured = [row for one in reports for row in one["rows"]]
@@ -77,28 +79,32 @@ def _check_outputs() -> None:
     for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
         if not flag.value:
             continue
-        path = pathlib.Path(flag.value).absolute()
+        path = _path(flag).absolute()
         if path.is_dir():
             raise UserError(f"--{flag.name}={flag.value}: is a folder; give a file")
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
             raise UserError(f"--{flag.name}={flag.value}: its folder is missing or not writable; "
                             "give another")
     if _CSV.value:
-        report.check_csv(_CSV.value)
+        report.check_csv(_path(_CSV))
     if _PLOT.value:
-        plot.check(_PLOT.value, with_data=bool(flags.FLAGS.data_dir))
+        plot.check(_path(_PLOT), with_data=bool(flags.FLAGS.data_dir))
 
 
 def _write(reports: list[dict]) -> None:
     if _CSV.value:
         for measured in reports:
-            report.append_csv(_CSV.value, measured)
+            report.append_csv(_path(_CSV), measured)
     if _JSON.value:
-        report.write_json(_JSON.value, reports if len(reports) > 1 else reports[0])
+        report.write_json(_path(_JSON), reports if len(reports) > 1 else reports[0])
     if _MARKDOWN.value:
-        write_text_atomic(_MARKDOWN.value, "\n".join(map(table.markdown, reports)))
+        write_text_atomic(_path(_MARKDOWN), "\n".join(map(table.markdown, reports)))
     if _PLOT.value:
-        plot.draw(_PLOT.value, reports[0])
+        plot.draw(_path(_PLOT), reports[0])
+
+
+def _path(flag: flags.FlagHolder) -> pathlib.Path:
+    return pathlib.Path(flag.value).expanduser()
 
 
 def _split(value: str) -> list[str]:

@@ -3,8 +3,9 @@
 A round visits every graph once in a new random order and lets it run a short block of invokes; a
 slow graph, which has run for long enough, is left out of the last rounds. A ratio is taken within
 a round, where the machine was the same for both, and its confidence interval by resampling the
-rounds. The processor time of a run is taken beside its duration: where other programs take part it
-tells what the run would have needed alone.
+rounds. The processor time of a block is taken beside its durations: where other programs take part
+it tells what the runs would have needed alone. Of a block, not of a run, because the system credits
+a thread that still runs on another core only every few milliseconds.
 """
 
 import dataclasses
@@ -30,12 +31,12 @@ class Latency:
 
     Attributes:
         rounds: The durations of each round's block in nanoseconds, none where it was left out.
-        cpu_rounds: The same of the processor time, summed over the threads.
+        cpu_rounds: The processor time of each round's block, summed over its runs and threads.
         fault: Why it could not be measured to the end, or empty.
     """
 
     rounds: tuple[tuple[int, ...], ...]
-    cpu_rounds: tuple[tuple[int, ...], ...]
+    cpu_rounds: tuple[int, ...]
     fault: str = ""
 
     @property
@@ -43,19 +44,17 @@ class Latency:
         """How many invokes were timed."""
         return sum(len(block) for block in self.rounds)
 
-    def milliseconds(self, percentile: float, cpu: bool = False) -> float:
-        """Returns a percentile (0 = fastest, 50 = median, 100 = slowest) over all runs.
-
-        Args:
-            percentile: 0 to 100.
-            cpu: Of the processor time instead of the duration.
-        """
-        rounds = self.cpu_rounds if cpu else self.rounds
-        durations = np.concatenate([np.asarray(block) for block in rounds])
+    def milliseconds(self, percentile: float) -> float:
+        """Returns a percentile of the durations (0 = fastest, 50 = median, 100 = slowest)."""
+        durations = np.concatenate([np.asarray(block) for block in self.rounds])
         return float(np.percentile(durations, percentile)) / 1e6
 
+    def cpu_milliseconds(self) -> float:
+        """Returns the mean processor time of a run, of all threads together."""
+        return sum(self.cpu_rounds) / self.runs / 1e6
 
-def timed(function: Callable[[], object], count: int) -> list[list[int]]:
+
+def timed(function: Callable[[], object], count: int) -> tuple[list[int], int]:
     """Times a function. One more run goes before: another process has just used the caches.
 
     Args:
@@ -63,18 +62,20 @@ def timed(function: Callable[[], object], count: int) -> list[list[int]]:
         count: How many runs.
 
     Returns:
-        [durations, processor times], each of `count` nanoseconds.
+        The durations of the `count` runs and the processor time of all of them together, in
+        nanoseconds.
     """
     function()
-    durations, cpu_times = [], []
+    durations = []
     gc.disable()
+    cpu_start = time.process_time_ns()
     for _ in range(count):
-        cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
+        start = time.perf_counter_ns()
         function()
         durations.append(time.perf_counter_ns() - start)
-        cpu_times.append(time.process_time_ns() - cpu_start)
+    cpu_time = time.process_time_ns() - cpu_start
     gc.enable()
-    return [durations, cpu_times]
+    return durations, cpu_time
 
 
 def measure(
@@ -84,7 +85,6 @@ def measure(
     num_runs: int,
     min_secs: float,
     call: str = "run",
-    seed: int = 0,
 ) -> list[Latency]:
     """Times processes in alternation.
 
@@ -94,12 +94,11 @@ def measure(
         num_runs: At least so many runs of each.
         min_secs: At least so many seconds of each.
         call: The handler's name.
-        seed: Of the order within the rounds.
 
     Returns:
         The durations of each; all have the same number of rounds, except those with a fault.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     faults = dict.fromkeys(range(len(processes)), "")
     rounds, cpu_rounds = [[] for _ in processes], [[] for _ in processes]
     counts = [_block(process, warmup_runs, call, faults, i) for i, process in enumerate(processes)]
@@ -107,21 +106,20 @@ def measure(
         for i in random.permutation(len(processes)):
             if faults[i]:
                 continue
-            block = (), ()
+            durations, cpu_time = [], 0
             if _wants_more(rounds[i], num_runs, min_secs):
                 try:
-                    block = processes[i].call(call, count=min(counts[i], num_runs))
+                    durations, cpu_time = processes[i].call(
+                        call, count=min(counts[i], num_runs))
                 except ChildCrash as crash:
                     faults[i] = str(crash)
                     continue
-            rounds[i].append(tuple(block[0]))
-            cpu_rounds[i].append(tuple(block[1]))
+            rounds[i].append(tuple(durations))
+            cpu_rounds[i].append(cpu_time)
     return [Latency(tuple(rounds[i]), tuple(cpu_rounds[i]), faults[i]) for i in faults]
 
 
-def ratio(
-    first: Latency, other: Latency, cpu: bool = False, seed: int = 0
-) -> tuple[float, float, float] | None:
+def ratio(first: Latency, other: Latency) -> tuple[float, float, float] | None:
     """Compares two graphs that were measured in one call of `measure`.
 
     The median over the rounds of both of (median of the block of `other` / of `first`), and its
@@ -130,8 +128,6 @@ def ratio(
     Args:
         first: The one that counts as 1.
         other: The one to compare.
-        cpu: Compares the processor times instead of the durations.
-        seed: Of the resampling.
 
     Returns:
         (ratio, low, high); more than 1 is slower than `first`. None if one has a fault; low and
@@ -139,15 +135,34 @@ def ratio(
     """
     if first.fault or other.fault:
         return None
-    pairs = (zip(first.cpu_rounds, other.cpu_rounds, strict=True) if cpu
-             else zip(first.rounds, other.rounds, strict=True))
+    pairs = zip(first.rounds, other.rounds, strict=True)
     logs = np.log([np.median(b) / np.median(a) for a, b in pairs if a and b])
     if len(logs) < 5:
         return float(np.exp(np.median(logs))), float("nan"), float("nan")
-    chosen = np.random.default_rng(seed).integers(0, len(logs), (RESAMPLES, len(logs)))
+    chosen = np.random.default_rng(0).integers(0, len(logs), (RESAMPLES, len(logs)))
     medians = np.median(logs[chosen], axis=1)
     return tuple(float(np.exp(value)) for value in (
         np.median(logs), np.percentile(medians, 2.5), np.percentile(medians, 97.5)))
+
+
+def cpu_ratio(first: Latency, other: Latency) -> float | None:
+    """Compares the mean processor times of two graphs over the rounds that both took part in.
+
+    Args:
+        first: The one that counts as 1.
+        other: The one to compare.
+
+    Returns:
+        The ratio, or None if one has a fault.
+    """
+    if first.fault or other.fault:
+        return None
+    common = [i for i, (a, b) in enumerate(zip(first.rounds, other.rounds, strict=True)) if a and b]
+    means = [
+        sum(latency.cpu_rounds[i] for i in common) / sum(len(latency.rounds[i]) for i in common)
+        for latency in (first, other)
+    ]
+    return means[1] / means[0]
 
 
 def _block(

@@ -22,7 +22,7 @@ flags.mark_flag_as_required("output")
 
 def main() -> None:
     """Builds the peers that the flags name."""
-    folder = pathlib.Path(_OUTPUT.value)
+    folder = pathlib.Path(_OUTPUT.value).expanduser()
     _make_folder(folder)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the converter's notes say nothing here
     logging.set_verbosity(logging.WARNING)

@@ -92,11 +92,6 @@ class ChildProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """The child's process id."""
-        return self._process.pid
-
     def call(
         self, name: str, progress: Callable[[Any], None] | None = None, **arguments: Any
     ) -> Any:

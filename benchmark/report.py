@@ -13,7 +13,7 @@ from mai_depth.errors import UserError
 
 CSV_COLUMNS = (
     "date", "graph", "sha256", "fault", "numbers", "input", "output", "latency_ms_p50",
-    "latency_ms_p90", "latency_ms_min", "latency_ms_max", "cpu_ms_p50", "runs", "rounds", "ratio",
+    "latency_ms_p90", "latency_ms_min", "latency_ms_max", "cpu_ms", "runs", "rounds", "ratio",
     "ratio_low", "ratio_high", "cpu_ratio", "end_to_end_ms_p50", "end_to_end_ms_p90", "macs",
     "flops", "parameters", "weight_bytes", "file_bytes", "operators", "partitions",
     "undelegated", "undelegated_types",

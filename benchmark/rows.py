@@ -14,7 +14,6 @@ from benchmark import roofline
 from benchmark.arm64 import CPUS
 from benchmark.arm64 import check_folder
 from benchmark.conditions import read_conditions
-from benchmark.process import ChildCrash
 from benchmark.process import ChildProcess
 from benchmark.sidecar import has_random_weights
 from benchmark.sidecar import read_sidecar
@@ -66,11 +65,13 @@ class _Entry:
         self.row["notes"].append(message)
 
 
-def measure(options: Options) -> dict[str, Any]:
+def measure(options: Options, before: dict[str, Any]) -> dict[str, Any]:
     """Measures graphs.
 
     Args:
         options: What to measure.
+        before: `read_conditions()` of before the first of several measurements: each raises the
+            load average that the next would see.
 
     Returns:
         `conditions`; `roofline` (or None); `rows`, one for each graph, flat but for `notes`,
@@ -84,15 +85,15 @@ def measure(options: Options) -> dict[str, Any]:
         pairs = accuracy.list_pairs(options.data_dir, options.split)
     if options.arm64:
         check_folder(options.arm64)
-    conditions = read_conditions()
     with contextlib.ExitStack() as stack:
         entries = [_open(path, options, stack) for path in options.graphs]
         peaks = _measure_speed(entries, options, stack)
+        conditions = {**read_conditions(), "load_average": before["load_average"]}
         for entry in entries:
             try:
                 _measure_rest(entry, options, pairs)
-            except ChildCrash as crash:
-                entry.row["fault"] = str(crash)
+            except UserError as fault:  # of a picture or of one graph; the others go on
+                entry.row["fault"] = str(fault)
     for entry in entries:  # whoever prints a row names its graph
         entry.row["fault"] = entry.row["fault"].removeprefix(f"{entry.row['graph']}: ")
     return {
@@ -172,6 +173,8 @@ def _measure_speed(
                  "copy_gb_per_s": roofline.COPY_BYTES / copy_ms / 1e6}
     for entry, result in zip(entries, results, strict=False):
         _fill_speed(entry.row, result, results[0], sgemm)
+    for entry in entries:
+        _fill_memory(entry)
     if options.end_to_end:
         whole = latency.measure([e.process for e in entries], call="end_to_end", **limits)
         for entry, result in zip(entries, whole, strict=True):
@@ -191,28 +194,33 @@ def _fill_speed(
         return
     for name, percentile in (("p50", 50), ("p90", 90), ("min", 0), ("max", 100)):
         row[f"latency_ms_{name}"] = result.milliseconds(percentile)
-    row["cpu_ms_p50"] = result.milliseconds(50, cpu=True)
+    row["cpu_ms"] = result.cpu_milliseconds()
     row["runs"], row["rounds"] = result.runs, sum(map(bool, result.rounds))
     compared = latency.ratio(first, result)
     if compared:
         row["ratio"], row["ratio_low"], row["ratio_high"] = compared
-        row["cpu_ratio"], _, _ = latency.ratio(first, result, cpu=True)
+        row["cpu_ratio"] = latency.cpu_ratio(first, result)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
     if sgemm:
-        relative, _, _ = latency.ratio(sgemm, result, cpu=True)
+        relative = latency.cpu_ratio(sgemm, result)
         row["sgemm_percent"] = 100 * row["macs"] / roofline.SGEMM_MACS / relative
+
+
+def _fill_memory(entry: _Entry) -> None:
+    if entry.row["fault"]:
+        return
+    memory = entry.process.call("memory")
+    entry.row["peak_memory_bytes"] = memory["peak"]
+    entry.row["graph_memory_bytes"] = memory["peak"] - memory["before"]
 
 
 def _measure_rest(
     entry: _Entry, options: Options, pairs: list[tuple[str, str]] | None
 ) -> None:
-    """Memory, output, accuracy, score, instructions and profile of one graph."""
+    """Output, accuracy, score, instructions and profile of one graph."""
     if entry.row["fault"]:
         return
     row, call = entry.row, entry.process.call
-    memory = call("memory")
-    row["peak_memory_bytes"] = memory["peak"]
-    row["graph_memory_bytes"] = memory["peak"] - memory["before"]
     _judge_output(entry, call("output"))
     if pairs and not has_random_weights(entry.sidecar):
         _measure_accuracy(entry, options, pairs)

@@ -19,6 +19,7 @@ from benchmark import study_runs
 from mai_depth import command
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
+from mai_depth.workdir import make_workdir
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures: DIR/{train,validation}/{rgb,depth}/NAME.{png,jpg}.")
@@ -41,7 +42,7 @@ def main() -> None:
     """Trains what is missing, times the graphs, writes tables and plots."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("matplotlib is not installed: pip install matplotlib")
-    output = _folder(_OUTPUT)
+    output = make_workdir(_folder(_OUTPUT))
     if not _ONLY_REPORT.value:
         _measure(output)
     print(study_report.write_report(output))
@@ -56,7 +57,7 @@ def _measure(output: pathlib.Path) -> None:
 
     tf.config.set_visible_devices([], "GPU")  # it is for the runs; this only counts and exports
     workdir, cache_dir = _absolute(_WORKDIR.value), _absolute(_CACHE_DIR.value)
-    workdir.mkdir(parents=True, exist_ok=True)
+    make_workdir(workdir)
     encoder = _ENCODER_WEIGHTS.value
     if encoder not in ("imagenet", "none"):
         encoder = _absolute(encoder)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from benchmark import report
 from benchmark import rows
+from benchmark.conditions import read_conditions
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_text_atomic
@@ -164,7 +165,8 @@ def write_latency(
         export_tflite(student, graphs[-2], Form(), pictures)
         write_peer(peer(preset), folder)
     print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
-    measured = rows.measure(rows.Options(tuple(map(str, graphs)), num_threads=1))
+    measured = rows.measure(
+        rows.Options(tuple(map(str, graphs)), num_threads=1), read_conditions())
     for row in measured["rows"]:
         if row["fault"]:
             raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")

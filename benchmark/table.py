@@ -29,7 +29,7 @@ _SPEED = (
     _number("min", "latency_ms_min", 2),
     _number("max", "latency_ms_max", 2),
     ("x first (95 %)", "ratio", _ratio),
-    _number("CPU ms", "cpu_ms_p50", 2),
+    _number("CPU ms", "cpu_ms", 2),
     _number("CPU x first", "cpu_ratio", 2),
     _number("frame to depth", "end_to_end_ms_p50", 2),
     _number("M MACs", "macs", 1, 1e-6),

@@ -1,6 +1,7 @@
 """The child process of one graph: opens it, and runs, checks and evaluates it when told to."""
 
 import io
+import pathlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -96,8 +97,7 @@ class Worker:
 
 def _read_frame(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            frame = file.read()
+        frame = pathlib.Path(path).expanduser().read_bytes()
         _decode(frame)
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"--end_to_end={path}: not a picture that Pillow reads "

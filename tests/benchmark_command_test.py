@@ -1,15 +1,19 @@
 """python -m benchmark as a user runs it: rows, files, and faults in one line."""
 
+import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
 
 import benchmark_graphs
+import numpy as np
 import pytest
 from benchmark_graphs import assert_one_line
 from benchmark_graphs import run_benchmark
+from PIL import Image
 
 GRAPHS = benchmark_graphs.graphs
 
@@ -165,6 +169,18 @@ def test_a_native_crash_names_the_signal_and_spares_the_others(tmp_path):
     assert "crash.tflite: native code died of SIGSEGV" in done.stderr
     assert done.stdout.split("\n")[1].split()[2] != "-"
     assert done.stdout.split("\n")[2].split()[:3] == ["crash", "float32", "-"]
+
+
+def test_a_bad_picture_costs_the_accuracy_alone(tmp_path, tiny_data):
+    data, table = tmp_path / "data", tmp_path / "table.csv"
+    shutil.copytree(tiny_data / "validation", data / "validation")
+    bad = data / "validation/depth/0001.png"
+    Image.fromarray(np.ones((480, 640), np.uint8)).save(bad)
+    done = run_benchmark(f"--graph={GRAPHS()['float32']}", f"--data_dir={data}", f"--csv={table}")
+    assert done.returncode == 1, done.stderr
+    assert "validation/depth/0001.png: depth is 8-bit gray" in done.stderr
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    assert float(row["latency_ms_p50"]) > 0 and row["si_rmse"] == "" and "0001.png" in row["fault"]
 
 
 def test_without_an_interpreter_there_is_a_hint(tmp_path):

@@ -21,7 +21,7 @@ def _row(name, **values):
         "weight_bytes": 2_000_000, "file_bytes": 2_100_000, "sha256": "ab", "operators": 50,
         "partitions": 1, "undelegated": 0, "undelegated_types": "", "notes": ["a note"],
         "warnings": [], "profile": None, "latency_ms_p50": 2.0, "latency_ms_p90": 2.5,
-        "latency_ms_min": 1.9, "latency_ms_max": 3.0, "cpu_ms_p50": 2.0, "runs": 50, "rounds": 30,
+        "latency_ms_min": 1.9, "latency_ms_max": 3.0, "cpu_ms": 2.0, "runs": 50, "rounds": 30,
         "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "cpu_ratio": 1.0, "gmacs_per_s": 45.0,
         "sgemm_percent": 90.0}
     return {**row, **values}
