@@ -47,6 +47,8 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
 _DEPTH_UNITS_PER_M = flags.DEFINE_float(
     "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
+_ALLOW_RESIZE = flags.DEFINE_bool(
+    "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ALLOW_INACCURATE = flags.DEFINE_bool(
     "allow_inaccurate", False, "Write the file even if it differs from the Keras model by more "
     "than its numbers should cause.")
@@ -124,7 +126,7 @@ def _pictures(split: str):
 
     return open_pictures(
         _DATA_DIR.value, split, cache_dir=os.path.expanduser(_CACHE_DIR.value),
-        depth_units_per_m=_DEPTH_UNITS_PER_M.value)
+        depth_units_per_m=_DEPTH_UNITS_PER_M.value, allow_resize=_ALLOW_RESIZE.value)
 
 
 def _calibration():

@@ -32,7 +32,8 @@ _DEPTH_UNITS_PER_M = flags.DEFINE_float(
 _VALIDATION_COUNT = flags.DEFINE_integer(
     "validation_count", 0, "Validate on that many pairs of the training split, not on "
     "DIR/validation.", lower_bound=0)
-_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Chooses the pairs of --validation_count.")
+_SPLIT_SEED = flags.DEFINE_integer(
+    "split_seed", 0, "Chooses the pairs of --validation_count.", 0, 2**32 - 1)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
     "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does.")
 _ALLOW_RESIZE = flags.DEFINE_bool(
@@ -57,6 +58,9 @@ _STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49
 _ALPHA = flags.DEFINE_float("alpha", None, "Encoder width, instead of the preset's.")
 _DECODER_FILTERS = flags.DEFINE_list(
     "decoder_filters", None, "Four channel counts from coarse to fine, instead of the preset's.")
+flags.register_validator(
+    "decoder_filters", lambda filters: not filters or all(map(str.isdecimal, filters)),
+    "give four whole numbers, e.g. 72,48,24,16")
 _MINIMALISTIC = flags.DEFINE_bool(
     "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
 _ANTIALIAS = flags.DEFINE_bool(
@@ -107,7 +111,8 @@ _EMA_MOMENTUM = flags.DEFINE_float(
     "ema_momentum", 0.0, "Momentum of the average of the weights, which is what is saved; 0 saves "
     "the weights themselves.", lower_bound=0.0, upper_bound=0.99999)
 _MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of weights, order and augmentation.", 0, 2**32 - 1)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Bit-identical results on one machine, also of a run that was "
     "interrupted; a little slower.")
@@ -150,10 +155,12 @@ def _train(workdir: pathlib.Path) -> None:
     settings = {"max_depth_m": _MAX_DEPTH_M.value, "conduct": _conduct()}
     arguments = (_student(), _recipe(of_teacher=False), train, validation)
     student = workdir / "student.keras"
-    if _TRAIN.value == "student" and training.is_finished(
-            training.student_run(*arguments, workdir=workdir, **asked, **settings)):
-        print(f"{student}: already trained with these flags and data; --overwrite trains again")
-        return
+    run = training.student_run(*arguments, workdir=workdir, **asked, **settings)
+    if _TRAIN.value == "student":
+        if training.is_finished(run):
+            print(f"{student}: already trained with these flags and data; --overwrite trains again")
+            return
+        training.check_student(run)
     if _TRAIN.value == "teacher" or (
             asked["teacher"] and not _TEACHER.value and not is_complete(path)):
         print(f"training the teacher {teacher.preset}: {path}")
@@ -223,7 +230,7 @@ def _student():
     return Student(
         preset=_STUDENT.value,
         alpha=_ALPHA.value,
-        decoder_filters=tuple(int(number) for number in filters) if filters else None,
+        decoder_filters=tuple(map(int, filters)) if filters else None,
         minimalistic=_MINIMALISTIC.value,
         antialias=_ANTIALIAS.value,
         encoder_weights=_optional(_ENCODER_WEIGHTS.value),

@@ -15,6 +15,7 @@ def __getattr__(name: str):
         "Distiller": "distiller",
         "build_student": "student",
         "build_teacher": "teacher",
+        "depth_metrics": "keras_metrics",
         "evaluate": "evaluation",
         "list_pretrained": "pretrained",
         "load_model": "model_file",

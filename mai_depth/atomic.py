@@ -4,9 +4,13 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
+
+_STALE_SECONDS = 24 * 60 * 60
 
 
 @contextlib.contextmanager
@@ -48,6 +52,23 @@ def _sync(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_stale(folder: pathlib.Path, pattern: str) -> None:
+    """Removes temporary files and folders that killed processes left: those older than a day.
+
+    Args:
+        folder: Where they lie.
+        pattern: Their names; those of living processes, which are younger, match as well.
+    """
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < _STALE_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def write_bytes_atomic(path: str | os.PathLike, data: bytes) -> None:

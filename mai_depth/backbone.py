@@ -76,6 +76,9 @@ def load_encoder_weights(
     """
     download = weights == "imagenet"
     wide_alpha = alpha if download and not minimalistic and alpha in _IMAGENET_ALPHAS else 1.0
+    if alpha > wide_alpha:
+        raise UserError(f"--alpha={alpha}: wider than the weights of --encoder_weights (alpha "
+                        "1.0); give a smaller one, or --encoder_weights=none")
     if not download and not pathlib.Path(weights).is_file():
         raise UserError(f"{weights}: no such file; --encoder_weights takes imagenet, none or a "
                         "local .weights.h5")

@@ -12,7 +12,6 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
 from mai_depth.depth import MAX_UNITS
 from mai_depth.depth import MIN_DEPTH_M
@@ -28,10 +28,10 @@ from mai_depth.errors import UserError
 from mai_depth.pairs import HEIGHT
 from mai_depth.pairs import WIDTH
 from mai_depth.pairs import Pairs
+from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
 
-_STALE_SECONDS = 24 * 3600
 _FORMAT = 1  # goes into every key: raise it when the files change their meaning
 
 
@@ -115,7 +115,7 @@ def write_cache(
                    delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
         index = _write_files(temporary, bar, units_per_m)
         write_json_atomic(temporary / "index.json", index)
-        _publish(temporary, folder)
+        _publish(temporary, folder, index["fingerprint"])
     pairs = read_cache(folder)
     if pairs is None:
         raise UserError(f"{folder}: the cache vanished while it was written; run again, or choose "
@@ -176,36 +176,24 @@ def _temporary_folder(folder: pathlib.Path, needed_bytes: int) -> Iterator[pathl
     cache_dir = folder.parent
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        _remove_stale(cache_dir)
+        remove_stale(cache_dir, ".writing-*")
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=cache_dir))
     except OSError as error:
         raise UserError(
             f"--cache_dir={cache_dir}: cannot be written ({error.strerror}); choose another folder"
         ) from error
     try:
-        free = shutil.disk_usage(cache_dir).free
-        if free < needed_bytes:
-            raise UserError(
-                f"--cache_dir={cache_dir}: {free / 1e9:.1f} GB free, the decoded pictures need "
-                f"{needed_bytes / 1e9:.1f} GB; free some space or choose another folder"
-            )
+        require_space(cache_dir, needed_bytes, "the decoded pictures", "cache_dir")
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _remove_stale(cache_dir: pathlib.Path) -> None:
-    """Removes what a killed process left; a live one is younger than a day."""
-    for path in cache_dir.glob(".writing-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _publish(temporary: pathlib.Path, folder: pathlib.Path) -> None:
+def _publish(temporary: pathlib.Path, folder: pathlib.Path, fingerprint: str) -> None:
     temporary.chmod(0o755)  # mkdtemp makes it private
-    if read_cache(folder) is None:
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one is in the way of the rename
+    there = read_cache(folder)
+    if there is None or there.fingerprint != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of before a pair was mended
     try:
         os.rename(temporary, folder)
     except OSError:

@@ -10,7 +10,12 @@ from mai_depth.pairs import Pairs
 
 
 def open_pictures(
-    data_dir: str | None, split: str, *, cache_dir: str, depth_units_per_m: float = 1000.0
+    data_dir: str | None,
+    split: str,
+    *,
+    cache_dir: str,
+    depth_units_per_m: float = 1000.0,
+    allow_resize: bool = False,
 ) -> Pairs:
     """Opens a split of the user's data, or of the default scenes.
 
@@ -19,6 +24,7 @@ def open_pictures(
         split: `train`, `validation`, or another folder there.
         cache_dir: Where decoded pictures and scenes are kept.
         depth_units_per_m: Depth file units in a metre.
+        allow_resize: Accept depth of another size than its picture, of the same aspect.
 
     Returns:
         The pairs.
@@ -30,7 +36,8 @@ def open_pictures(
         from mai_depth.synthetic import write_synthetic
 
         data_dir = str(write_synthetic(pathlib.Path(cache_dir) / "synthetic"))
-    return open_split(data_dir, split, cache_dir=cache_dir, depth_units_per_m=depth_units_per_m)
+    return open_split(data_dir, split, cache_dir=cache_dir, depth_units_per_m=depth_units_per_m,
+                      allow_resize=allow_resize)
 
 
 def representative(pairs: Pairs, count: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from mai_depth.backbone import BATCH_NORM_MOMENTUM
+from mai_depth.errors import UserError
 
 
 def build_decoder(
@@ -20,7 +21,13 @@ def build_decoder(
 
     Returns:
         Tensor [batch, height / 2, width / 2, filters[-1]] for a picture of height x width.
+
+    Raises:
+        UserError: Not four filters.
     """
+    if len(filters) != 4 or min(filters) < 1:
+        raise UserError(f"--decoder_filters={','.join(map(str, filters))}: give four channel "
+                        "counts")
     x = features["P5"]
     for stride, channels in zip(("P4", "P3", "P2", "P1"), filters, strict=True):
         x = feature_fusion(x, features[stride], channels, stride.lower(), upsampling, framework)

@@ -30,7 +30,7 @@ def measure_scales(form: Any, tf_keras: Any, batches: Any) -> dict[str, np.ndarr
     Returns:
         The scales of each convolution's channels by its name; those that are added share one.
     """
-    layers = [layer for layer in form.layers if _is_scaled(layer, form)]
+    layers = [layer for layer in form.layers if _is_scaled(layer)]
     largest = dict.fromkeys((layer.name for layer in layers), 0.0)
     for results in _results(form, tf_keras, layers, batches):
         for layer, result in zip(layers, results, strict=True):
@@ -81,7 +81,7 @@ def _results(form: Any, tf_keras: Any, layers: list[Any], batches: Any) -> Any:
     return (probe.predict_on_batch(images) for images in batches)
 
 
-def _is_scaled(layer: Any, form: Any) -> bool:
+def _is_scaled(layer: Any) -> bool:
     """Whether a layer's channels may be divided: not the logits, nor what is a gate."""
     if kind(layer) == "Add":
         return True

@@ -18,8 +18,8 @@ from mai_depth.depth_network import TfliteNetwork
 from mai_depth.errors import UserError
 from mai_depth.model_file import load_model
 from mai_depth.pairs import Pairs
+from mai_depth.resize import upsample as enlarge
 from mai_depth.rewrite import Anatomy
-from mai_depth.rewrite import rebuild
 from mai_depth.rewrite import take_apart
 from mai_depth.sidecar import describe_tflite
 from mai_depth.sidecar import read_training
@@ -114,7 +114,10 @@ def reference(model: keras.Model, anatomy: Anatomy, upsample: str) -> keras.Mode
         `model`, or the same with nearest upsampling.
     """
     method = upsample.removeprefix("fast_")
-    return model if method == "bilinear" else rebuild(anatomy, method)
+    if method == "bilinear":
+        return model
+    depth = model.get_layer("depth_low").output
+    return keras.Model(model.input, enlarge(depth, anatomy.image_size, method, keras.layers))
 
 
 def check_graph(path: str | os.PathLike, quantization: str) -> None:

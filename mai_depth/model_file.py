@@ -62,7 +62,7 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model as `.keras`: the old file or the complete new one, never a part.
 
     Without the compile settings, and without the settings that only the newest Keras knows (see
-    `portable_config`): Keras 3.12 to 3.15 load it.
+    `portable_config`): Keras 3.9 to 3.15 load it.
 
     Args:
         model: A Functional model.

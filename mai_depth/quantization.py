@@ -115,7 +115,12 @@ def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
     """
     import tf_keras
 
-    twin = build_student(**_builder_arguments(path), framework=tf_keras)
+    arguments = _builder_arguments(path)
+    try:
+        twin = build_student(**arguments, framework=tf_keras)
+    except TypeError as error:
+        raise UserError(f"{path}: no student, but another network of train.py; give a student to "
+                        "quantize") from error
     weights = model.get_weights()
     if [w.shape for w in weights] != [w.shape for w in twin.get_weights()]:
         raise UserError(f"{_description(path)}: describes another network than {path}; put the "

@@ -126,7 +126,7 @@ def finished_metrics(run: Run) -> dict[str, float] | None:
         return None
     try:
         record = json.loads(path.with_suffix(".json").read_text())
-        then = checkpoint.identity_of({key: record[key] for key in run.record})
+        then = checkpoint.identity_of({key: record[key] for key in run.record if key in record})
         finished, metrics = record["finished"], record["metrics"]
     except (OSError, ValueError, KeyError, TypeError):
         finished = False

@@ -61,6 +61,7 @@ def export_saved_model(
         verification = verify(
             _runner(draft), reference(model, anatomy, form.upsample), pictures, "none")
         refuse_inaccurate(verification, output, allow_inaccurate)
+        os.sync()  # its many files are on the disk before the name says so
         _replace(draft, output, pathlib.Path(folder) / "old")
     graph = {
         "format": "saved_model",

@@ -59,7 +59,7 @@ def build_student(
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
             counts (11 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
-        upsampling: In the decoder: `nearest`, which export merges into the convolutions (a quarter
+        upsampling: In the decoder: `nearest`, which export merges into the convolutions (a fifth
             less time), or `bilinear`.
         encoder_weights: Where the encoder starts: what `load_encoder_weights` takes, or the
             `.keras` file of a student with the same encoder; None for random.

@@ -19,6 +19,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
+from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
 from mai_depth.errors import UserError
 from mai_depth.scenes import sensor
@@ -82,6 +83,7 @@ def write_synthetic(
     _refuse_files_of_others(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder.parent, f".{folder.name}.*")
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise UserError(
@@ -91,7 +93,8 @@ def write_synthetic(
         _write_splits(temporary, record, workers)
         write_json_atomic(temporary / _RECORD, record)
         os.sync()  # once for all pictures, before the name says that they are complete
-        _put_in_place(temporary, folder)
+        if not _is_complete(folder, record):  # else another process was faster
+            _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -79,7 +79,8 @@ def build_teacher(
     Returns:
         A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
         [batch, 480, 640, 1], float32 metres. The layer `view` is where the training pictures
-        enter; `depth_logits` is [batch, 64, 80, 1], the map of the student.
+        enter; `depth_logits` is [batch, 64, 80, 1], the map of the student
+        (of `mobilenet`: [batch, 128, 160, 1]).
 
     Raises:
         UserError: An unknown preset, a size that has no whole patches, or unusable weights.

@@ -9,10 +9,16 @@ import numpy as np
 from tqdm import tqdm
 
 from mai_depth.atomic import atomic_path
+from mai_depth.atomic import remove_stale
 from mai_depth.dataset import Pairs
 from mai_depth.depth import MAX_UNITS
 from mai_depth.errors import UserError
 from mai_depth.evaluation import predict_pairs
+from mai_depth.pairs import HEIGHT
+from mai_depth.pairs import WIDTH
+from mai_depth.workdir import require_space
+
+BYTES_PER_MAP = HEIGHT * WIDTH * 2
 
 
 def check_answer(teacher: keras.Model, path: str | os.PathLike, pairs: Pairs) -> None:
@@ -30,6 +36,22 @@ def check_answer(teacher: keras.Model, path: str | os.PathLike, pairs: Pairs) ->
     if not (np.isfinite(depth).all() and depth.min() >= 0 and depth.min() < depth.max()):
         raise UserError(f"{path}: this teacher answers {depth.min():g} to {depth.max():g} m to a "
                         "training picture, which is no depth map; give another --teacher")
+
+
+def check_view(teacher: keras.Model, path: str | os.PathLike) -> None:
+    """Checks that a teacher can be asked at every step, about pictures of its view's size.
+
+    Args:
+        teacher: The model.
+        path: Its file, for the message.
+
+    Raises:
+        UserError: It has not the layers of our own networks.
+    """
+    missing = {"view", "depth_logits", "depth_low"} - {layer.name for layer in teacher.layers}
+    if missing:
+        raise UserError(f"{path}: has no layer {min(missing)!r}, which --nocache_teacher and "
+                        "--distill=features need; leave these flags out for this --teacher")
 
 
 def cache_teacher_depth(
@@ -54,15 +76,18 @@ def cache_teacher_depth(
     path = folder / f"{digest[:16]}-{pairs.fingerprint[:16]}-{len(pairs)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder, f".{path.stem}.*")
+        require_space(folder, len(pairs) * BYTES_PER_MAP, "the teacher's answers", "cache_dir")
         with atomic_path(path) as temporary:
             _write(teacher, pairs, temporary)
     return np.load(path, mmap_mode="r")
 
 
 def _write(teacher: keras.Model, pairs: Pairs, path: pathlib.Path) -> None:
-    shape = pairs.depth.shape
-    answers = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=shape)
+    header = {"descr": "<u2", "fortran_order": False, "shape": tuple(pairs.depth.shape)}
     predictions = predict_pairs(teacher, pairs)
-    for index, depth in enumerate(tqdm(predictions, total=len(pairs), desc="teacher's depth")):
-        answers[index] = np.clip(np.rint(depth * pairs.units_per_m), 1, MAX_UNITS)
-    answers.flush()
+    with open(path, "wb") as file:  # not memory-mapped: a full disk would kill the process
+        np.lib.format.write_array_header_1_0(file, header)
+        for depth in tqdm(predictions, total=len(pairs), desc="teacher's depth"):
+            units = np.clip(np.rint(depth * pairs.units_per_m), 1, MAX_UNITS)
+            file.write(units.astype("<u2").tobytes())

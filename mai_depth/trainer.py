@@ -123,11 +123,14 @@ class Trainer:
         model_bytes, size = (checkpoint.state_bytes(variables) for variables in (
             self.average.variables, self.variables))
         there = sum(path.stat().st_size for path in checkpoint.state_paths(run.path))
-        require_space(run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there)
+        require_space(
+            run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there,
+            "the run's model and states", "workdir")
         if run.conduct.flags is not None:
             write_text_atomic(run.path.with_name("flags.txt"), run.conduct.flags)
         if run.conduct.overwrite and not self.state.epoch:
             checkpoint.remove_states(run.path)
+            run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
 
     def _measure(self) -> dict[str, float]:
         return evaluate(self.average, self.run.validation_pairs)
@@ -193,7 +196,8 @@ class Trainer:
         self.state = dataclasses.replace(self.state, best=best)
 
     def _stopped(self, stop: Stopped) -> Stopped:
-        again = " without --overwrite" if self.run.conduct.overwrite else ""
+        begun = self.run.conduct.overwrite and self.state.epoch
+        again = " without --overwrite" if begun else ""
         return Stopped(
             stop.signum,
             f"stopped; {self.state.epoch} of {self.run.recipe.epochs} epochs are kept in "

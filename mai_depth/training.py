@@ -34,6 +34,7 @@ from mai_depth.teacher import build_teacher
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
 from mai_depth.teacher_depth import check_answer
+from mai_depth.teacher_depth import check_view
 from mai_depth.workdir import make_workdir
 
 SHEET_ROWS = 8
@@ -98,8 +99,10 @@ def open_data(data: Data) -> tuple[Pairs, Pairs]:
         UserError: What is wrong with the folder or a file in it.
     """
     if data.data_dir == "nyu_depth_v2":
-        return tuple(
-            open_nyu_depth_v2(data.cache_dir, split) for split in ("train", "validation"))
+        train = open_nyu_depth_v2(data.cache_dir, "train")
+        if data.validation_count:
+            return split_pairs(train, data.validation_count, data.split_seed)
+        return train, open_nyu_depth_v2(data.cache_dir, "validation")
     folder = data.data_dir or str(write_synthetic(pathlib.Path(data.cache_dir) / "synthetic"))
     settings = dict(
         cache_dir=data.cache_dir,
@@ -207,6 +210,19 @@ def student_run(
                description, conduct)
 
 
+def check_student(run: Run) -> None:
+    """Builds the student once, so that its flags fail before a teacher costs minutes or days.
+
+    Args:
+        run: From `student_run`.
+
+    Raises:
+        UserError: The student cannot be built or started, or a batch is larger than the data.
+    """
+    _check_batch(run.train_pairs, run.recipe.batch_size, "--batch_size")
+    run.build()
+
+
 def is_finished(run: Run) -> bool:
     """Tells whether `train_student` has done all for this run.
 
@@ -241,7 +257,6 @@ def train_student(
         UserError: Too few pictures, a teacher that is no depth model, a loss that is not finite.
     """
     train, validation = run.train_pairs, run.validation_pairs
-    _check_batch(train, run.recipe.batch_size, "--batch_size")
     models = {"teacher": load_teacher(teacher_path)} if teacher else {}
     asked, answers = _teacher_arguments(
         models.get("teacher"), teacher, teacher_path, run.recipe, train, cache_dir)
@@ -274,6 +289,7 @@ def _teacher_arguments(
         return None, None
     check_answer(model, path, train)
     if recipe.distill == "features" or not teacher.cache:
+        check_view(model, path)
         return model, None
     return None, cache_teacher_depth(model, path, train, cache_dir)
 

@@ -89,8 +89,9 @@ def _is_plain_3x3(layer: Any) -> bool:
     if type(layer) is not keras.layers.Conv2D:
         return False
     config = layer.get_config()
-    return (config["kernel_size"], config["strides"], config["padding"], config["activation"]) == (
-        (3, 3), (1, 1), "same", "linear") and not config["use_bias"]
+    plain = {"kernel_size": (3, 3), "strides": (1, 1), "dilation_rate": (1, 1), "groups": 1,
+             "padding": "same", "activation": "linear", "use_bias": False}
+    return config.items() >= plain.items()
 
 
 def merged_kernel(kernel: np.ndarray) -> np.ndarray:

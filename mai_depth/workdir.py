@@ -99,12 +99,14 @@ def remove_leftovers(*finals: pathlib.Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def require_space(folder: pathlib.Path, needed_bytes: int) -> None:
-    """Checks that a file system has room for what a run will write.
+def require_space(folder: pathlib.Path, needed_bytes: int, what: str, flag: str) -> None:
+    """Checks that a file system has room for what will be written.
 
     Args:
         folder: Where it will be written.
         needed_bytes: How much.
+        what: What it is, a plural.
+        flag: The flag by which the user chooses another folder.
 
     Raises:
         UserError: There is less.
@@ -112,8 +114,8 @@ def require_space(folder: pathlib.Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise UserError(
-            f"{folder}: {free / 1e6:.0f} MB free, the run needs {needed_bytes / 1e6:.0f} MB for "
-            "its model and its state; free some space, or give another --workdir"
+            f"{folder}: {free / 1e6:.0f} MB free, {what} need {needed_bytes / 1e6:.0f} MB; free "
+            f"some space, or give another --{flag}"
         )
 
 

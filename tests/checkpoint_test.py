@@ -9,7 +9,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -163,9 +162,8 @@ def test_the_second_process_names_the_first_and_a_killed_one_holds_nothing(tmp_p
     first.kill()
     first.wait()
     first.stdout.close()
-    start = time.monotonic()
     with locked(tmp_path):
-        assert time.monotonic() - start < 1
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -185,6 +183,6 @@ def test_a_home_folder_and_strange_names_are_made(tmp_path, monkeypatch):
 def test_missing_space_is_said_with_both_numbers(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=3_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    require_space(tmp_path, 2_000_000)
-    with pytest.raises(UserError, match="3 MB free, the run needs 4 MB"):
-        require_space(tmp_path, 4_000_000)
+    require_space(tmp_path, 2_000_000, "its states", "workdir")
+    with pytest.raises(UserError, match=r"3 MB free, its states need 4 MB; .* another --workdir"):
+        require_space(tmp_path, 4_000_000, "its states", "workdir")

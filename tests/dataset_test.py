@@ -120,6 +120,16 @@ def test_what_a_killed_process_left_is_removed_after_a_day(data):
     assert not (cache_dir / ".writing-old").exists()
 
 
+def test_a_mended_pair_comes_back(tmp_path):
+    whole = [cache.Sample(str(index), np.zeros((480, 640, 3), np.uint8),
+                          np.full((480, 640), 1000, np.uint16), bytes([index]))
+             for index in range(3)]
+    damaged = [whole[0], UserError("1: may not be read"), whole[2]]
+    first = cache.write_cache(tmp_path / "train", damaged, 3, 1000.0)
+    second = cache.write_cache(tmp_path / "train", whole, 3, 1000.0)
+    assert (first.names, second.names) == (("0", "2"), ("0", "1", "2"))
+
+
 @pytest.mark.parametrize("units", [0, -1, float("nan"), float("inf")])
 def test_an_impossible_unit_is_refused(data, units):
     with pytest.raises(UserError, match="--depth_units_per_m"):
@@ -134,7 +144,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(data, tmp_path):
 
 def test_a_full_disk_is_said_before_decoding(data, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1_000_000))
-    with pytest.raises(UserError, match=r"--cache_dir=.*0.0 GB free.*choose another folder"):
+    with pytest.raises(UserError, match=r"1 MB free, the decoded pictures need 9 MB.*--cache_dir"):
         open_train(data)
     assert os.listdir(data.parent / "cache") == []
 

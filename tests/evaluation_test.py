@@ -1,11 +1,15 @@
 """Metrics of models over a split, the teacher's cached answers, and the sheet of pictures."""
 
+import resource
+import shutil
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from mai_depth.dataset import open_split
+from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
 from mai_depth.evaluation import evaluate_constant
 from mai_depth.evaluation import geometric_mean_depth
@@ -13,6 +17,7 @@ from mai_depth.evaluation import predict_pairs
 from mai_depth.metrics import image_metrics
 from mai_depth.sheet import save_sheet
 from mai_depth.teacher_depth import cache_teacher_depth
+from mai_depth.teacher_depth import check_view
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,28 @@ def test_teacher_is_asked_once(pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("mai_depth.teacher_depth.predict_pairs", None)  # a second pass would fail
     again = cache_teacher_depth(model, path, pairs, tmp_path)
     np.testing.assert_array_equal(answers, again)
+
+
+def test_answers_that_do_not_fit_on_the_disk_leave_nothing(pairs, tmp_path, monkeypatch):
+    model, path = red_as_depth(), tmp_path / "teacher.keras"
+    model.save(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            cache_teacher_depth(model, path, pairs, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=r"1 MB free, the teacher's answers need 4 MB; .*cache_dir"):
+        cache_teacher_depth(model, path, pairs, tmp_path)
+    assert list((tmp_path / "teacher_depth").iterdir()) == []
+
+
+def test_a_teacher_without_our_layers_cannot_be_asked_at_every_step():
+    with pytest.raises(UserError, match=r"mine.keras: has no layer 'depth_logits'.*--nocache"):
+        check_view(red_as_depth(), "mine.keras")
 
 
 def test_other_teacher_gives_other_answers(pairs, tmp_path):

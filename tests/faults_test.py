@@ -83,8 +83,12 @@ def test_a_faulty_command_line_is_one_line(tmp_path, fault):
 def test_damaged_flagfiles_end_in_one_line_or_are_read(tmp_path, monkeypatch, capsys):
     """Fuzzing: 200 flagfiles with flipped bits, cut off, or with a nested flagfile."""
     good = (REPOSITORY / "student.flags").read_bytes() + b"--flagfile=nested.flags\n"
+    (tmp_path / "nested.flags").write_text("--epochs=1\n")
     path, dice = tmp_path / "student.flags", random.Random(0)
     monkeypatch.chdir(tmp_path)
+    path.write_bytes(good)
+    monkeypatch.setattr(command.flags, "FLAGS", flags_of(good))
+    assert command._parse(["train.py", f"--flagfile={path}"]) == ["train.py"]
     faults = 0
     for case in range(200):
         damaged = bytearray(good[: dice.randrange(len(good))] if case % 4 == 0 else good)

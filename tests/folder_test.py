@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mai_depth import folder
+from mai_depth.calibration import open_pictures
 from mai_depth.dataset import open_split
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
@@ -81,6 +82,9 @@ def test_allow_resize_brings_smaller_depth_to_its_picture(data):
         open_train(data)
     pairs = open_train(data, allow_resize=True)
     assert np.array_equal(pairs.depth[2], half.repeat(2, 0).repeat(2, 1))
+    pictures = open_pictures(
+        str(data), "train", cache_dir=str(data.parent / "cache"), allow_resize=True)
+    assert pictures.fingerprint == pairs.fingerprint  # export takes what training takes
 
 
 # What is refused, in one line with the file and the remedy

@@ -9,6 +9,8 @@ import pytest
 
 from mai_depth.dataset import open_nyu_depth_v2
 from mai_depth.errors import UserError
+from mai_depth.training import Data
+from mai_depth.training import open_data
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def test_nyu_depth_v2_goes_into_the_same_cache(fake_tfds, tmp_path):
         # Missing, negative, NaN, infinite, then 65.9 m: beyond what millimetres in 16 bits hold.
         assert pairs.depth[0, 0, :6].tolist() == [0, 0, 0, 0, 65535, 2500]
     assert fake_tfds.calls == [("nyu_depth_v2", "train", False)]
+
+
+def test_validation_count_splits_it(fake_tfds, tmp_path):
+    data = Data(data_dir="nyu_depth_v2", cache_dir=str(tmp_path), validation_count=1)
+    assert [len(pairs) for pairs in open_data(data)] == [2, 1]
+    assert [split for _, split, _ in fake_tfds.calls] == ["train"]
 
 
 def test_nyu_depth_v2_without_data_is_one_line(fake_tfds, tmp_path):

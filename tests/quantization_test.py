@@ -166,6 +166,10 @@ def test_a_student_without_or_with_another_description_is_refused(student_path, 
         rebuild_student(model, tmp_path / "other.keras")
     other = {"builder": {**BUILDER, "decoder_filters": [8, 8, 8, 16]}, "max_depth_m": 10.0}
     (tmp_path / "other.json").write_text(json.dumps(other))
+    builder = {"teacher_preset": "vit_ti", "teacher_weights": None}
+    (tmp_path / "teacher.json").write_text(json.dumps({"builder": builder, "max_depth_m": 10.0}))
+    with pytest.raises(UserError, match=r"teacher\.keras: no student"):
+        rebuild_student(model, tmp_path / "teacher.keras")
     with pytest.raises(UserError, match="describes another network"):
         rebuild_student(model, tmp_path / "other.keras")
 

@@ -1,6 +1,7 @@
 """A training that was interrupted in any way ends as if it had not been."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -160,6 +161,13 @@ def test_other_data_are_refused(tiny_data, unbroken):
         fit_depth_model(run)
 
 
+def test_a_finished_run_that_knew_less_is_another_run(tiny_data, unbroken):
+    run = small_run(tiny_data, unbroken)
+    run = dataclasses.replace(run, description={**run.description, "teacher": "0123"})
+    with pytest.raises(UserError, match=r"holds another run .*teacher"):
+        fit_depth_model(run)
+
+
 def test_a_model_of_unknown_origin_is_not_replaced(tiny_data, folder):
     run = small_run(tiny_data, folder)
     run.path.write_text("precious")
@@ -172,9 +180,11 @@ def test_overwrite_starts_anew_and_keeps_the_old_model_until_there_is_a_new_one(
         tiny_data, folder, monkeypatch, unbroken):
     interrupt(monkeypatch, small_run(tiny_data, folder, seed=1), STEPS + 1)
     old = (folder / "student.keras").read_bytes()
+    (folder / "sheet.png").touch()
     run = small_run(tiny_data, folder, conduct=Conduct(overwrite=True))
     interrupt(monkeypatch, run, 2)
     assert states(folder) == []
+    assert not (folder / "sheet.png").exists()  # of another network
     assert (folder / "student.keras").read_bytes() == old
     fit_depth_model(run)
     assert_like(folder, unbroken)
@@ -319,7 +329,7 @@ def improving(evaluate):
 def test_missing_space_is_said_before_the_first_step(tiny_data, folder, monkeypatch):
     usage = shutil.disk_usage(folder.parent)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"0 MB free, the run needs \d+ MB for its model and"):
+    with pytest.raises(UserError, match=r"0 MB free, the run's model and states need \d+ MB"):
         fit_depth_model(small_run(tiny_data, folder))
     assert os.listdir(folder) == [".lock"]
 

@@ -256,6 +256,22 @@ def test_a_complete_folder_is_used_again_and_another_one_replaced(tmp_path, quic
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
 
+def test_who_comes_second_leaves_the_scenes_of_the_first(tmp_path, quick, monkeypatch):
+    folder, arguments = tmp_path / "data", dict(train=2, validation=1, workers=1)
+    write, places = synthetic._write_splits, []
+
+    def write_while_another_finishes(*given):
+        monkeypatch.setattr(synthetic, "_write_splits", write)
+        synthetic.write_synthetic(folder, **arguments)
+        places.append(folder.stat().st_ino)
+        write(*given)
+
+    monkeypatch.setattr(synthetic, "_write_splits", write_while_another_finishes)
+    synthetic.write_synthetic(folder, **arguments)
+    assert [folder.stat().st_ino] == places
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_an_error_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(seed):
         raise ArithmeticError

@@ -57,6 +57,13 @@ def _faults(tiny_data, folder):
         "teacher": [f"--data_dir={tiny_data}", f"--teacher={tiny_data / 'train/rgb/0000.png'}"],
         "positional": [f"--data_dir={tiny_data}", "epochs=3"],
         "flag": ["--epoch=3"],
+        "filters": [f"--data_dir={tiny_data}", "--decoder_filters=24,16,8"],
+        "filter": ["--decoder_filters=24,16,x,8"],
+        "preset": [f"--data_dir={tiny_data}", "--student=student_50m"],
+        "encoder": [f"--data_dir={tiny_data}", "--encoder_weights=no.weights.h5"],
+        "wide": [f"--data_dir={tiny_data}", "--alpha=1.25",
+                 "--encoder_weights=imagenet"],
+        "seed": ["--seed=-1"],
     }
 
 
@@ -73,6 +80,12 @@ def _faults(tiny_data, folder):
     ("workdir", ["0000.png", "--workdir"]),
     ("positional", ["epochs=3", "--"]),
     ("flag", ["epoch"]),
+    ("filters", ["--decoder_filters=24,16,8", "four"]),
+    ("filter", ["decoder_filters", "four"]),
+    ("preset", ["--student=student_50m", "student_90m"]),
+    ("encoder", ["no.weights.h5", "--encoder_weights"]),
+    ("wide", ["--alpha=1.25", "--encoder_weights=none"]),
+    ("seed", ["--seed"]),
 ])
 def test_one_line_names_the_fault(answers, name, words):
     code, lines, stderr = answers[name]

@@ -54,7 +54,7 @@ def test_workdir_holds_the_results(walk):
         assert sheet.size == (5 * 320, 22 + 6 * 240)
 
 
-def test_flags_of_a_run_are_a_flagfile(walk, tiny_data):
+def test_flags_of_a_run_are_a_flagfile(walk):
     folder, *_ = walk
     again = command("train.py", f"--flagfile={folder / 'runs/student/flags.txt'}")
     assert "already trained" in again  # the same flags, the same folder: nothing is left to do

@@ -97,7 +97,7 @@ def table(group: Group, random: Generator, width: float, depth: float, height: f
     clutter(top, random, width, depth, int(random.integers(1, 5)))
 
 
-def chair(group: Group, random: Generator, material: Material) -> None:
+def chair(group: Group, material: Material) -> None:
     """A chair whose back is at z = 0."""
     for x in (-0.19, 0.19):
         group.box((x, 0, -0.04), (0.04, 0.95, 0.04), material)
@@ -116,7 +116,7 @@ def dining(group: Group, random: Generator) -> None:
             if random.random() < 0.8:
                 at = (x * width, 0, -depth / 2 + side * (depth / 2 + random.uniform(0.1, 0.35)))
                 yaw = (0 if side > 0 else np.pi) + random.normal(0, 0.25)
-                chair(group.inner(at, yaw), random, wood)
+                chair(group.inner(at, yaw), wood)
 
 
 def sofa(group: Group, random: Generator) -> None:
@@ -230,7 +230,7 @@ def desk(group: Group, random: Generator) -> None:
     group.round((x, 0.75, -0.2), 0.12, 0.02, 0.02, metal(40))
     group.box((x, 0.84, -0.2), (0.55, 0.33, 0.03), metal(35), faces={4: screen})
     seat = group.inner((x + random.normal(0, 0.2), 0, -0.95), np.pi + random.normal(0, 0.5))
-    chair(seat, random, timber(random))
+    chair(seat, timber(random))
 
 
 def lamp(group: Group, random: Generator) -> None:

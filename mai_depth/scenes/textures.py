@@ -10,7 +10,6 @@ import functools
 import numpy as np
 
 _TILE = 512
-_GOLDEN = 0.6180339887
 
 
 def linear(red: float, green: float, blue: float) -> np.ndarray:
