@@ -78,7 +78,7 @@ def verify(
         The figures.
 
     Raises:
-        UserError: No pictures.
+        UserError: No pictures, or a depth that is not finite, which no limit could allow.
     """
     count = min(NUM_PICTURES, len(pairs))
     if not count:
@@ -88,6 +88,9 @@ def verify(
         image = np.asarray(pairs.rgb[index])
         expected = model.predict_on_batch(image[None].astype(np.float32))[0, ..., 0]
         depth = run(image)
+        if not (np.isfinite(depth).all() and np.isfinite(expected).all()):
+            raise UserError(f"verification: the depth of picture {pairs.names[index]} is not "
+                            "finite; train the student again")
         difference = np.abs(depth - expected)
         differences.append((difference.max(), difference.mean()))
         truth = pairs.depth_m(index)
@@ -108,7 +111,6 @@ def verify(
 
 
 def _judge(quantization: str, mean_m: float, si_rmse_change: float) -> tuple[bool, str]:
-    """A comparison with NaN is false: a model that answers NaN does not pass."""
     if quantization in _MEAN_LIMITS_M:
         limit = _MEAN_LIMITS_M[quantization]
         return mean_m <= limit, f"mean {limit:g} m"

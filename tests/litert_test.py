@@ -204,6 +204,12 @@ def test_inaccurate_file_is_not_written(tmp_path, path, pairs, monkeypatch, caps
     assert output.exists()
 
 
+def test_an_answer_that_is_not_finite_is_never_allowed(path, pairs):
+    model = model_file.load_model(path)
+    with pytest.raises(UserError, match="picture 0 is not finite"):
+        verify.verify(lambda image: np.full(image.shape[:2], np.nan), model, pairs, "int8")
+
+
 def test_full_disk_keeps_the_old_file(tmp_path, path, pairs, monkeypatch):
     output = tmp_path / "student.tflite"
     output.write_bytes(b"old")
