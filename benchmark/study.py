@@ -42,7 +42,7 @@ def main() -> None:
     """Trains what is missing, times the graphs, writes tables and plots."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("matplotlib is not installed: pip install matplotlib")
-    output = make_workdir(_folder(_OUTPUT))
+    output = make_workdir(_folder(_OUTPUT), _OUTPUT.name)
     if not _ONLY_REPORT.value:
         _measure(output)
     print(study_report.write_report(output))

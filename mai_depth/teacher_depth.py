@@ -18,7 +18,7 @@ from mai_depth.pairs import HEIGHT
 from mai_depth.pairs import WIDTH
 from mai_depth.workdir import require_space
 
-BYTES_PER_MAP = HEIGHT * WIDTH * 2
+_BYTES_PER_MAP = HEIGHT * WIDTH * 2
 
 
 def check_answer(teacher: keras.Model, path: str | os.PathLike, pairs: Pairs) -> None:
@@ -77,7 +77,7 @@ def cache_teacher_depth(
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale(folder, f".{path.stem}.*")
-        require_space(folder, len(pairs) * BYTES_PER_MAP, "the teacher's answers", "cache_dir")
+        require_space(folder, len(pairs) * _BYTES_PER_MAP, "the teacher's answers", "cache_dir")
         with atomic_path(path) as temporary:
             _write(teacher, pairs, temporary)
     return np.load(path, mmap_mode="r")

@@ -64,11 +64,12 @@ def _open_lock(folder: pathlib.Path) -> TextIO:
         raise _unwritable(folder, error) from error
 
 
-def make_workdir(folder: str | os.PathLike) -> pathlib.Path:
+def make_workdir(folder: str | os.PathLike, flag: str = "workdir") -> pathlib.Path:
     """Makes a folder and proves that files can be written there.
 
     Args:
         folder: Its path; `~` is the home folder.
+        flag: The flag by which the user chooses another folder.
 
     Returns:
         The folder.
@@ -84,7 +85,7 @@ def make_workdir(folder: str | os.PathLike) -> pathlib.Path:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, error, flag) from error
     return folder
 
 
@@ -119,5 +120,5 @@ def require_space(folder: pathlib.Path, needed_bytes: int, what: str, flag: str)
         )
 
 
-def _unwritable(folder: pathlib.Path, error: OSError) -> UserError:
-    return UserError(f"{folder}: cannot be written ({error.strerror}); give another --workdir")
+def _unwritable(folder: pathlib.Path, error: OSError, flag: str = "workdir") -> UserError:
+    return UserError(f"{folder}: cannot be written ({error.strerror}); give another --{flag}")

@@ -172,6 +172,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     for folder in (file, file / "student", "/proc/nowhere"):
         with pytest.raises(UserError, match=r"cannot be written .*; give another --workdir"):
             make_workdir(folder)
+    with pytest.raises(UserError, match=r"cannot be written .*; give another --output"):
+        make_workdir(file, "output")
 
 
 def test_a_home_folder_and_strange_names_are_made(tmp_path, monkeypatch):

@@ -81,7 +81,8 @@ def test_the_merged_core_shares_nothing_that_is_trained():
 
 
 @pytest.mark.parametrize("change", [
-    {"kernel_size": 1}, {"use_bias": True}, {"activation": "relu"}, {"padding": "valid"}])
+    {"kernel_size": 1}, {"use_bias": True}, {"activation": "relu"}, {"padding": "valid"},
+    {"dilation_rate": 2}])
 def test_another_convolution_is_left_alone(change):
     settings = {"filters": 5, "kernel_size": 3, "padding": "same", "use_bias": False, **change}
     coarse, skip = keras.Input((8, 10, 3)), keras.Input((16, 20, 2))
