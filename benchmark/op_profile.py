@@ -48,7 +48,7 @@ def time_operators(
     file = TfliteFile(path)
     model = file.schema_object()
     unpacking = _constant_producers(file)
-    operators, interpreters = [], [_open(path, num_threads, use_xnnpack)]
+    operators, interpreters = [], [open_graph(path, num_threads, use_xnnpack)]
     with tempfile.TemporaryDirectory() as folder:
         for op in file.ops():
             if op.index in unpacking.values() or not op.outputs:
@@ -56,7 +56,7 @@ def time_operators(
             needed = [unpacking[i] for i in op.inputs if i in unpacking]
             part = pathlib.Path(folder) / f"{op.index}.tflite"
             part.write_bytes(cut(model, [*needed, op.index]))
-            interpreters.append(_open(part, num_threads, use_xnnpack))
+            interpreters.append(open_graph(part, num_threads, use_xnnpack))
             operators.append(op)
     durations = [[] for _ in interpreters]
     for step in range(max(2, num_runs)):
@@ -87,6 +87,34 @@ def by_type(operators: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         group["share"] += op["ms"] / total
         group["macs"] += op["macs"]
     return sorted(groups.values(), key=lambda group: -group["ms"])
+
+
+def cut_core(file: TfliteFile) -> bytes | None:
+    """Makes a graph of what lies between the first and the last resize of a graph.
+
+    Where a graph takes camera pictures and gives camera-sized maps, that is the network without
+    moving their pixels: the part that a matrix product can be compared with.
+
+    Args:
+        file: A graph.
+
+    Returns:
+        The bytes of a .tflite file, or None if the graph has no two resizes or multiplies before
+        the first or after the last.
+    """
+    ops = file.ops()
+    resizes = [op for op in ops if op.name.startswith("RESIZE_")]
+    if len(resizes) < 2:
+        return None
+    first, last = resizes[0], resizes[-1]
+    if any(op.macs and not first.index < op.index < last.index for op in ops):
+        return None
+    read, chosen = {last.inputs[0]}, []
+    for op in reversed(ops):
+        if op.index != first.index and read.intersection(op.outputs):
+            read.update(op.inputs)
+            chosen.append(op.index)
+    return cut(file.schema_object(), chosen[::-1])
 
 
 def cut(model: Any, operators: Sequence[int]) -> bytes:
@@ -126,6 +154,29 @@ def cut(model: Any, operators: Sequence[int]) -> bytes:
     return bytes(builder.Output())
 
 
+def open_graph(path: str | os.PathLike, num_threads: int, use_xnnpack: bool) -> Any:
+    """Opens a .tflite file with random numbers as its inputs.
+
+    Args:
+        path: The file.
+        num_threads: 1..64.
+        use_xnnpack: Whether the XNNPACK delegate is used.
+
+    Returns:
+        The LiteRT interpreter.
+    """
+    interpreter = open_interpreter(path, num_threads, use_xnnpack)
+    random = np.random.default_rng(0)
+    for detail in interpreter.get_input_details():
+        shape, dtype = detail["shape"], np.dtype(detail["dtype"])
+        if dtype.kind == "f":
+            interpreter.set_tensor(detail["index"], random.random(shape).astype(dtype))
+        elif dtype.itemsize <= 2 and dtype.kind in "iu":
+            values = random.integers(0, np.iinfo(dtype).max, shape)
+            interpreter.set_tensor(detail["index"], values.astype(dtype))
+    return interpreter
+
+
 def _is_empty(buffer: Any) -> bool:
     return buffer.data is None or len(buffer.data) == 0
 
@@ -137,19 +188,6 @@ def _constant_producers(file: TfliteFile) -> dict[int, int]:
         if op.inputs and all(i < 0 or tensors[i].constant for i in op.inputs):
             producers.update(dict.fromkeys(op.outputs, op.index))
     return producers
-
-
-def _open(path: str | os.PathLike, num_threads: int, use_xnnpack: bool) -> Any:
-    interpreter = open_interpreter(path, num_threads, use_xnnpack)
-    random = np.random.default_rng(0)
-    for detail in interpreter.get_input_details():
-        shape, dtype = detail["shape"], np.dtype(detail["dtype"])
-        if dtype.kind == "f":
-            interpreter.set_tensor(detail["index"], random.random(shape).astype(dtype))
-        elif dtype.itemsize <= 2 and dtype.kind in "iu":
-            values = random.integers(0, np.iinfo(dtype).max, shape)
-            interpreter.set_tensor(detail["index"], values.astype(dtype))
-    return interpreter
 
 
 def _run(interpreter: Any) -> list[int]:

@@ -45,6 +45,11 @@ class Options:
     arm64: str | None = None
     arm64_cpu: str = CPUS[0]
 
+    def limits(self) -> dict[str, Any]:
+        """How long to measure, as `latency.measure` takes it."""
+        return {"warmup_runs": self.warmup_runs, "num_runs": self.num_runs,
+                "min_secs": self.min_secs}
+
 
 @dataclasses.dataclass
 class _Entry:
@@ -158,8 +163,7 @@ def _measure_speed(
     entries: Sequence[_Entry], options: Options, stack: contextlib.ExitStack
 ) -> dict[str, float] | None:
     """Times graphs and roofline in one alternation and fills the rows."""
-    limits = {"warmup_runs": options.warmup_runs, "num_runs": options.num_runs,
-              "min_secs": options.min_secs}
+    limits = options.limits()
     processes = [entry.process for entry in entries]
     if options.roofline:
         processes.append(stack.enter_context(roofline.sgemm_process(options.num_threads)))
@@ -202,8 +206,11 @@ def _fill_speed(
         row["cpu_ratio"] = latency.cpu_ratio(first, result)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
     if sgemm:
-        relative = latency.cpu_ratio(sgemm, result)
-        row["sgemm_percent"] = 100 * row["macs"] / roofline.SGEMM_MACS / relative
+        row["sgemm_percent"] = _sgemm_percent(row["macs"], result, sgemm)
+
+
+def _sgemm_percent(macs: int, result: latency.Latency, sgemm: latency.Latency) -> float:
+    return 100 * macs / roofline.SGEMM_MACS / latency.cpu_ratio(sgemm, result)
 
 
 def _fill_memory(entry: _Entry) -> None:
@@ -231,8 +238,31 @@ def _measure_rest(
     if options.profile:
         name = pathlib.Path(entry.path).name
         with _bar(f"profile {name}", PROFILE_ROUNDS) as bar:
-            row["profile"] = call("profile", progress=lambda _: bar.update(),
-                                  num_runs=PROFILE_ROUNDS)
+            profile = call("profile", progress=lambda _: bar.update(), num_runs=PROFILE_ROUNDS)
+        row["profile"] = {**profile, "core": _measure_core(entry, options)}
+
+
+def _measure_core(entry: _Entry, options: Options) -> dict[str, float] | None:
+    """Times what lies between a graph's resizes, the whole and a matrix product in alternation."""
+    if not options.roofline:
+        return None
+    with (ChildProcess("benchmark.worker", subject=entry.path) as core,
+          roofline.sgemm_process(options.num_threads) as sgemm):
+        macs = core.call("open_core", path=entry.path, num_threads=options.num_threads,
+                         use_xnnpack=options.use_xnnpack)
+        if macs is None:
+            return None
+        results = latency.measure([entry.process, core, sgemm], **options.limits())
+    if any(result.fault for result in results):
+        return None
+    whole, part, peak = results
+    return {
+        "whole_ms": whole.milliseconds(50),
+        "whole_sgemm_percent": _sgemm_percent(entry.row["macs"], whole, peak),
+        "ms": part.milliseconds(50),
+        "macs": macs,
+        "sgemm_percent": _sgemm_percent(macs, part, peak),
+    }
 
 
 def _judge_output(entry: _Entry, output: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmark.graph import sample_picture
 from benchmark.latency import timed
 from benchmark.process import serve
 from mai_depth.errors import UserError
+from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import delegate_partitions
 from mai_depth.tflite_schema import litert
 
@@ -47,6 +49,7 @@ class Worker:
         self._memory_before = reset_peak_memory()
         self._graph = DepthGraph(path, num_threads, use_xnnpack)
         self._graph.set_picture(self._sample)
+        self._invoke = self._graph.interpreter.invoke
         partitions, left = delegate_partitions(self._graph.interpreter)
         return {
             "input_size": self._graph.input_size,
@@ -56,9 +59,27 @@ class Worker:
             "notes": self._graph.notes,
         }
 
+    def open_core(self, path: str, num_threads: int, use_xnnpack: bool) -> int | None:
+        """Opens, instead of a graph, what lies between its resizes; see `op_profile.cut_core`.
+
+        Args:
+            path: As in `open`, like the others.
+
+        Returns:
+            The multiply-accumulates of an invoke, or None if the graph has no such part.
+        """
+        core = op_profile.cut_core(TfliteFile(path))
+        if core is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            part = pathlib.Path(folder) / "core.tflite"
+            part.write_bytes(core)
+            self._invoke = op_profile.open_graph(part, num_threads, use_xnnpack).invoke
+            return TfliteFile(part).macs()
+
     def run(self, count: int) -> list[list[int]]:
-        """Invokes the graph `count` times; see `benchmark.latency.timed`."""
-        return timed(self._graph.interpreter.invoke, count)
+        """Invokes what was opened `count` times; see `benchmark.latency.timed`."""
+        return timed(self._invoke, count)
 
     def end_to_end(self, count: int) -> list[list[int]]:
         """Like `run`, from the picture file's bytes to metres."""
@@ -113,6 +134,6 @@ def _decode(frame: bytes) -> np.ndarray:
 if __name__ == "__main__":
     worker = Worker()
     serve({name: getattr(worker, name) for name in
-           ("open", "run", "end_to_end", "output", "memory", "accuracy",
+           ("open", "open_core", "run", "end_to_end", "output", "memory", "accuracy",
             "instructions", "profile")})
     sys.exit(0)

@@ -54,6 +54,7 @@ def test_everything_but_the_plot_runs_there(bare_python, tiny_data, tmp_path):
         bare_python, tmp_path / "x.json", f"--graph={benchmark_graphs.graphs()['float16']}",
         "--roofline", "--profile", f"--end_to_end={frame}", f"--csv={tmp_path / 'x.csv'}")
     assert row["sgemm_percent"] > 0 and row["profile"]["operators"]
+    assert row["profile"]["core"]["sgemm_percent"] > 0
 
 
 @pytest.mark.slow

@@ -24,7 +24,8 @@ def graphs() -> Mapping[str, pathlib.Path]:
 
     Returns:
         By name: `FORMATS` of one depth network, and `smaller`, `nearest`, `constant`, `not_finite`,
-        `two_inputs`, `flat` (one row of numbers in), `table` (no map out).
+        `early` (a convolution before its resizes), `two_inputs`, `flat` (one row of numbers in),
+        `table` (no map out).
     """
     return _Graphs()
 
@@ -70,6 +71,7 @@ def _models() -> dict[str, tuple[Callable, dict]]:
         "nearest": (lambda: _network((480, 640), "nearest"), {}),
         "constant": (lambda: _with_output(lambda x: x * 0.0 + 2.0), {}),
         "not_finite": (lambda: _with_output(lambda x: keras.ops.log(x - 300.0)), {}),
+        "early": (_early, {}),
         "two_inputs": (_two_inputs, {}),
         "flat": (_flat, {}),
         "table": (_table, {}),
@@ -122,6 +124,15 @@ def _with_output(function: Callable):
 
     image = keras.layers.Input((480, 640, 3), batch_size=1)
     return keras.Model(image, function(image[..., :1]))
+
+
+def _early():
+    import keras
+
+    image = keras.layers.Input((480, 640, 3), batch_size=1)
+    x = keras.layers.Conv2D(4, 3, strides=4)(image)
+    x = keras.layers.Conv2D(1, 3)(keras.layers.Resizing(24, 32)(x))
+    return keras.Model(image, keras.layers.Resizing(480, 640)(x))
 
 
 def _two_inputs():
