@@ -1,11 +1,12 @@
 """Timing of several graphs in alternation, so that whatever drifts hits all of them alike.
 
-A round visits every graph once in a new random order and lets it run a short block of invokes; a
-slow graph, which has run for long enough, is left out of the last rounds. A ratio is taken within
-a round, where the machine was the same for both, and its confidence interval by resampling the
-rounds. The processor time of a block is taken beside its durations: where other programs take part
-it tells what the runs would have needed alone. Of a block, not of a run, because the system credits
-a thread that still runs on another core only every few milliseconds.
+A round visits every graph once in a new random order and lets it run a short block of invokes, in
+memory of its own (`benchmark.fork`); a slow graph, which has run for long enough, is left out of
+the last rounds. A ratio is taken within a round, where the machine was the same for both, and its
+confidence interval by resampling the rounds. The processor time of a block is taken beside its
+durations: where other programs take part it tells what the runs would have needed alone. Of a
+block, not of a run, because the system credits a thread that still runs on another core only every
+few milliseconds.
 """
 
 import dataclasses
@@ -17,7 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.process import ChildCrash
-from benchmark.process import ChildProcess
+
+# (count=, warmup=) -> what `timed` returns
+Block = Callable[..., tuple[list[int], int]]
 
 BLOCK_NS = 12e6  # a short block: many rounds, and little drift within one
 BLOCK_RUNS = 3  # but a median of a few even where one run is longer than that
@@ -54,18 +57,20 @@ class Latency:
         return sum(self.cpu_rounds) / self.runs / 1e6
 
 
-def timed(function: Callable[[], object], count: int) -> tuple[list[int], int]:
-    """Times a function. One more run goes before: another process has just used the caches.
+def timed(function: Callable[[], object], count: int, warmup: int) -> tuple[list[int], int]:
+    """Times a function.
 
     Args:
         function: What to time.
         count: How many runs.
+        warmup: How many runs before: another process has just used the caches.
 
     Returns:
         The durations of the `count` runs and the processor time of all of them together, in
         nanoseconds.
     """
-    function()
+    for _ in range(warmup):
+        function()
     durations = []
     gc.disable()
     cpu_start = time.process_time_ns()
@@ -79,38 +84,33 @@ def timed(function: Callable[[], object], count: int) -> tuple[list[int], int]:
 
 
 def measure(
-    processes: Sequence[ChildProcess],
-    *,
-    warmup_runs: int,
-    num_runs: int,
-    min_secs: float,
-    call: str = "run",
+    blocks: Sequence[Block], *, warmup_runs: int, num_runs: int, min_secs: float
 ) -> list[Latency]:
-    """Times processes in alternation.
+    """Times graphs in alternation.
 
     Args:
-        processes: Children with a handler `call(count)` that returns what `timed` does.
-        warmup_runs: Runs before, not counted.
+        blocks: Each runs its graph `count` times after `warmup` times and returns what `timed`
+            does, or raises `ChildCrash`.
+        warmup_runs: Runs before each block, not counted.
         num_runs: At least so many runs of each.
         min_secs: At least so many seconds of each.
-        call: The handler's name.
 
     Returns:
         The durations of each; all have the same number of rounds, except those with a fault.
     """
     random = np.random.default_rng(0)
-    faults = dict.fromkeys(range(len(processes)), "")
-    rounds, cpu_rounds = [[] for _ in processes], [[] for _ in processes]
-    counts = [_block(process, warmup_runs, call, faults, i) for i, process in enumerate(processes)]
+    faults = dict.fromkeys(range(len(blocks)), "")
+    rounds, cpu_rounds = [[] for _ in blocks], [[] for _ in blocks]
+    counts = [_block_runs(block, warmup_runs, faults, i) for i, block in enumerate(blocks)]
     while any(not faults[i] and _wants_more(rounds[i], num_runs, min_secs) for i in faults):
-        for i in random.permutation(len(processes)):
+        for i in random.permutation(len(blocks)):
             if faults[i]:
                 continue
             durations, cpu_time = [], 0
             if _wants_more(rounds[i], num_runs, min_secs):
                 try:
-                    durations, cpu_time = processes[i].call(
-                        call, count=min(counts[i], num_runs))
+                    durations, cpu_time = blocks[i](
+                        count=min(counts[i], num_runs), warmup=warmup_runs)
                 except ChildCrash as crash:
                     faults[i] = str(crash)
                     continue
@@ -165,17 +165,14 @@ def cpu_ratio(first: Latency, other: Latency) -> float | None:
     return means[1] / means[0]
 
 
-def _block(
-    process: ChildProcess, warmup_runs: int, call: str, faults: dict[int, str], index: int
-) -> int:
-    """Warms a process up and chooses its number of invokes in a block."""
+def _block_runs(block: Block, warmup_runs: int, faults: dict[int, str], index: int) -> int:
+    """Chooses the number of invokes in a block."""
     try:
-        if warmup_runs:
-            process.call(call, count=warmup_runs)
-        return max(BLOCK_RUNS, round(BLOCK_NS / max(1, min(process.call(call, count=2)[0]))))
+        durations, _ = block(count=2, warmup=warmup_runs)
     except ChildCrash as crash:
         faults[index] = str(crash)
         return 1
+    return max(BLOCK_RUNS, round(BLOCK_NS / max(1, min(durations))))
 
 
 def _wants_more(rounds: list[tuple[int, ...]], num_runs: int, min_secs: float) -> bool:

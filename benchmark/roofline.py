@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 
+from benchmark.fork import forked
 from benchmark.latency import timed
 from benchmark.process import ChildProcess
 from benchmark.process import serve
@@ -34,19 +35,21 @@ def _process(kind: str, num_threads: int) -> ChildProcess:
     return ChildProcess("benchmark.roofline", [kind], environment, subject=f"roofline {kind}")
 
 
-def _sgemm(count: int) -> list[list[int]]:
-    left, right, product = _matrices
-    return timed(lambda: np.matmul(left, right, out=product), count)
+def _sgemm(count: int, warmup: int) -> tuple[list[int], int]:
+    def times() -> tuple[list[int], int]:
+        left, right, product = np.random.default_rng(0).random((3, SIDE, SIDE), np.float32)
+        return timed(lambda: np.matmul(left, right, out=product), count, warmup)
+
+    return forked(times)
 
 
-def _copy(count: int) -> list[list[int]]:
+def _copy(count: int, warmup: int) -> tuple[list[int], int]:
     source, target = _blocks
-    return timed(lambda: np.copyto(target, source), count)
+    return timed(lambda: np.copyto(target, source), count, warmup)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "sgemm":
-        _matrices = np.random.default_rng(0).random((3, SIDE, SIDE), np.float32)
         serve({"run": _sgemm})
     else:
         _blocks = np.ones((2, COPY_BYTES // 4), np.float32)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -60,6 +61,10 @@ class _Entry:
     sidecar: dict[str, Any]
     process: ChildProcess
     row: dict[str, Any]
+
+    def block(self, handler: str) -> latency.Block:
+        """What `latency.measure` takes, of a handler of its process."""
+        return functools.partial(self.process.call, handler)
 
     def warn(self, message: str) -> None:
         """Adds what makes the row doubtful."""
@@ -164,11 +169,11 @@ def _measure_speed(
 ) -> dict[str, float] | None:
     """Times graphs and roofline in one alternation and fills the rows."""
     limits = options.limits()
-    processes = [entry.process for entry in entries]
+    blocks = [entry.block("run") for entry in entries]
     if options.roofline:
-        processes.append(stack.enter_context(roofline.sgemm_process(options.num_threads)))
-        processes.append(stack.enter_context(roofline.copy_process()))
-    results = latency.measure(processes, **limits)
+        for process in (roofline.sgemm_process(options.num_threads), roofline.copy_process()):
+            blocks.append(functools.partial(stack.enter_context(process).call, "run"))
+    results = latency.measure(blocks, **limits)
     peaks, sgemm = None, None
     if options.roofline and not any(result.fault for result in results[-2:]):
         sgemm, copied = results[-2:]
@@ -180,7 +185,7 @@ def _measure_speed(
     for entry in entries:
         _fill_memory(entry)
     if options.end_to_end:
-        whole = latency.measure([e.process for e in entries], call="end_to_end", **limits)
+        whole = latency.measure([entry.block("end_to_end") for entry in entries], **limits)
         for entry, result in zip(entries, whole, strict=True):
             entry.row["fault"] = entry.row["fault"] or result.fault
             if not result.fault:
@@ -244,24 +249,22 @@ def _measure_rest(
 
 def _measure_core(entry: _Entry, options: Options) -> dict[str, float] | None:
     """Times what lies between a graph's resizes, the whole and a matrix product in alternation."""
-    if not options.roofline:
+    macs = entry.process.call("core_macs") if options.roofline else None
+    if macs is None:
         return None
-    with (ChildProcess("benchmark.worker", subject=entry.path) as core,
-          roofline.sgemm_process(options.num_threads) as sgemm):
-        macs = core.call("open_core", path=entry.path, num_threads=options.num_threads,
-                         use_xnnpack=options.use_xnnpack)
-        if macs is None:
-            return None
-        results = latency.measure([entry.process, core, sgemm], **options.limits())
+    with roofline.sgemm_process(options.num_threads) as sgemm:
+        blocks = [entry.block("run"), entry.block("run_core"),
+                  functools.partial(sgemm.call, "run")]
+        results = latency.measure(blocks, **options.limits())
     if any(result.fault for result in results):
         return None
-    whole, part, peak = results
+    whole, core, peak = results
     return {
         "whole_ms": whole.milliseconds(50),
         "whole_sgemm_percent": _sgemm_percent(entry.row["macs"], whole, peak),
-        "ms": part.milliseconds(50),
+        "ms": core.milliseconds(50),
         "macs": macs,
-        "sgemm_percent": _sgemm_percent(macs, part, peak),
+        "sgemm_percent": _sgemm_percent(macs, core, peak),
     }
 
 

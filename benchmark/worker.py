@@ -4,6 +4,7 @@ import io
 import pathlib
 import sys
 import tempfile
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmark import arm64
 from benchmark import op_profile
 from benchmark.conditions import peak_memory_bytes
 from benchmark.conditions import reset_peak_memory
+from benchmark.fork import forked
 from benchmark.graph import DepthGraph
 from benchmark.graph import sample_picture
 from benchmark.latency import timed
@@ -47,9 +49,7 @@ class Worker:
         self._sample = sample_picture()
         litert()  # LiteRT's own libraries do not count as the graph's memory
         self._memory_before = reset_peak_memory()
-        self._graph = DepthGraph(path, num_threads, use_xnnpack)
-        self._graph.set_picture(self._sample)
-        self._invoke = self._graph.interpreter.invoke
+        self._graph = self._open()
         partitions, left = delegate_partitions(self._graph.interpreter)
         return {
             "input_size": self._graph.input_size,
@@ -59,31 +59,33 @@ class Worker:
             "notes": self._graph.notes,
         }
 
-    def open_core(self, path: str, num_threads: int, use_xnnpack: bool) -> int | None:
-        """Opens, instead of a graph, what lies between its resizes; see `op_profile.cut_core`.
+    def run(self, count: int, warmup: int) -> tuple[list[int], int]:
+        """Opens the graph anew and invokes it `count` times; see `benchmark.latency.timed`."""
+        return forked(lambda: timed(self._open().interpreter.invoke, count, warmup))
 
-        Args:
-            path: As in `open`, like the others.
+    def end_to_end(self, count: int, warmup: int) -> tuple[list[int], int]:
+        """Like `run`, from the picture file's bytes to metres."""
+        def times() -> tuple[list[int], int]:
+            graph = self._open()
+            return timed(lambda: graph.predict(_decode(self._frame)), count, warmup)
+
+        return forked(times)
+
+    def core_macs(self) -> int | None:
+        """Cuts out what lies between the graph's resizes; see `op_profile.cut_core`.
 
         Returns:
             The multiply-accumulates of an invoke, or None if the graph has no such part.
         """
-        core = op_profile.cut_core(TfliteFile(path))
-        if core is None:
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            part = pathlib.Path(folder) / "core.tflite"
-            part.write_bytes(core)
-            self._invoke = op_profile.open_graph(part, num_threads, use_xnnpack).invoke
-            return TfliteFile(part).macs()
+        self._core = op_profile.cut_core(TfliteFile(self._path))
+        return self._core and self._in_file(lambda path: TfliteFile(path).macs())
 
-    def run(self, count: int) -> list[list[int]]:
-        """Invokes what was opened `count` times; see `benchmark.latency.timed`."""
-        return timed(self._invoke, count)
+    def run_core(self, count: int, warmup: int) -> tuple[list[int], int]:
+        """Like `run`, of what `core_macs` has cut out."""
+        def open_core(path: pathlib.Path) -> Any:
+            return op_profile.open_graph(path, self._threads, self._xnnpack)
 
-    def end_to_end(self, count: int) -> list[list[int]]:
-        """Like `run`, from the picture file's bytes to metres."""
-        return timed(lambda: self._graph.predict(_decode(self._frame)), count)
+        return forked(lambda: timed(self._in_file(open_core).invoke, count, warmup))
 
     def output(self) -> dict[str, Any]:
         """Judges the depth map of the picture used for timing.
@@ -101,6 +103,7 @@ class Worker:
 
     def memory(self) -> dict[str, int]:
         """Peak memory of this process in bytes, and its memory before the graph was opened."""
+        self._graph.interpreter.invoke()
         return {"peak": peak_memory_bytes(), "before": self._memory_before}
 
     def accuracy(self, **arguments: Any) -> Iterator[int]:
@@ -114,6 +117,17 @@ class Worker:
     def profile(self, num_runs: int) -> Iterator[int]:
         """Times the operators one by one; see `benchmark.op_profile.time_operators`."""
         return op_profile.time_operators(self._path, self._threads, self._xnnpack, num_runs)
+
+    def _open(self) -> DepthGraph:
+        graph = DepthGraph(self._path, self._threads, self._xnnpack)
+        graph.set_picture(self._sample)
+        return graph
+
+    def _in_file(self, function: Callable[[pathlib.Path], Any]) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "core.tflite"
+            path.write_bytes(self._core)
+            return function(path)
 
 
 def _read_frame(path: str) -> bytes:
@@ -134,6 +148,6 @@ def _decode(frame: bytes) -> np.ndarray:
 if __name__ == "__main__":
     worker = Worker()
     serve({name: getattr(worker, name) for name in
-           ("open", "open_core", "run", "end_to_end", "output", "memory", "accuracy",
+           ("open", "run", "end_to_end", "core_macs", "run_core", "output", "memory", "accuracy",
             "instructions", "profile")})
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""benchmark.latency: the alternation and the ratio, with processes that are not processes."""
+"""benchmark.latency: the alternation and the ratio, with blocks that only tell durations."""
 
 import math
 
@@ -16,14 +16,13 @@ MS = 1_000_000
 
 
 class Clock:
-    """Answers `run` with durations of its own making and keeps a common diary."""
+    """A block with durations of its own making that keeps a common diary."""
 
     def __init__(self, name, diary, milliseconds, crash_after=None):
         self.name, self.diary, self.left = name, diary, crash_after
         self.nanoseconds = int(milliseconds * MS)
 
-    def call(self, name, count):
-        assert name == "run"
+    def __call__(self, count, warmup):
         self.diary.append(self.name)
         if self.left is not None:
             self.left -= 1
@@ -78,8 +77,8 @@ def test_ratio_of_few_rounds_has_no_interval():
 
 def test_every_round_visits_all_in_changing_order():
     diary = []
-    processes = [Clock(name, diary, ms) for name, ms in (("a", 5), ("b", 1), ("c", 20))]
-    results = measure(processes, warmup_runs=0, num_runs=50, min_secs=0.0)
+    blocks = [Clock(name, diary, ms) for name, ms in (("a", 5), ("b", 1), ("c", 20))]
+    results = measure(blocks, warmup_runs=0, num_runs=50, min_secs=0.0)
     rounds = [diary[i : i + 3] for i in range(3, len(diary), 3)]  # the first three set the blocks
     assert all(sorted(visited) == ["a", "b", "c"] for visited in rounds)
     assert len({tuple(visited) for visited in rounds}) > 2
@@ -90,8 +89,8 @@ def test_every_round_visits_all_in_changing_order():
 
 def test_a_slow_graph_does_not_wait_for_a_fast_one():
     diary = []
-    processes = [Clock("fast", diary, 1), Clock("slow", diary, 500)]
-    fast, slow = measure(processes, warmup_runs=0, num_runs=50, min_secs=1.0)
+    blocks = [Clock("fast", diary, 1), Clock("slow", diary, 500)]
+    fast, slow = measure(blocks, warmup_runs=0, num_runs=50, min_secs=1.0)
     assert diary.count("fast") > 80 and diary.count("slow") == 1 + 30
     assert len(fast.rounds) == len(slow.rounds)
     assert slow.runs == 90 and slow.milliseconds(50) == 500.0
@@ -107,8 +106,8 @@ def test_limits_of_runs_and_seconds():
 
 def test_a_crash_ends_one_graph_and_not_the_others():
     diary = []
-    processes = [Clock("a", diary, 5), Clock("b", diary, 5, crash_after=4)]
-    good, crashed = measure(processes, warmup_runs=0, num_runs=50, min_secs=0.0)
+    blocks = [Clock("a", diary, 5), Clock("b", diary, 5, crash_after=4)]
+    good, crashed = measure(blocks, warmup_runs=0, num_runs=50, min_secs=0.0)
     assert good.runs >= 50 and not good.fault
     assert crashed.fault == "b: died"
     assert ratio(good, crashed) is None
@@ -120,9 +119,9 @@ def test_a_crash_in_the_warm_up():
     assert crashed[0].runs == 0
 
 
-def test_timed_counts_runs_and_leaves_the_first_one_out():
+def test_timed_counts_runs_and_leaves_the_warm_up_out():
     calls = []
-    durations, cpu_time = timed(lambda: calls.append(1), 4)
-    assert len(calls) == 5
+    durations, cpu_time = timed(lambda: calls.append(1), 4, warmup=2)
+    assert len(calls) == 6
     assert len(durations) == 4
     assert min(durations) >= 0 and cpu_time >= 0
