@@ -140,7 +140,7 @@ def _train(workdir: pathlib.Path) -> None:
 
     if _DETERMINISTIC.value:
         training.compute_deterministically()
-    train, validation = training.open_data(_data())
+    train, validation = _open_data()
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     if same := count_same_pictures(train, validation):
         print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
@@ -209,10 +209,11 @@ def _optional(value: str) -> str | None:
     return None if value == "none" else os.path.expanduser(value)
 
 
-def _data():
-    from mai_depth.training import Data
+def _open_data():
+    from mai_depth.data import Data
+    from mai_depth.data import open_data
 
-    return Data(
+    return open_data(Data(
         data_dir=_DATA_DIR.value and os.path.expanduser(_DATA_DIR.value),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
@@ -220,7 +221,7 @@ def _data():
         split_seed=_SPLIT_SEED.value,
         on_bad_sample=_ON_BAD_SAMPLE.value,
         allow_resize=_ALLOW_RESIZE.value,
-    )
+    ))
 
 
 def _student():

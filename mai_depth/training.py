@@ -11,10 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mai_depth.dataset import Pairs
-from mai_depth.dataset import open_nyu_depth_v2
-from mai_depth.dataset import open_split
-from mai_depth.dataset import split_pairs
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
 from mai_depth.evaluation import evaluate_constant
@@ -22,6 +18,7 @@ from mai_depth.evaluation import geometric_mean_depth
 from mai_depth.evaluation import predict_pairs
 from mai_depth.fitting import fit_depth_model
 from mai_depth.model_file import load_model
+from mai_depth.pairs import Pairs
 from mai_depth.run import Conduct
 from mai_depth.run import Recipe
 from mai_depth.run import Run
@@ -29,7 +26,6 @@ from mai_depth.run import finished_metrics
 from mai_depth.run import load_state
 from mai_depth.sheet import save_sheet
 from mai_depth.student import build_student
-from mai_depth.synthetic import write_synthetic
 from mai_depth.teacher import build_teacher
 from mai_depth.teacher import load_teacher
 from mai_depth.teacher_depth import cache_teacher_depth
@@ -38,31 +34,6 @@ from mai_depth.teacher_depth import check_view
 from mai_depth.workdir import make_workdir
 
 SHEET_ROWS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Where pairs of picture and depth come from.
-
-    Attributes:
-        data_dir: Folder in MAI layout; None for procedural scenes; `nyu_depth_v2` for
-            tensorflow-datasets.
-        cache_dir: Where decoded pictures, scenes and teachers' answers are kept.
-        depth_units_per_m: Depth file units in a metre.
-        validation_count: Pairs of the training split to validate on; 0 uses the folder
-            `validation`.
-        split_seed: Which ones.
-        on_bad_sample: `fail` or `skip`.
-        allow_resize: Whether depth may have another size than its picture.
-    """
-
-    data_dir: str | None
-    cache_dir: str
-    depth_units_per_m: float = 1000.0
-    validation_count: int = 0
-    split_seed: int = 0
-    on_bad_sample: str = "fail"
-    allow_resize: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,39 +55,6 @@ class Teacher:
     preset: str = "vit_ti"
     weights: str | None = None
     cache: bool = True
-
-
-def open_data(data: Data) -> tuple[Pairs, Pairs]:
-    """Opens the training and the validation pairs; the default scenes are made on the first call.
-
-    Args:
-        data: Where they come from.
-
-    Returns:
-        Training pairs, validation pairs.
-
-    Raises:
-        UserError: What is wrong with the folder or a file in it.
-    """
-    if data.data_dir == "nyu_depth_v2":
-        train = open_nyu_depth_v2(data.cache_dir, "train")
-        if data.validation_count:
-            return split_pairs(train, data.validation_count, data.split_seed)
-        return train, open_nyu_depth_v2(data.cache_dir, "validation")
-    folder = data.data_dir or str(write_synthetic(pathlib.Path(data.cache_dir) / "synthetic"))
-    settings = dict(
-        cache_dir=data.cache_dir,
-        depth_units_per_m=data.depth_units_per_m,
-        allow_resize=data.allow_resize,
-        on_bad_sample=data.on_bad_sample,
-    )
-    train = open_split(folder, "train", **settings)
-    if data.validation_count:
-        return split_pairs(train, data.validation_count, data.split_seed)
-    if not (pathlib.Path(folder) / "validation").is_dir():
-        raise UserError(f"{folder}/validation: no such folder; make it, or give "
-                        "--validation_count to take pairs of the training split")
-    return train, open_split(folder, "validation", **settings)
 
 
 def default_teacher_path(workdir: str | os.PathLike, preset: str, pairs: Pairs) -> pathlib.Path:

@@ -7,10 +7,10 @@ import types
 import numpy as np
 import pytest
 
+from mai_depth.data import Data
+from mai_depth.data import open_data
 from mai_depth.dataset import open_nyu_depth_v2
 from mai_depth.errors import UserError
-from mai_depth.training import Data
-from mai_depth.training import open_data
 
 
 @pytest.fixture
