@@ -61,10 +61,10 @@ def main() -> int:
     _check_outputs()
     names = set(rows.Options.__dataclass_fields__) - {"graphs", "num_threads"}
     options = {name: flags.FLAGS[name].value for name in names}
-    before, reports = read_conditions(), []
+    load_average, reports = read_conditions()["load_average"], []
     for count in _NUM_THREADS.value:
         chosen = rows.Options(tuple(graphs), num_threads=count, **options)
-        reports.append(rows.measure(chosen, before))
+        reports.append(rows.measure(chosen, load_average))
         print(table.text(reports[-1]))
     _write(reports)
     measured = [row for one in reports for row in one["rows"]]

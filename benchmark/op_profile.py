@@ -5,6 +5,7 @@ and cannot be fused with its neighbours, so the sum of the parts is given beside
 """
 
 import copy
+import math
 import os
 import pathlib
 import tempfile
@@ -19,6 +20,7 @@ import numpy as np
 from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import open_interpreter
 from mai_depth.tflite_schema import Op
+from mai_depth.tflite_schema import Tensor
 from mai_depth.tflite_schema import litert
 
 ROUND_NS = 2e6  # how long one operator runs in a round
@@ -90,26 +92,30 @@ def by_type(operators: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def cut_core(file: TfliteFile) -> bytes | None:
-    """Makes a graph of what lies between the first and the last resize of a graph.
+    """Makes a graph of what lies between the resizes at the two ends of a graph.
 
     Where a graph takes camera pictures and gives camera-sized maps, that is the network without
-    moving their pixels: the part that a matrix product can be compared with.
+    moving their pixels: the part that a matrix product can be compared with. It ends at the
+    smallest map of one channel, because an enlargement may take several operators.
 
     Args:
         file: A graph.
 
     Returns:
-        The bytes of a .tflite file, or None if the graph has no two resizes or multiplies before
-        the first or after the last.
+        The bytes of a .tflite file, or None if the graph has no two resizes, multiplies before the
+        first or after the last, or has no map of one channel between them.
     """
-    ops = file.ops()
+    ops, tensors = file.ops(), file.tensors()
     resizes = [op for op in ops if op.name.startswith("RESIZE_")]
     if len(resizes) < 2:
         return None
     first, last = resizes[0], resizes[-1]
-    if any(op.macs and not first.index < op.index < last.index for op in ops):
+    inner = ops[first.index + 1 : last.index]
+    maps = [op.outputs[0] for op in inner if _is_map(tensors[op.outputs[0]])]
+    if not maps or sum(op.macs for op in inner) < file.macs():
         return None
-    read, chosen = {last.inputs[0]}, []
+    end = min(reversed(maps), key=lambda index: math.prod(tensors[index].shape))
+    read, chosen = {end}, []
     for op in reversed(ops):
         if op.index != first.index and read.intersection(op.outputs):
             read.update(op.inputs)
@@ -175,6 +181,11 @@ def open_graph(path: str | os.PathLike, num_threads: int, use_xnnpack: bool) -> 
             values = random.integers(0, np.iinfo(dtype).max, shape)
             interpreter.set_tensor(detail["index"], values.astype(dtype))
     return interpreter
+
+
+def _is_map(tensor: Tensor) -> bool:
+    shape = tensor.shape
+    return len(shape) == 4 and shape[3] == 1 and shape[1] * shape[2] > 1
 
 
 def _is_empty(buffer: Any) -> bool:

@@ -75,13 +75,13 @@ class _Entry:
         self.row["notes"].append(message)
 
 
-def measure(options: Options, before: dict[str, Any]) -> dict[str, Any]:
+def measure(options: Options, load_average: float) -> dict[str, Any]:
     """Measures graphs.
 
     Args:
         options: What to measure.
-        before: `read_conditions()` of before the first of several measurements: each raises the
-            load average that the next would see.
+        load_average: Of before the first of several measurements: each raises what the next would
+            see.
 
     Returns:
         `conditions`; `roofline` (or None); `rows`, one for each graph, flat but for `notes`,
@@ -98,7 +98,7 @@ def measure(options: Options, before: dict[str, Any]) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         entries = [_open(path, options, stack) for path in options.graphs]
         peaks = _measure_speed(entries, options, stack)
-        conditions = {**read_conditions(), "load_average": before["load_average"]}
+        conditions = {**read_conditions(), "load_average": load_average}
         for entry in entries:
             try:
                 _measure_rest(entry, options, pairs)
@@ -244,28 +244,32 @@ def _measure_rest(
         name = pathlib.Path(entry.path).name
         with _bar(f"profile {name}", PROFILE_ROUNDS) as bar:
             profile = call("profile", progress=lambda _: bar.update(), num_runs=PROFILE_ROUNDS)
-        row["profile"] = {**profile, "core": _measure_core(entry, options)}
+        row["profile"] = {**profile, **_measure_core(entry, options)}
 
 
-def _measure_core(entry: _Entry, options: Options) -> dict[str, float] | None:
+def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]]:
     """Times what lies between a graph's resizes, the whole and a matrix product in alternation."""
     macs = entry.process.call("core_macs") if options.roofline else None
     if macs is None:
-        return None
-    with roofline.sgemm_process(options.num_threads) as sgemm:
+        return {}
+    with roofline.sgemm_process(options.num_threads) as process:
         blocks = [entry.block("run"), entry.block("run_core"),
-                  functools.partial(sgemm.call, "run")]
+                  functools.partial(process.call, "run")]
         results = latency.measure(blocks, **options.limits())
     if any(result.fault for result in results):
-        return None
-    whole, core, peak = results
+        return {}
+    whole, core, sgemm = results
     return {
-        "whole_ms": whole.milliseconds(50),
-        "whole_sgemm_percent": _sgemm_percent(entry.row["macs"], whole, peak),
-        "ms": core.milliseconds(50),
-        "macs": macs,
-        "sgemm_percent": _sgemm_percent(macs, core, peak),
+        "core": _share_of(sgemm, core, macs),
+        "whole": _share_of(sgemm, whole, entry.row["macs"]),
     }
+
+
+def _share_of(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, float]:
+    fastest = part.milliseconds(0) / sgemm.milliseconds(0)
+    return {"ms": part.milliseconds(50), "macs": macs,
+            "sgemm_percent": _sgemm_percent(macs, part, sgemm),
+            "fastest_sgemm_percent": 100 * macs / roofline.SGEMM_MACS / fastest}
 
 
 def _judge_output(entry: _Entry, output: dict[str, Any]) -> None:

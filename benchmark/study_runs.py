@@ -166,7 +166,8 @@ def write_latency(
         write_peer(peer(preset), folder)
     print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
     measured = rows.measure(
-        rows.Options(tuple(map(str, graphs)), num_threads=1), read_conditions())
+        rows.Options(tuple(map(str, graphs)), num_threads=1),
+        read_conditions()["load_average"])
     for row in measured["rows"]:
         if row["fault"]:
             raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")

@@ -184,10 +184,11 @@ def _profile(row: dict[str, Any]) -> list[str]:
     total = sum(op["ms"] for op in parts)
     lines = [f"{pathlib.Path(row['graph']).stem}: its operators alone take {total:.2f} ms in sum, "
              f"the whole graph {whole:.2f} ms"]
-    if core := row["profile"]["core"]:
-        lines.append(f"  between its resizes {core['ms']:.2f} ms of {core['whole_ms']:.2f} ms: "
-                     f"{core['macs'] / 1e6:.1f} M MACs, {core['sgemm_percent']:.0f} % of sgemm "
-                     f"(the whole {core['whole_sgemm_percent']:.0f} %)")
+    for key, title in (("whole", "the whole"), ("core", "between its resizes")):
+        if part := row["profile"].get(key):
+            lines.append(f"  {title + ':':21}{part['ms']:.2f} ms, {part['macs'] / 1e6:.1f} M MACs, "
+                         f"{part['sgemm_percent']:.0f} % of sgemm (fastest runs "
+                         f"{part['fastest_sgemm_percent']:.0f} %)")
     lines.append(f"  {'type':24} {'count':>5} {'ms':>8} {'%':>5} {'M MACs':>8}")
     for group in op_profile.by_type(parts):
         lines.append(f"  {group['name']:24} {group['count']:5d} {group['ms']:8.3f} "

@@ -24,8 +24,8 @@ def graphs() -> Mapping[str, pathlib.Path]:
 
     Returns:
         By name: `FORMATS` of one depth network, and `smaller`, `nearest`, `constant`, `not_finite`,
-        `early` (a convolution before its resizes), `two_inputs`, `flat` (one row of numbers in),
-        `table` (no map out).
+        `early` (a convolution before its resizes), `stepwise` (enlarges in two steps),
+        `two_inputs`, `flat` (one row of numbers in), `table` (no map out).
     """
     return _Graphs()
 
@@ -72,6 +72,7 @@ def _models() -> dict[str, tuple[Callable, dict]]:
         "constant": (lambda: _with_output(lambda x: x * 0.0 + 2.0), {}),
         "not_finite": (lambda: _with_output(lambda x: keras.ops.log(x - 300.0)), {}),
         "early": (_early, {}),
+        "stepwise": (_stepwise, {}),
         "two_inputs": (_two_inputs, {}),
         "flat": (_flat, {}),
         "table": (_table, {}),
@@ -132,6 +133,15 @@ def _early():
     image = keras.layers.Input((480, 640, 3), batch_size=1)
     x = keras.layers.Conv2D(4, 3, strides=4)(image)
     x = keras.layers.Conv2D(1, 3)(keras.layers.Resizing(24, 32)(x))
+    return keras.Model(image, keras.layers.Resizing(480, 640)(x))
+
+
+def _stepwise():
+    import keras
+
+    image = keras.layers.Input((480, 640, 3), batch_size=1)
+    x = keras.layers.Conv2D(1, 3, activation="sigmoid")(keras.layers.Resizing(26, 34)(image))
+    x = keras.layers.Rescaling(10.0)(keras.layers.Resizing(48, 64)(x))
     return keras.Model(image, keras.layers.Resizing(480, 640)(x))
 
 

@@ -43,6 +43,13 @@ def test_the_core_of_every_format_holds_all_multiplications(name, tmp_path):
     assert TfliteFile(path).macs() == file.macs() > 0
 
 
+def test_the_core_ends_before_the_first_step_of_an_enlargement(tmp_path):
+    path = tmp_path / "core.tflite"
+    path.write_bytes(cut_core(TfliteFile(GRAPHS()["stepwise"])))
+    picture = np.random.default_rng(0).random((1, 26, 34, 3), np.float32)
+    assert _run(path, [picture]).shape == (1, 24, 32, 1)
+
+
 @pytest.mark.parametrize("name", ["constant", "early"])
 def test_a_graph_without_resizes_around_its_convolutions_has_no_core(name):
     assert cut_core(TfliteFile(GRAPHS()[name])) is None
