@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from benchmark import accuracy
 from benchmark import latency
+from benchmark import op_profile
 from benchmark import roofline
 from benchmark.arm64 import CPUS
 from benchmark.arm64 import check_folder
@@ -62,9 +64,9 @@ class _Entry:
     process: ChildProcess
     row: dict[str, Any]
 
-    def block(self, handler: str) -> latency.Block:
+    def block(self, handler: str, **arguments: Any) -> latency.Block:
         """What `latency.measure` takes, of a handler of its process."""
-        return functools.partial(self.process.call, handler)
+        return functools.partial(self.process.call, handler, **arguments)
 
     def warn(self, message: str) -> None:
         """Adds what makes the row doubtful."""
@@ -211,11 +213,12 @@ def _fill_speed(
         row["cpu_ratio"] = latency.cpu_ratio(first, result)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
     if sgemm:
-        row["sgemm_percent"] = _sgemm_percent(row["macs"], result, sgemm)
+        row["sgemm_percent"] = _sgemm_percent(row["macs"], latency.cpu_ratio(sgemm, result))
 
 
-def _sgemm_percent(macs: int, result: latency.Latency, sgemm: latency.Latency) -> float:
-    return 100 * macs / roofline.SGEMM_MACS / latency.cpu_ratio(sgemm, result)
+def _sgemm_percent(macs: int, relative: float) -> float:
+    """The speed of a graph that takes `relative` times as long as the matrix product."""
+    return 100 * macs / roofline.SGEMM_MACS / relative
 
 
 def _fill_memory(entry: _Entry) -> None:
@@ -249,27 +252,27 @@ def _measure_rest(
 
 def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]]:
     """Times what lies between a graph's resizes, the whole and a matrix product in alternation."""
-    macs = entry.process.call("core_macs") if options.roofline else None
-    if macs is None:
+    core = op_profile.cut_core(entry.file) if options.roofline else None
+    if core is None:
         return {}
-    with roofline.sgemm_process(options.num_threads) as process:
-        blocks = [entry.block("run"), entry.block("run_core"),
+    with (tempfile.TemporaryDirectory() as folder,
+          roofline.sgemm_process(options.num_threads) as process):
+        path = pathlib.Path(folder) / "core.tflite"
+        path.write_bytes(core)
+        blocks = [entry.block("run"), entry.block("run_part", path=str(path)),
                   functools.partial(process.call, "run")]
-        results = latency.measure(blocks, **options.limits())
-    if any(result.fault for result in results):
+        whole, part, sgemm = latency.measure(blocks, **options.limits())
+        macs = TfliteFile(path).macs()
+    if whole.fault or part.fault or sgemm.fault:
         return {}
-    whole, core, sgemm = results
-    return {
-        "core": _share_of(sgemm, core, macs),
-        "whole": _share_of(sgemm, whole, entry.row["macs"]),
-    }
+    return {"whole": _beside(sgemm, whole, entry.row["macs"]), "core": _beside(sgemm, part, macs)}
 
 
-def _share_of(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, float]:
+def _beside(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, float]:
     fastest = part.milliseconds(0) / sgemm.milliseconds(0)
     return {"ms": part.milliseconds(50), "macs": macs,
-            "sgemm_percent": _sgemm_percent(macs, part, sgemm),
-            "fastest_sgemm_percent": 100 * macs / roofline.SGEMM_MACS / fastest}
+            "sgemm_percent": _sgemm_percent(macs, latency.cpu_ratio(sgemm, part)),
+            "fastest_sgemm_percent": _sgemm_percent(macs, fastest)}
 
 
 def _judge_output(entry: _Entry, output: dict[str, Any]) -> None:

@@ -3,8 +3,6 @@
 import io
 import pathlib
 import sys
-import tempfile
-from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +20,6 @@ from benchmark.graph import sample_picture
 from benchmark.latency import timed
 from benchmark.process import serve
 from mai_depth.errors import UserError
-from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import delegate_partitions
 from mai_depth.tflite_schema import litert
 
@@ -71,21 +68,13 @@ class Worker:
 
         return forked(times)
 
-    def core_macs(self) -> int | None:
-        """Cuts out what lies between the graph's resizes; see `op_profile.cut_core`.
+    def run_part(self, path: str, count: int, warmup: int) -> tuple[list[int], int]:
+        """Like `run`, of another file: a part of the graph, with random numbers as its inputs."""
+        def times() -> tuple[list[int], int]:
+            part = op_profile.open_graph(path, self._threads, self._xnnpack)
+            return timed(part.invoke, count, warmup)
 
-        Returns:
-            The multiply-accumulates of an invoke, or None if the graph has no such part.
-        """
-        self._core = op_profile.cut_core(TfliteFile(self._path))
-        return self._core and self._in_file(lambda path: TfliteFile(path).macs())
-
-    def run_core(self, count: int, warmup: int) -> tuple[list[int], int]:
-        """Like `run`, of what `core_macs` has cut out."""
-        def open_core(path: pathlib.Path) -> Any:
-            return op_profile.open_graph(path, self._threads, self._xnnpack)
-
-        return forked(lambda: timed(self._in_file(open_core).invoke, count, warmup))
+        return forked(times)
 
     def output(self) -> dict[str, Any]:
         """Judges the depth map of the picture used for timing.
@@ -123,12 +112,6 @@ class Worker:
         graph.set_picture(self._sample)
         return graph
 
-    def _in_file(self, function: Callable[[pathlib.Path], Any]) -> Any:
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "core.tflite"
-            path.write_bytes(self._core)
-            return function(path)
-
 
 def _read_frame(path: str) -> bytes:
     try:
@@ -148,6 +131,6 @@ def _decode(frame: bytes) -> np.ndarray:
 if __name__ == "__main__":
     worker = Worker()
     serve({name: getattr(worker, name) for name in
-           ("open", "run", "end_to_end", "core_macs", "run_core", "output", "memory", "accuracy",
+           ("open", "run", "end_to_end", "run_part", "output", "memory", "accuracy",
             "instructions", "profile")})
     sys.exit(0)

@@ -79,7 +79,7 @@ def test_a_profile_is_printed():
     core = {"ms": 1.25, "macs": 2_000_000, "sgemm_percent": 50.0, "fastest_sgemm_percent": 60.0}
     row = _row("student", profile={"whole_ms": 1.5, "operators": operators, "core": core})
     text = table.text(_report(row))
-    assert ("between its resizes: 1.25 ms, 2.0 M MACs, 50 % of sgemm (fastest runs 60 %)" in text)
+    assert "between its resizes: 1.25 ms, 2.0 M MACs, 50 % of sgemm (fastest runs 60 %)" in text
     del row["profile"]["core"]
     assert "resizes" not in table.text(_report(row))
     assert "alone take 1.00 ms in sum, the whole graph 1.50 ms" in text
