@@ -140,6 +140,7 @@ def _train(workdir: pathlib.Path) -> None:
 
     if _DETERMINISTIC.value:
         training.compute_deterministically()
+    _check_files(workdir)  # before the scenes take a minute
     train, validation = _open_data()
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     if same := count_same_pictures(train, validation):
@@ -174,18 +175,36 @@ def _train(workdir: pathlib.Path) -> None:
 
 
 def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
-    from mai_depth.errors import UserError
     from mai_depth.quantization import train_quantized
     from mai_depth.verify import format_verification
 
-    output = workdir / "student_qat.tflite"
-    if output.exists() and not _OVERWRITE.value:
-        raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
-    student = _path(_STUDENT_FILE.value) or workdir / "student.keras"
+    output = _quantized_file(workdir)
     sidecar = train_quantized(
-        student, output, train, validation, _recipe(of_teacher=False), cache_dir=_cache_dir(),
-        teacher_path=_path(_TEACHER.value))
+        _student_file(workdir), output, train, validation, _recipe(of_teacher=False),
+        cache_dir=_cache_dir(), teacher_path=_path(_TEACHER.value))
     print(f"{output}: {format_verification(sidecar['verification'])}")
+
+
+def _check_files(workdir: pathlib.Path) -> None:
+    from mai_depth.errors import UserError
+    from mai_depth.model_file import read_config
+
+    if _TEACHER.value and _TRAIN.value != "teacher":
+        read_config(_path(_TEACHER.value))
+    if _TRAIN.value == "qat":
+        read_config(_student_file(workdir))
+        output = _quantized_file(workdir)
+        if output.exists() and not _OVERWRITE.value:
+            raise UserError(f"{output}: exists; give --overwrite to replace it, or another "
+                            "--workdir")
+
+
+def _student_file(workdir: pathlib.Path) -> pathlib.Path:
+    return _path(_STUDENT_FILE.value) or workdir / "student.keras"
+
+
+def _quantized_file(workdir: pathlib.Path) -> pathlib.Path:
+    return workdir / "student_qat.tflite"
 
 
 def _conduct():

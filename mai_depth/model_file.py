@@ -129,7 +129,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
         UserError: The file is missing, not a `.keras` file, broken, unsafe, or not a depth model.
     """
     path = pathlib.Path(path)
-    config = _read_config(path)
+    config = read_config(path)
     for node in _named_nodes(config):
         _check_node(node, path, trusted_packages)
     try:
@@ -144,7 +144,19 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
     return model
 
 
-def _read_config(path: pathlib.Path) -> dict:
+def read_config(path: str | os.PathLike) -> dict:
+    """Reads the description of a model; its weights are not loaded, but checked for damage.
+
+    Args:
+        path: As in `load_model`.
+
+    Returns:
+        The content of its `config.json`.
+
+    Raises:
+        UserError: The file is missing, not a `.keras` file, or broken.
+    """
+    path = pathlib.Path(path)
     _check_kind(path)
     try:
         with zipfile.ZipFile(path) as archive:

@@ -195,3 +195,9 @@ def test_bad_models(export, workdir, tmp_path, name, write, words):
     assert_one_line(result, str(model), *words)
     assert output.read_bytes() == b"old"
     assert {path.name for path in tmp_path.iterdir()} == {name, "a.tflite"}
+
+
+def test_a_wrong_model_is_told_before_scenes_are_made(commands, tmp_path):
+    result = commands("export.py", f"--model={tmp_path}/typo.keras", f"--cache_dir={tmp_path}")
+    assert_one_line(result, "typo.keras: no such file")
+    assert not list(tmp_path.iterdir())

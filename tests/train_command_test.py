@@ -94,3 +94,14 @@ def test_one_line_names_the_fault(answers, name, words):
     assert "Traceback" not in stderr
     for word in words:
         assert word in lines[0]
+
+
+@pytest.mark.parametrize(("flag", "words"), [
+    ("--teacher=typo.keras", "typo.keras: no such file"),
+    ("--train=qat", "student.keras: no such file"),
+])
+def test_a_missing_model_is_told_before_scenes_are_made(commands, tmp_path, flag, words):
+    cache = tmp_path / "cache"
+    result = commands("train.py", f"--workdir={tmp_path}/run", f"--cache_dir={cache}", flag)
+    assert result.returncode == 1 and words in result.stderr.splitlines()[-1]
+    assert not cache.exists()
