@@ -29,7 +29,7 @@ class Preset:
 PRESETS = {
     "student_28m": Preset(0.6, (24, 16, 8, 8)),
     "student_49m": Preset(0.75, (48, 32, 16, 8)),
-    "student_90m": Preset(0.95, (72, 48, 24, 16)),
+    "student_90m": Preset(0.95, (64, 32, 32, 16)),
     "student_189m": Preset(0.95, (96, 64, 48, 32)),
 }
 

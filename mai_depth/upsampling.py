@@ -15,8 +15,6 @@ import numpy as np
 
 from mai_depth.batch_norm import factor_and_shift
 
-_MIN_HEIGHT = 8  # of a map: a smaller one gains little, and the merged kernel is the larger one
-
 
 class _Fusion(NamedTuple):
     """The inputs of a Feature Fusion Module, and its convolution once that was met."""
@@ -66,7 +64,7 @@ def merge_upsampling(core: keras.Model) -> keras.Model:
         met = fusions.get(id(args[0][0] if several else args[0]))
         if is_nearest(layer):
             result = nearest(args[0], keras.ops.concatenate, keras.ops.depth_to_space)
-            met = _Fusion(args[0]) if args[0].shape[1] >= _MIN_HEIGHT else None
+            met = _Fusion(args[0])
         elif isinstance(layer, keras.layers.BatchNormalization) and met and met.conv:
             result, met = _merged(met, layer), None
         else:
