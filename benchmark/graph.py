@@ -10,7 +10,7 @@ from mai_depth.errors import UserError
 from mai_depth.tensor_format import dequantize
 from mai_depth.tensor_format import is_known
 from mai_depth.tensor_format import is_raw
-from mai_depth.tensor_format import quantize_picture
+from mai_depth.tensor_format import write_picture
 from mai_depth.tflite_file import open_interpreter
 
 
@@ -57,8 +57,7 @@ class DepthGraph:
         if rgb.shape[:2] != self.input_size:
             size = self.input_size[::-1]
             rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-        values = quantize_picture(rgb, self._input)
-        self.interpreter.set_tensor(self._input["index"], values[np.newaxis])
+        write_picture(rgb, self.interpreter.tensor(self._input["index"])(), self._input)
 
     def depth(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """Reads the result of the last invoke.

@@ -19,7 +19,7 @@ from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.tensor_format import dequantize
 from mai_depth.tensor_format import is_known
-from mai_depth.tensor_format import quantize_picture
+from mai_depth.tensor_format import write_picture
 from mai_depth.tflite_file import open_interpreter
 
 _TRIAL_S = 120  # for one picture, with the start of Python
@@ -133,9 +133,8 @@ class TfliteNetwork:
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Answers with metres, see `DepthNetwork`; `UserError` if the graph cannot be run."""
-        picture = quantize_picture(rgb, self._input)[None]
         try:
-            self._interpreter.set_tensor(self._input["index"], picture)
+            write_picture(rgb, self._interpreter.tensor(self._input["index"])(), self._input)
             self._interpreter.invoke()
             depth = self._interpreter.get_tensor(self._output["index"])
         except (RuntimeError, ValueError) as error:
