@@ -247,7 +247,8 @@ def _measure_rest(
         name = pathlib.Path(entry.path).name
         with _bar(f"profile {name}", PROFILE_ROUNDS) as bar:
             profile = call("profile", progress=lambda _: bar.update(), num_runs=PROFILE_ROUNDS)
-        row["profile"] = {**profile, **_measure_core(entry, options)}
+        row["profile"] = {**profile, "moved_bytes": entry.file.moved_bytes(),
+                          **_measure_core(entry, options)}
 
 
 def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]]:

@@ -76,7 +76,7 @@ def text(report: dict[str, Any]) -> str:
     lines += remarks(report)
     for row in report["rows"]:
         if row["profile"]:
-            lines += ["", *_profile(row)]
+            lines += ["", *_profile(row, report["roofline"])]
     return "\n".join(lines)
 
 
@@ -179,23 +179,38 @@ def _data(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _profile(row: dict[str, Any]) -> list[str]:
+def _profile(row: dict[str, Any], peaks: dict[str, float] | None) -> list[str]:
     whole, parts = row["profile"]["whole_ms"], row["profile"]["operators"]
-    total = sum(op["ms"] for op in parts)
-    lines = [f"{pathlib.Path(row['graph']).stem}: its operators alone take {total:.2f} ms in sum, "
-             f"the whole graph {whole:.2f} ms"]
+    total = {"ms": sum(op["ms"] for op in parts), "macs": sum(op["macs"] for op in parts)}
+    share = _sgemm_percent(total, peaks)
+    lines = [f"{pathlib.Path(row['graph']).stem}: its operators alone take {total['ms']:.2f} ms in "
+             f"sum{f' ({share} % of sgemm)' if share else ''}, the whole graph {whole:.2f} ms"]
     for key, title in (("whole", "the whole"), ("core", "between its resizes")):
         if part := row["profile"].get(key):
             lines.append(f"  {title + ':':21}{part['ms']:.2f} ms, {part['macs'] / 1e6:.1f} M MACs, "
                          f"{part['sgemm_percent']:.0f} % of sgemm (fastest runs "
                          f"{part['fastest_sgemm_percent']:.0f} %)")
-    lines.append(f"  {'type':24} {'count':>5} {'ms':>8} {'%':>5} {'M MACs':>8}")
+    if peaks:
+        moved = row["profile"]["moved_bytes"]
+        copied_ms = moved / 2 / peaks["copy_gb_per_s"] / 1e6  # a copy reads and writes
+        lines.append(f"  its input, output and weights, {moved / 1e6:.1f} MB, take "
+                     f"{copied_ms:.2f} ms at the copy's speed: {100 * copied_ms / whole:.0f} % of "
+                     "the whole")
+    lines.append(f"  {'type':24} {'count':>5} {'ms':>8} {'%':>5} {'M MACs':>8} {'% of sgemm':>10}")
     for group in op_profile.by_type(parts):
         lines.append(f"  {group['name']:24} {group['count']:5d} {group['ms']:8.3f} "
-                     f"{100 * group['share']:5.1f} {group['macs'] / 1e6:8.2f}")
+                     f"{100 * group['share']:5.1f} {group['macs'] / 1e6:8.2f} "
+                     f"{_sgemm_percent(group, peaks):>10}".rstrip())
     lines.append("  the slowest operators:")
     for op in sorted(parts, key=lambda op: -op["ms"])[:8]:
-        shape = "x".join(str(n) for n in op["shape"])
+        shape, share = "x".join(str(n) for n in op["shape"]), _sgemm_percent(op, peaks)
         lines.append(f"  {op['index']:4d} {op['name']:24} {shape:18} {op['ms']:8.3f} ms "
-                     f"{op['macs'] / 1e6:8.2f} M MACs")
+                     f"{op['macs'] / 1e6:8.2f} M MACs{f' {share:>4} % of sgemm' if share else ''}")
     return lines
+
+
+def _sgemm_percent(part: dict[str, Any], peaks: dict[str, float] | None) -> str:
+    """A part's fastest runs against those of the matrix product; empty if it multiplies nothing."""
+    if not peaks or not part["macs"]:
+        return ""
+    return f"{100 * part['macs'] / part['ms'] / 1e6 / peaks['sgemm_gmacs_per_s']:.0f}"

@@ -77,6 +77,13 @@ class TfliteFile:
         """Bytes of those weights as they are stored."""
         return sum(tensor.bytes for tensor in self._weights())
 
+    def moved_bytes(self) -> int:
+        """Bytes of inputs, outputs and weights as they are stored.
+
+        They pass through memory in every invoke, even where the caches hold everything else.
+        """
+        return sum(tensor.bytes for tensor in self.inputs() + self.outputs()) + self.weight_bytes()
+
     def sha256(self) -> str:
         """The file's checksum."""
         return hashlib.sha256(self._data).hexdigest()

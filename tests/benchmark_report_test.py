@@ -75,15 +75,32 @@ def test_a_crashed_graph_keeps_its_row():
 
 
 def test_a_profile_is_printed():
-    operators = [{"index": 0, "name": "CONV_2D", "shape": [1, 2, 3], "macs": 10, "ms": 1.0}]
+    operators = [
+        {"index": 0, "name": "CONV_2D", "shape": [1, 2, 3], "macs": 20_000_000, "ms": 1.0},
+        {"index": 1, "name": "ADD", "shape": [1, 2, 3], "macs": 0, "ms": 0.25}]
     core = {"ms": 1.25, "macs": 2_000_000, "sgemm_percent": 50.0, "fastest_sgemm_percent": 60.0}
-    row = _row("student", profile={"whole_ms": 1.5, "operators": operators, "core": core})
+    row = _row("student", profile={
+        "whole_ms": 1.5, "operators": operators, "moved_bytes": 6_000_000, "core": core})
     text = table.text(_report(row))
     assert "between its resizes: 1.25 ms, 2.0 M MACs, 50 % of sgemm (fastest runs 60 %)" in text
     del row["profile"]["core"]
     assert "resizes" not in table.text(_report(row))
+    # 20 M MACs in 1 ms are 20 of 50 GMAC/s; 6 MB are 0.3 ms at 10 GB/s there and back.
+    assert "alone take 1.25 ms in sum (32 % of sgemm), the whole graph 1.50 ms" in text
+    assert "weights, 6.0 MB, take 0.30 ms at the copy's speed: 20 % of the whole" in text
+    lines = [line.split() for line in text.split("\n")]
+    assert ["CONV_2D", "1", "1.000", "80.0", "20.00", "40"] in lines
+    assert ["ADD", "1", "0.250", "20.0", "0.00"] in lines
+    assert "0 CONV_2D 1x2x3 1.000 ms 20.00 M MACs 40 % of sgemm" in map(" ".join, lines)
+
+
+def test_a_profile_without_a_roofline_is_printed():
+    operators = [{"index": 0, "name": "CONV_2D", "shape": [1, 2, 3], "macs": 10, "ms": 1.0}]
+    row = _row("student", profile={"whole_ms": 1.5, "operators": operators, "moved_bytes": 8})
+    text = table.text({**_report(row), "roofline": None})
     assert "alone take 1.00 ms in sum, the whole graph 1.50 ms" in text
-    assert "1x2x3" in text
+    profile = text[text.index("alone take"):]
+    assert "copy" not in profile and "0.00 M MACs\n" in profile + "\n"
 
 
 def test_markdown_has_two_tables_of_even_width():

@@ -25,6 +25,7 @@ def test_parameters_and_their_bytes():
     scalars = file.parameters() - WEIGHTS  # the two rescalings
     assert 0 <= scalars <= 4
     assert file.weight_bytes() == 4 * file.parameters()
+    assert file.moved_bytes() == 4 * (480 * 640 * (3 + 1) + file.parameters())
 
 
 def test_number_formats():
