@@ -53,22 +53,28 @@ class Editor:
         self._graph.operators += graph.operators
         self._graph.outputs = [moved[int(i)] for i in graph.outputs]
 
-    def take_bytes(self) -> None:
-        """Makes the float input a uint8 one: the numbers 0..255 of a camera, turned to float."""
-        schema, old = self._schema, int(self._graph.inputs[0])
-        quantization = schema.QuantizationParametersT()
-        quantization.scale, quantization.zeroPoint = [1.0], [0]
-        tensor = schema.TensorT()
-        tensor.shape = list(self._graph.tensors[old].shape)
-        tensor.type, tensor.quantization = schema.TensorType.UINT8, quantization
-        self._graph.tensors.append(tensor)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = self._code(schema.BuiltinOperator.DEQUANTIZE)
-        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-        operator.builtinOptions = schema.DequantizeOptionsT()
-        operator.inputs, operator.outputs = [len(self._graph.tensors) - 1], [old]
-        self._graph.operators.insert(0, operator)
-        self._graph.inputs = [len(self._graph.tensors) - 1]
+    def take_bytes(self, resize: bool) -> None:
+        """Makes the float input a uint8 one: the numbers 0..255 of a camera.
+
+        Args:
+            resize: Whether the input's one operator, which resizes the picture, works on the bytes
+                and its result is turned to float. That moves a quarter of the memory, but rounds
+                what the network sees to whole numbers. Else the whole picture is turned to float.
+        """
+        source = int(self._graph.inputs[0])
+        place, consumer = next((i, op) for i, op in enumerate(self._graph.operators)
+                               if source in op.inputs)
+        if resize:
+            target = int(consumer.outputs[0])
+            view = self._copy(target)
+            self._make_bytes(view)
+            consumer.outputs = [view]
+            self._graph.operators.insert(place + 1, self._to_float(view, target))
+        else:
+            floats = self._copy(source)
+            consumer.inputs = [floats, *map(int, consumer.inputs[1:])]
+            self._graph.operators.insert(place, self._to_float(source, floats))
+        self._make_bytes(source)
 
     def quantize_convolutions(self) -> None:
         """Stores the weights of convolutions as int8, one scale for each output channel.
@@ -139,6 +145,27 @@ class Editor:
         steps = np.rint(np.frombuffer(data, np.int32) / ratio).astype(np.int32)
         bias.buffer = self._buffer(steps.tobytes())
         bias.quantization.scale = [float(scale) * ratio for scale in bias.quantization.scale]
+
+    def _copy(self, index: int) -> int:
+        """Adds a tensor of the shape and type of another."""
+        old, tensor = self._graph.tensors[index], self._schema.TensorT()
+        tensor.shape, tensor.type = old.shape, old.type
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _make_bytes(self, index: int) -> None:
+        tensor = self._graph.tensors[index]
+        tensor.type = self._schema.TensorType.UINT8
+        tensor.quantization = self._schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
+
+    def _to_float(self, source: int, target: int) -> Any:
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = self._code(self._schema.BuiltinOperator.DEQUANTIZE)
+        operator.builtinOptionsType = self._schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = self._schema.DequantizeOptionsT()
+        operator.inputs, operator.outputs = [source], [target]
+        return operator
 
     def _convolutions(self) -> list[Any]:
         code = self._schema.BuiltinOperator.CONV_2D

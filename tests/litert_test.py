@@ -63,6 +63,12 @@ def anatomy(path):
     return rewrite.take_apart(model_file.load_model(path), path)
 
 
+def picture_types(path):
+    """The numbers of the tensors that have the size of the camera's picture."""
+    tensors = tflite_file.TfliteFile(path).tensors()
+    return [tensor.dtype for tensor in tensors if tensor.elements == 480 * 640 * 3]
+
+
 def run(path, image):
     return TfliteNetwork(path)(image)
 
@@ -154,9 +160,26 @@ def test_int8(tmp_path, path, pairs, images, input_dtype):
     file = tflite_file.TfliteFile(output)
     convolutions = [op for op in file.ops() if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     assert {file.tensors()[op.outputs[0]].dtype for op in convolutions} == {"INT8"}
+    assert picture_types(output) == [input_dtype.upper()]
     # Whatever the weights, depth keeps its order: quantization is no random map.
     expected = model_file.load_model(path).predict_on_batch(images[:1].astype(np.float32))
     assert np.corrcoef(run(output, images[0]).ravel(), expected.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("quantization", ["float16", "dynamic"])
+def test_bytes_are_reduced_as_bytes_where_numbers_are_rounded_anyway(
+    tmp_path, path, pairs, images, quantization
+):
+    depth = {}
+    for input_dtype in ("float32", "uint8"):
+        output = tmp_path / f"{input_dtype}.tflite"
+        litert.export_tflite(
+            path, output, litert.Form(quantization=quantization, input_dtype=input_dtype), pairs,
+            allow_inaccurate=True)
+        depth[input_dtype] = run(output, images[0])
+    assert picture_types(tmp_path / "uint8.tflite") == ["UINT8"]
+    difference = np.abs(depth["uint8"] - depth["float32"])
+    assert 0 < difference.mean() < 0.01 * np.ptp(depth["float32"])
 
 
 @pytest.mark.parametrize(
