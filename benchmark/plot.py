@@ -15,9 +15,6 @@ from mai_depth.metrics import mai_score
 MARKERS = "os^D"  # ten colours each
 
 
-
-
-
 def check(path: str, with_data: bool) -> None:
     """Checks, before anything is measured, that there will be a plot.
 
@@ -62,7 +59,7 @@ def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
     for number, (row, x, y) in enumerate(zip(rows, times, errors, strict=True)):
         axes.plot(x, y, MARKERS[number // 10 % len(MARKERS)], color=f"C{number % 10}",
                   markersize=8, zorder=3, linestyle="none",
-                  label=f"{pathlib.Path(row['graph']).stem} ({row['score']:.3g})")
+                  label=f"{pathlib.Path(row['graph']).stem} ({_rounded(row['score'])})")
     figure.legend(loc="outside right upper", fontsize=9, title="graph (score)")
     _label(axes, report, rows[0], x_limits, y_limits)
     with atomic_path(path) as temporary:
@@ -83,8 +80,13 @@ def _draw_scores(axes: Any, x_limits: tuple[float, float], y_limits: tuple[float
             continue
         axes.plot(times, errors, color="0.75", linewidth=0.8, zorder=1)
         last = np.flatnonzero(inside)[-1]
-        axes.annotate(f"{score:.3g}", (times[last], errors[last]), fontsize=7, color="0.5",
+        axes.annotate(_rounded(score), (times[last], errors[last]), fontsize=7, color="0.5",
                       ha="right", va="bottom")
+
+
+def _rounded(score: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{float(f'{score:.3g}'):g}"
 
 
 def _label(
