@@ -31,7 +31,8 @@ def is_raw(detail: dict[str, Any]) -> bool:
 def write_picture(rgb: np.ndarray, target: np.ndarray, detail: dict[str, Any]) -> None:
     """Writes a picture into an input, in its numbers.
 
-    Straight into its memory: on a small board another copy of the picture costs as much as a layer.
+    Straight into its memory: another copy of the picture as floats takes a tenth of the network's
+    time.
 
     Args:
         rgb: uint8 [height, width, 3].

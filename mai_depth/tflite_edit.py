@@ -58,8 +58,8 @@ class Editor:
 
         Args:
             resize: Whether the input's one operator, which resizes the picture, works on the bytes
-                and its result is turned to float. That moves a quarter of the memory, but rounds
-                what the network sees to whole numbers. Else the whole picture is turned to float.
+                and its result is turned to float. That needs no picture of floats, but rounds what
+                the network sees to whole numbers. Else the whole picture is turned to float.
         """
         source = int(self._graph.inputs[0])
         place, consumer = next((i, op) for i, op in enumerate(self._graph.operators)

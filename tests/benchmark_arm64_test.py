@@ -16,6 +16,7 @@ from benchmark import arm64
 from benchmark.graph import DepthGraph
 from benchmark.graph import sample_picture
 from mai_depth.errors import UserError
+from mai_depth.tflite_edit import Editor
 
 GRAPHS = benchmark_graphs.graphs
 
@@ -51,6 +52,17 @@ def test_arm_gives_the_numbers_of_x86(emulator, name, cpu):
         np.testing.assert_array_equal(run.output, expected)
     else:
         np.testing.assert_allclose(run.output, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_bytes_are_reduced_alike(emulator, tmp_path):
+    editor = Editor(pathlib.Path(GRAPHS()["float32"]).read_bytes())
+    editor.take_bytes(resize=True)
+    path = tmp_path / "bytes.tflite"
+    path.write_bytes(editor.data())
+    expected = DepthGraph(path).predict(sample_picture())
+    run = arm64.run_graph(path, emulator)
+    np.testing.assert_allclose(run.output.reshape(expected.shape), expected, atol=1e-4)
 
 
 @pytest.mark.slow
