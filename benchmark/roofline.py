@@ -28,6 +28,19 @@ def copy_process() -> ChildProcess:
     return _process("copy", 1)
 
 
+def sgemm_percent(macs: int, relative: float) -> float:
+    """Compares the speed of multiplications with that of the matrix product.
+
+    Args:
+        macs: Multiply-accumulates.
+        relative: Their time, as a multiple of the product's.
+
+    Returns:
+        Per cent.
+    """
+    return 100 * macs / SGEMM_MACS / relative
+
+
 def _process(kind: str, num_threads: int) -> ChildProcess:
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
              "VECLIB_MAXIMUM_THREADS")

@@ -213,12 +213,7 @@ def _fill_speed(
         row["cpu_ratio"] = latency.cpu_ratio(first, result)
     row["gmacs_per_s"] = row["macs"] / row["latency_ms_p50"] / 1e6
     if sgemm:
-        row["sgemm_percent"] = _sgemm_percent(row["macs"], latency.cpu_ratio(sgemm, result))
-
-
-def _sgemm_percent(macs: int, relative: float) -> float:
-    """The speed of a graph that takes `relative` times as long as the matrix product."""
-    return 100 * macs / roofline.SGEMM_MACS / relative
+        row["sgemm_percent"] = roofline.sgemm_percent(row["macs"], latency.cpu_ratio(sgemm, result))
 
 
 def _fill_memory(entry: _Entry) -> None:
@@ -272,8 +267,8 @@ def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]
 def _beside(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, float]:
     fastest = part.milliseconds(0) / sgemm.milliseconds(0)
     return {"ms": part.milliseconds(50), "macs": macs,
-            "sgemm_percent": _sgemm_percent(macs, latency.cpu_ratio(sgemm, part)),
-            "fastest_sgemm_percent": _sgemm_percent(macs, fastest)}
+            "sgemm_percent": roofline.sgemm_percent(macs, latency.cpu_ratio(sgemm, part)),
+            "fastest_sgemm_percent": roofline.sgemm_percent(macs, fastest)}
 
 
 def _judge_output(entry: _Entry, output: dict[str, Any]) -> None:

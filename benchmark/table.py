@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmark import op_profile
+from benchmark import roofline
 from benchmark.conditions import warnings
 
 _Column = tuple[str, str, Callable[[dict[str, Any]], str]]
@@ -213,4 +214,5 @@ def _sgemm_percent(part: dict[str, Any], peaks: dict[str, float] | None) -> str:
     """A part's fastest runs against those of the matrix product; empty if it multiplies nothing."""
     if not peaks or not part["macs"]:
         return ""
-    return f"{100 * part['macs'] / part['ms'] / 1e6 / peaks['sgemm_gmacs_per_s']:.0f}"
+    sgemm_ms = roofline.SGEMM_MACS / peaks["sgemm_gmacs_per_s"] / 1e6
+    return f"{roofline.sgemm_percent(part['macs'], part['ms'] / sgemm_ms):.0f}"

@@ -58,11 +58,17 @@ def convert(
     if quantization == "int8":
         core = _integer_core(anatomy, check_calibration(calibration))
     if core is not None:
-        return _finish(_assemble(anatomy, core, upsample), input_dtype, quantization)
-    editor = Editor(_convert_float(rebuild(anatomy, upsample), half=quantization == "float16"))
+        editor = _assemble(anatomy, core, upsample)
+    else:
+        editor = Editor(_convert_float(rebuild(anatomy, upsample), half=quantization == "float16"))
     if quantization == "dynamic":
         editor.quantize_convolutions()
-    return _finish(editor, input_dtype, quantization)
+    if input_dtype == "uint8":
+        # Half a grey level is 3 mm of depth on average: nothing beside what the other formats
+        # round, but the float file gives what Keras gives.
+        editor.take_bytes(resize=quantization != "none")
+    editor.name("image", "depth_m")
+    return editor
 
 
 def _integer_core(anatomy: Anatomy, images: np.ndarray) -> bytes:
@@ -106,15 +112,6 @@ def _assemble(anatomy: Anatomy, core: bytes, upsample: str) -> Editor:
     editor = Editor(_convert_float(front(anatomy)))
     editor.append(core)
     editor.append(_convert_float(back(anatomy, upsample)))
-    return editor
-
-
-def _finish(editor: Editor, input_dtype: str, quantization: str) -> Editor:
-    if input_dtype == "uint8":
-        # Half a grey level is 3 mm of depth on average: nothing beside what the other formats
-        # round, but the float file gives what Keras gives.
-        editor.take_bytes(resize=quantization != "none")
-    editor.name("image", "depth_m")
     return editor
 
 

@@ -38,7 +38,12 @@ def write_picture(rgb: np.ndarray, target: np.ndarray, detail: dict[str, Any]) -
         rgb: uint8 [height, width, 3].
         target: The input's own memory, `interpreter.tensor(index)()`, [1, height, width, 3].
         detail: As in `is_known`. Without a scale uint8 and int16 take 0..255, int8 -128..127.
+
+    Raises:
+        ValueError: The picture has another size than the input.
     """
+    if rgb.shape != target.shape[1:]:  # NumPy would repeat a single row or column
+        raise ValueError(f"a picture {rgb.shape} for an input {target.shape}")
     dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
     if dtype in _FLOATS:
         target[0] = rgb

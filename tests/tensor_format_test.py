@@ -40,6 +40,15 @@ def test_a_read_only_picture_and_a_part_of_one_are_written():
         np.testing.assert_array_equal(target[0], part.astype(int) + zero)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int16])
+@pytest.mark.parametrize("shape", [(1, 2, 3), (4, 1, 3), (2, 4, 3), (4, 2), (8, 3)])
+def test_a_picture_of_another_size_is_refused(dtype, shape):
+    target = np.zeros((1, 4, 2, 3), dtype)
+    with pytest.raises(ValueError, match="for an input"):
+        write_picture(np.ones(shape, np.uint8), target, {"dtype": dtype, "quantization": (0.0, 0)})
+    assert not target.any()
+
+
 def test_metres_of_an_output():
     detail = {"dtype": np.int8, "quantization": (0.5, -2)}
     metres = dequantize(np.array([-2, 0, 4], np.int8), detail)
