@@ -22,6 +22,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from mai_depth.resize import resized
 from mai_depth.student import IMAGE_SIZE
 from mai_depth.student import build_student
 
@@ -235,15 +236,17 @@ def _kernel_initializer(x: Any) -> Any:
 
 
 def _twice(x: Any, interpolation: str) -> Any:
-    return layers.Resizing(2 * x.shape[1], 2 * x.shape[2], interpolation=interpolation)(x)
+    size = (2 * x.shape[1], 2 * x.shape[2])
+    return resized(x, size, layers=layers, interpolation=interpolation)
 
 
 def _camera(size: tuple[int, int]) -> tuple[Any, Any]:
     """The input `image` and the picture that the network sees."""
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
-    return image, layers.Resizing(*size, interpolation="bilinear", name="view")(image)
+    return image, resized(image, size, layers=layers, name="view")
 
 
 def _model(image: Any, depth: Any, interpolation: str, name: str) -> keras.Model:
-    output = layers.Resizing(*IMAGE_SIZE, interpolation=interpolation, name="depth_m")(depth)
+    output = resized(
+        depth, IMAGE_SIZE, layers=layers, interpolation=interpolation, name="depth_m")
     return keras.Model(image, output, name=name)

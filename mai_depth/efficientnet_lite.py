@@ -38,12 +38,15 @@ _STAGES = (
     (1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192),
     (1, 3, 1, 320),
 )
-_FROZEN = ("_conv_stem", "_bn0", "_blocks.0.", "_blocks.1.", "_blocks.2.")
+# Before the tensors' own names, which begin with an underscore: TensorFlow refuses to export those.
+_PREFIX = "encoder"
+_FROZEN = tuple(_PREFIX + name for name in (
+    "_conv_stem", "_bn0", "_blocks.0.", "_blocks.1.", "_blocks.2."))
 _STAGE_OF_STRIDE = {"P1": 0, "P2": 1, "P3": 2, "P4": 4, "P5": 6}
 
 
 def build_efficientnet_lite(view: Any, size: Size) -> dict[str, Any]:
-    """Builds the encoder; its layers are named like the tensors of the ImageNet weights.
+    """Builds the encoder; its layers are named `encoder` and the tensors of the ImageNet weights.
 
     Args:
         view: Tensor [batch, height, width, 3], RGB 0..255.
@@ -53,14 +56,16 @@ def build_efficientnet_lite(view: Any, size: Size) -> dict[str, Any]:
         `P1` .. `P5`: the last feature at strides 2, 4, 8, 16, 32.
     """
     x = layers.Rescaling(1 / 128.0, offset=-127 / 128.0, name="encoder_rescaling")(view)
-    x = layers.ReLU(6.0, name="_stem_relu6")(_normalized(
-        layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="_conv_stem")(x), "_bn0"))
+    x = layers.ReLU(6.0, name=f"{_PREFIX}_stem_relu6")(_normalized(
+        layers.Conv2D(
+            32, 3, 2, padding="same", use_bias=False, name=f"{_PREFIX}_conv_stem")(x),
+        f"{_PREFIX}_bn0"))
     outputs, block = [], 0
     for stage, (repeats, kernel, stride, channels) in enumerate(_STAGES):
         ends = stage in (0, len(_STAGES) - 1)
         for repeat in range(repeats if ends else math.ceil(repeats * size.depth)):
             x = _block(
-                x, f"_blocks.{block}.", kernel=kernel, stride=1 if repeat else stride,
+                x, f"{_PREFIX}_blocks.{block}.", kernel=kernel, stride=1 if repeat else stride,
                 expansion=6 if stage else 1, channels=_channels(channels, size.width))
             block += 1
         outputs.append(x)
@@ -83,7 +88,7 @@ def load_imagenet(model: keras.Model, preset: str, weights: str) -> None:
     path = _of_wheel(preset) if weights == "imagenet" else weights
     tensors = read_torch_tensors(path)
     for layer in model.layers:
-        if not (layer.weights and layer.name.startswith("_")):
+        if not (layer.weights and layer.name.startswith(f"{_PREFIX}_")):
             continue
         try:
             layer.set_weights(_layer_weights(layer, tensors))
@@ -105,10 +110,11 @@ def _of_wheel(preset: str) -> pathlib.Path:
 
 def _layer_weights(layer: Any, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """PyTorch's kernels are [out, in, h, w], [channels, 1, h, w] for a depthwise one."""
+    stem = layer.name.removeprefix(_PREFIX)
     if isinstance(layer, layers.BatchNormalization):
         names = ("weight", "bias", "running_mean", "running_var")
-        return [tensors[f"{layer.name}.{name}"] for name in names]
-    return [tensors[f"{layer.name}.weight"].transpose(
+        return [tensors[f"{stem}.{name}"] for name in names]
+    return [tensors[f"{stem}.weight"].transpose(
         (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0))]
 
 

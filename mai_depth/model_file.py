@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import pickle
+import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.training_mode import leave_training_mode
 
 CONFIG = "config.json"
 
@@ -62,7 +65,8 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model as `.keras`: the old file or the complete new one, never a part.
 
     Without the compile settings, and without the settings that only the newest Keras knows (see
-    `portable_config`): Keras 3.9 to 3.15 load it.
+    `portable_config`): Keras 3.9 to 3.15 load it. Whoever calls the loaded model gets what
+    `predict` gives (see `leave_training_mode`).
 
     Args:
         model: A Functional model.
@@ -72,16 +76,23 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
         raw = final.with_name(f"{final.stem}.raw.keras")
         try:
             model.save(raw)
-            _copy_portable(raw, final)
+            config = portable_config(_read_config_member(raw))
+            leave_training_mode(config)
+            _copy_with(config, raw, final)
         finally:
             raw.unlink(missing_ok=True)
 
 
-def _copy_portable(source: pathlib.Path, target: pathlib.Path) -> None:
+def _read_config_member(path: pathlib.Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(CONFIG))
+
+
+def _copy_with(config: Any, source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a model file with another config in it."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
             if member.filename == CONFIG:
-                config = portable_config(json.loads(old.read(member)))
                 new.writestr(CONFIG, json.dumps(config), zipfile.ZIP_DEFLATED)
                 continue
             packed = zipfile.ZipInfo(member.filename, member.date_time)
@@ -133,7 +144,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
     for node in _named_nodes(config):
         _check_node(node, path, trusted_packages)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = _load_mended(path, config)
     except Exception as error:  # Keras raises many types for a config that it cannot use
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
@@ -142,6 +153,18 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
         ) from error
     check_depth_model(model, path)
     return model
+
+
+def _load_mended(path: pathlib.Path, config: dict) -> keras.Model:
+    """Loads what Keras reads of a checked file; calls that would train are mended on the way."""
+    if not leave_training_mode(config):
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    print(f"{path}: calling this model would have run it in training mode; mended while loading, "
+          "save it again with mai_depth.save_model to mend the file", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        mended = pathlib.Path(folder) / "mended.keras"
+        _copy_with(config, path, mended)
+        return keras.saving.load_model(mended, compile=False, safe_mode=True)
 
 
 def read_config(path: str | os.PathLike) -> dict:

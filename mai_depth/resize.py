@@ -6,12 +6,42 @@ ones compute, in an order that suits LiteRT: a resize spends its time per pixel 
 number, so pixels are first moved to the channel axis, which costs nothing.
 """
 
+import inspect
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 METHODS = ("bilinear", "nearest", "fast_bilinear", "fast_nearest")
+
+
+def resized(
+    x: Any,
+    size: tuple[int, int],
+    *,
+    layers: ModuleType,
+    interpolation: str = "bilinear",
+    name: str | None = None,
+) -> Any:
+    """Calls a `Resizing` layer that leaves the rest of the model in the mode it was called in.
+
+    `Resizing.call` of Keras 3 has `training=True` as its default. A Functional model stores that as
+    an argument of the call and hands it on to every layer after it, so a plain `model(x)` would
+    run each BatchNormalization in training mode (docs/training_mode.md).
+
+    Args:
+        x: [batch, height, width, channels].
+        size: Height and width of the result.
+        layers: `keras.layers` or `tf_keras.layers`, whose `Resizing` knows no training mode.
+        interpolation: `bilinear` or `nearest`.
+        name: Name of the layer.
+
+    Returns:
+        [batch, *size, channels].
+    """
+    layer = layers.Resizing(*size, interpolation=interpolation, name=name)
+    has_mode = "training" in inspect.signature(layer.call).parameters
+    return layer(x, training=False) if has_mode else layer(x)
 
 
 def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: ModuleType) -> Any:
@@ -31,10 +61,10 @@ def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: Module
         [batch, *size, 3] in the range of `image`: the output of the layer `view`, or with
         `antialias` of the layer `grid`.
     """
-    height, width = size
     if not antialias:
-        return layers.Resizing(height, width, interpolation="bilinear", name="view")(image)
-    view = layers.Resizing(2 * height, 2 * width, interpolation="bilinear", name="view")(image)
+        return resized(image, size, layers=layers, name="view")
+    height, width = size
+    view = resized(image, (2 * height, 2 * width), layers=layers, name="view")
     return layers.AveragePooling2D(2, name="grid")(view)
 
 
@@ -53,7 +83,7 @@ def average_rows(view: Any, layers: ModuleType) -> Any:
     """
     twice, columns = view.shape[1:3]
     rows = layers.Reshape((twice, 1, 3 * columns), name="view_rows")(view)
-    return layers.Resizing(twice // 2, 1, interpolation="bilinear", name="grid_rows")(rows)
+    return resized(rows, (twice // 2, 1), layers=layers, name="grid_rows")
 
 
 def average_columns(
@@ -76,7 +106,7 @@ def average_columns(
     if not convolution:
         columns = layers.Reshape((height, 2 * width, 3), name="grid_columns")(rows)
         # The average of two columns again; pooling takes more than twice as long.
-        grid = layers.Resizing(height, width, interpolation="bilinear", name="grid")(columns)
+        grid = resized(columns, (height, width), layers=layers, name="grid")
         return layers.Rescaling(scale, offset, name="grid_scaled")(grid)
     pairs = layers.Reshape((height, width, 6), name="grid_columns")(rows)
     kernel = np.tile(np.eye(3, dtype=np.float32), (2, 1)) * (scale / 2)
@@ -124,7 +154,7 @@ def upsample(
     if method not in METHODS:
         raise ValueError(f"unknown upsample method {method!r}, expected one of {METHODS}")
     if not method.startswith("fast_"):
-        return layers.Resizing(*size, interpolation=method, name=name)(depth)
+        return resized(depth, size, layers=layers, interpolation=method, name=name)
     factor, rest = divmod(size[1], depth.shape[2])
     if rest and (convolution or method == "fast_nearest"):
         raise ValueError(f"{method} needs a width that is a multiple of {depth.shape[2]}")
@@ -136,9 +166,9 @@ def upsample(
         wide = _widen_transposed(depth, size[1], layers)
     # [batch, height, 1, width]: one pixel of many channels, which is resized row by row.
     rows = layers.Reshape((depth.shape[1], 1, size[1]), name="rows")(wide)
-    rows = layers.Resizing(
-        size[0], 1, interpolation=method.removeprefix("fast_"), name="rows_resized"
-    )(rows)
+    rows = resized(
+        rows, (size[0], 1), layers=layers, interpolation=method.removeprefix("fast_"),
+        name="rows_resized")
     return layers.Reshape((*size, 1), name=name)(rows)
 
 
@@ -181,7 +211,7 @@ def _widen_transposed(depth: Any, width: int, layers: ModuleType) -> Any:
         layers.Reshape((height, old), name="map")(depth)
     )
     columns = layers.Reshape((1, old, height), name="columns")(columns)
-    columns = layers.Resizing(1, width, interpolation="bilinear", name="columns_resized")(columns)
+    columns = resized(columns, (1, width), layers=layers, name="columns_resized")
     columns = layers.Reshape((width, height), name="columns_map")(columns)
     return layers.Permute((2, 1), name="rows_first")(columns)
 

@@ -9,6 +9,7 @@ import keras
 from mai_depth.errors import UserError
 from mai_depth.resize import average_columns
 from mai_depth.resize import average_rows
+from mai_depth.resize import resized
 from mai_depth.resize import shrink
 from mai_depth.resize import upsample
 from mai_depth.upsampling import merge_upsampling
@@ -135,7 +136,7 @@ def _scaled_grid(image: Any, anatomy: Anatomy, convolution: bool) -> Any:
     if not anatomy.antialias:
         grid = shrink(image, (height, width), antialias=False, layers=keras.layers)
         return keras.layers.Rescaling(**scaling)(grid)
-    view = keras.layers.Resizing(2 * height, 2 * width, interpolation="bilinear")(image)
+    view = resized(image, (2 * height, 2 * width), layers=keras.layers)
     rows = average_rows(view, keras.layers)
     return average_columns(rows, **scaling, layers=keras.layers, convolution=convolution)
 

@@ -15,6 +15,7 @@ from mai_depth.efficientnet_lite import build_efficientnet_lite
 from mai_depth.efficientnet_lite import load_imagenet
 from mai_depth.errors import UserError
 from mai_depth.model_file import load_model
+from mai_depth.resize import resized
 from mai_depth.student import IMAGE_SIZE
 from mai_depth.student import build_student
 from mai_depth.student import depth_head
@@ -99,8 +100,7 @@ def build_teacher(
     if view_size % PATCH_SIZE or view_size < PATCH_SIZE:
         raise UserError(f"view_size={view_size}: must be a multiple of {PATCH_SIZE}")
     image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
-    view = keras.layers.Resizing(
-        view_size, view_size, interpolation="bilinear", name="view")(image)
+    view = resized(image, (view_size, view_size), layers=keras.layers, name="view")
     patches = (_hub_patches if settings.hub else _patches)(view, settings.vit)
     decoded = _decode(view, patches, settings.decoder_filters)
     model = keras.Model(image, depth_head(decoded, max_depth_m), name=preset)
@@ -166,7 +166,7 @@ def load_teacher(path: str | os.PathLike) -> keras.Model:
 def _efficientnet_teacher(preset: str, max_depth_m: float, weights: str | None) -> keras.Model:
     """EfficientNet-Lite at 256x320 and Feature Fusion Modules up to the student's map."""
     image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
-    view = keras.layers.Resizing(*WIDE_GRID, interpolation="bilinear", name="view")(image)
+    view = resized(image, WIDE_GRID, layers=keras.layers, name="view")
     features = build_efficientnet_lite(view, SIZES[preset])
     x = features["P5"]
     for stride, channels in zip(("P4", "P3", "P2"), (128, 96, 64), strict=True):
@@ -192,20 +192,19 @@ def _hub_patches(view: Any, size: VitSize) -> Any:
 
 def _decode(view: Any, patches: Any, filters: tuple[int, int, int]) -> Any:
     """Joins the transformer's map with the picture's detail, [batch, 64, 80, filters[-1]]."""
-    layers = keras.layers
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="detail_rescaling")(view)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="detail_rescaling")(view)
     skips = []
     for level, channels in zip(("p1", "p2", "p3"), reversed(filters), strict=True):
         x = _conv(x, channels, strides=2, name=f"detail_{level}")
         skips.append((level, x))
     x = _conv(x, filters[0], strides=2, name="detail_p4")
-    x = layers.Concatenate(name="decoder_p4_concat")([patches, x])
+    x = keras.layers.Concatenate(name="decoder_p4_concat")([patches, x])
     x = _conv(x, filters[0], strides=1, name="decoder_p4")
     for (level, skip), channels in zip(reversed(skips), filters, strict=True):
         x = feature_fusion(x, skip, channels, level)
         if x.shape[1] >= MAP_SIZE[0]:
             break  # finer than the map: the work would be thrown away
-    x = layers.Resizing(*MAP_SIZE, interpolation="bilinear", name="decoder_resize")(x)
+    x = resized(x, MAP_SIZE, layers=keras.layers, name="decoder_resize")
     return _conv(x, filters[-1], strides=1, name="decoder_refine")
 
 

@@ -19,7 +19,7 @@ STOREYS = [
      "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
      "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
      "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
-     "efficientnet_lite", "upsampling", "batch_norm"},
+     "efficientnet_lite", "upsampling", "batch_norm", "training_mode"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
      "callbacks", "run", "scale", "trainer", "prediction", "video", "conversion", "verify",

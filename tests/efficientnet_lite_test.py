@@ -31,19 +31,23 @@ def test_published_size(name):
     assert sides == [32, 16, 8, 4, 2]
 
 
+def tensor_name(layer):
+    return layer.name.removeprefix("encoder")
+
+
 def fake_wheel(monkeypatch, model):
     """A wheel's file with random numbers for each layer, in PyTorch's order of axes."""
     tensors, random = {}, np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             for name in ("weight", "bias", "running_mean", "running_var"):
-                tensors[f"{layer.name}.{name}"] = random.uniform(
+                tensors[f"{tensor_name(layer)}.{name}"] = random.uniform(
                     1, 2, layer.gamma.shape).astype(np.float32)
         elif layer.weights:
             h, w, i, o = layer.kernel.shape
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
             shape = (i, o, h, w) if depthwise else (o, i, h, w)
-            tensors[f"{layer.name}.weight"] = random.normal(size=shape).astype(np.float32)
+            tensors[f"{tensor_name(layer)}.weight"] = random.normal(size=shape).astype(np.float32)
     monkeypatch.setattr(efficientnet_lite, "read_torch_tensors", lambda path: tensors)
     return tensors
 
@@ -51,15 +55,16 @@ def fake_wheel(monkeypatch, model):
 def test_weights_find_their_places_and_edges_are_frozen(monkeypatch):
     tensors = fake_wheel(monkeypatch, encoder("efficientnet_lite0"))
     model = build_teacher("efficientnet_lite0", max_depth_m=10.0, weights="x.pth")
-    stem = model.get_layer("_conv_stem").get_weights()[0]
+    stem = model.get_layer("encoder_conv_stem").get_weights()[0]
     np.testing.assert_array_equal(stem[1, 2, 0], tensors["_conv_stem.weight"][:, 0, 1, 2])
-    depthwise = model.get_layer("_blocks.3._depthwise_conv").get_weights()[0]
+    depthwise = model.get_layer("encoder_blocks.3._depthwise_conv").get_weights()[0]
     np.testing.assert_array_equal(
         depthwise[4, 0, :, 0], tensors["_blocks.3._depthwise_conv.weight"][:, 0, 4, 0])
-    variance = model.get_layer("_blocks.15._bn2").get_weights()[3]
+    variance = model.get_layer("encoder_blocks.15._bn2").get_weights()[3]
     np.testing.assert_array_equal(variance, tensors["_blocks.15._bn2.running_var"])
     trainable = {layer.name for layer in model.layers if layer.trainable_weights}
-    assert "_blocks.3._expand_conv" in trainable and "_blocks.2._expand_conv" not in trainable
+    assert "encoder_blocks.3._expand_conv" in trainable
+    assert "encoder_blocks.2._expand_conv" not in trainable
 
 
 def test_weights_of_another_size_are_refused(monkeypatch):
