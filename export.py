@@ -61,7 +61,7 @@ def main() -> None:
     model = _model()
     output = _output(model)
     from mai_depth.litert import Form  # TensorFlow takes seconds: faults in the flags come first
-    from mai_depth.model_file import read_config
+    from mai_depth.model_archive import read_config
 
     read_config(model)  # a wrong file is told before the scenes take a minute
     form = Form(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)

@@ -187,10 +187,11 @@ def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
 
 def _check_files(workdir: pathlib.Path) -> None:
     from mai_depth.errors import UserError
-    from mai_depth.model_file import read_config
+    from mai_depth.model_archive import TEACHER_BYTES
+    from mai_depth.model_archive import read_config
 
     if _TEACHER.value and _TRAIN.value != "teacher":
-        read_config(_path(_TEACHER.value))
+        read_config(_path(_TEACHER.value), TEACHER_BYTES)
     if _TRAIN.value == "qat":
         read_config(_student_file(workdir))
         output = _quantized_file(workdir)

@@ -3,12 +3,9 @@
 import json
 import os
 import pathlib
-import pickle
 import sys
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,9 +13,12 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.model_archive import CONFIG
+from mai_depth.model_archive import STUDENT_BYTES
+from mai_depth.model_archive import TEACHER_BYTES
+from mai_depth.model_archive import read_config
+from mai_depth.model_trust import check_config
 from mai_depth.training_mode import leave_training_mode
-
-CONFIG = "config.json"
 
 # Settings that Keras 3.13 to 3.15 added. At these values they change nothing, but an older Keras
 # refuses a file that names them.
@@ -32,33 +32,6 @@ _NEW_DEFAULTS = {
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
 }
-
-# What a model file may name. Keras itself would resolve more, e.g. functions that fetch files.
-_TRUSTED_MODULES = frozenset({
-    "keras",
-    "keras.activations",
-    "keras.constraints",
-    "keras.dtype_policies",
-    "keras.initializers",
-    "keras.layers",
-    "keras.models",
-    "keras.ops",
-    "keras.regularizers",
-    "keras.src.models.functional",
-    "keras.src.models.sequential",
-    "builtins",  # Keras' word for its own functions by name, e.g. an activation
-})
-_TRUSTED_SPECIALS = frozenset({
-    "__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__"
-})
-# Layers that run code of the file, run a foreign program or read files of this computer.
-_REFUSED_LAYERS = frozenset({
-    "__lambda__", "Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper",
-    "StringLookup", "IntegerLookup", "TextVectorization",
-})
-_CONFIG_LIMIT_BYTES = 64 << 20
-_BOMB_BYTES = 64 << 20  # a member larger than this ...
-_BOMB_RATIO = 50  # ... that is so many times its packed size is no weights: those hardly shrink
 
 
 def save_model(model: keras.Model, path: str | os.PathLike) -> None:
@@ -131,7 +104,8 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
 
     Args:
         path: A `.keras` file; `.h5` and pickles are refused.
-        trusted_packages: Further packages whose layers the file may name, e.g. `keras_cv`.
+        trusted_packages: Packages whose listed layers the file may name, e.g. `keras_cv`; a
+            teacher, so it may also be larger.
 
     Returns:
         The model, not compiled, that fulfils `check_depth_model`.
@@ -140,9 +114,8 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
         UserError: The file is missing, not a `.keras` file, broken, unsafe, or not a depth model.
     """
     path = pathlib.Path(path)
-    config = read_config(path)
-    for node in _named_nodes(config):
-        _check_node(node, path, trusted_packages)
+    config = read_config(path, TEACHER_BYTES if trusted_packages else STUDENT_BYTES)
+    check_config(config, path, trusted_packages)
     try:
         model = _load_mended(path, config)
     except Exception as error:  # Keras raises many types for a config that it cannot use
@@ -165,94 +138,6 @@ def _load_mended(path: pathlib.Path, config: dict) -> keras.Model:
         mended = pathlib.Path(folder) / "mended.keras"
         _copy_with(config, path, mended)
         return keras.saving.load_model(mended, compile=False, safe_mode=True)
-
-
-def read_config(path: str | os.PathLike) -> dict:
-    """Reads the description of a model; its weights are not loaded, but checked for damage.
-
-    Args:
-        path: As in `load_model`.
-
-    Returns:
-        The content of its `config.json`.
-
-    Raises:
-        UserError: The file is missing, not a `.keras` file, or broken.
-    """
-    path = pathlib.Path(path)
-    _check_kind(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if CONFIG not in archive.namelist():
-                raise UserError(f"{path}: a zip file without {CONFIG}, so not a Keras model")
-            if archive.getinfo(CONFIG).file_size > _CONFIG_LIMIT_BYTES:
-                raise UserError(f"{path}: its {CONFIG} is too large for a model; do not trust it")
-            _check_sizes(archive, path)
-            broken = archive.testzip()
-            if broken:
-                raise UserError(f"{path}: {broken} is damaged (CRC); copy the file again")
-            return json.loads(archive.read(CONFIG))
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: truncated or damaged ({error}); copy the file again") from error
-    except (ValueError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged inside ({error}); copy the file again") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
-    for member in archive.infolist():
-        if member.file_size > max(_BOMB_BYTES, _BOMB_RATIO * member.compress_size):
-            raise UserError(f"{path}: its {member.filename} unpacks to "
-                            f"{member.file_size / 1e6:.0f} MB; do not trust it")
-
-
-def _check_kind(path: pathlib.Path) -> None:
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if not path.is_file():
-        raise UserError(f"{path}: not a file; a model is one .keras file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if head.startswith(b"\x89HDF"):
-        raise UserError(f"{path}: an HDF5 file; only .keras files are read, save the model as one")
-    if head.startswith(pickle.PROTO):
-        raise UserError(f"{path}: a pickle, which could run any program; only .keras is read")
-    if path.suffix != ".keras":
-        raise UserError(f"{path}: not a .keras file; save the model with the suffix .keras")
-    if not head:
-        raise UserError(f"{path}: empty; copy the file again")
-    if not head.startswith(b"PK"):
-        raise UserError(f"{path}: not a .keras file (those are zip archives)")
-
-
-def _named_nodes(config: Any) -> Iterator[dict]:
-    """Every place of a config that names a class or a function, by its own reading or Keras'."""
-    stack = [config]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            if "class_name" in value:
-                yield value
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-
-
-def _check_node(node: dict, path: pathlib.Path, trusted_packages: tuple[str, ...]) -> None:
-    name, module = str(node["class_name"]), str(node.get("module"))
-    if name in _REFUSED_LAYERS:
-        raise UserError(f"{path}: holds a {name}, which can run code or read files; not loaded")
-    if "module" not in node and name in _TRUSTED_SPECIALS:
-        return
-    if module in _TRUSTED_MODULES or module.startswith("keras.src.ops."):
-        return
-    if module.split(".")[0] in trusted_packages:
-        return
-    raise UserError(f"{path}: names {module}.{name}, which is no stock Keras layer; not loaded")
 
 
 def check_depth_model(model: keras.Model, path: str | os.PathLike) -> None:

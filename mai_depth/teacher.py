@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import keras
@@ -25,7 +24,6 @@ from mai_depth.vit import build_hub_vit
 from mai_depth.vit import build_vit
 from mai_depth.vit import copy_weights
 from mai_depth.vit import download_vit
-from mai_depth.vit import import_keras_hub
 from mai_depth.vit import inspect_vit_weights
 from mai_depth.vit import misfit
 
@@ -149,11 +147,6 @@ def load_teacher(path: str | os.PathLike) -> keras.Model:
     Raises:
         UserError: The file is missing, damaged, unsafe, or not such a model.
     """
-    # Classes of other packages must be registered before the file is read.
-    if _names(path, b"keras_cv"):
-        import keras_cv  # noqa: F401
-    if _names(path, b"keras_hub"):
-        import_keras_hub()
     model = load_model(path, trusted_packages=("keras_cv", "keras_hub"))
     if tuple(model.inputs[0].shape[1:3]) != IMAGE_SIZE:
         raise UserError(
@@ -214,15 +207,6 @@ def _conv(x: Any, filters: int, *, strides: int, name: str) -> Any:
         filters, 3, strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _names(path: str | os.PathLike, package: bytes) -> bool:
-    """Tells whether a model file uses a package; what else is wrong with it shows later."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return package in archive.read("config.json")
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return False
 
 
 def _read_weights(preset: str, path: pathlib.Path) -> keras.Model:
