@@ -30,6 +30,7 @@ from mai_depth.prediction import Style
 from mai_depth.prediction import predict
 from mai_depth.prediction import write_prediction
 from mai_depth.pretrained import best_pretrained
+from mai_depth.pretrained import is_pretrained
 from mai_depth.pretrained import pretrained_path
 from mai_depth.tflite_file import MAX_THREADS
 from mai_depth.tflite_file import read_tflite
@@ -130,12 +131,17 @@ def _network() -> DepthNetwork:
 
 
 def _check_graph(path: pathlib.Path) -> None:
-    """Before LiteRT sees it: what is damaged can end this process without a word."""
+    """Before LiteRT sees it: what is damaged can end this process without a word.
+
+    A checksum tells a damaged file, but whoever made the graph has written it too.
+    """
     read_tflite(path)
+    if is_pretrained(path):
+        return
     warning = check_checksum(path)
     if warning:
         _say(f"warning: {warning}")
-        try_graph(path)
+    try_graph(path)
 
 
 def _predict_pictures(

@@ -41,8 +41,9 @@ finally:
 """
 
 
-def run(*flags, start=("-m", "mai_depth.predict"), cwd=benchmark_graphs.REPOSITORY):
-    environment = {**os.environ, "PYTHONPATH": str(benchmark_graphs.REPOSITORY)}
+def run(*flags, start=("-m", "mai_depth.predict"), cwd=benchmark_graphs.REPOSITORY, first=""):
+    """Runs the command; modules in the folder `first` come before all others."""
+    environment = {**os.environ, "PYTHONPATH": f"{first}:{benchmark_graphs.REPOSITORY}"}
     return subprocess.run([sys.executable, *start, *map(str, flags)], cwd=cwd, timeout=500,
                           capture_output=True, text=True, env=environment)
 
