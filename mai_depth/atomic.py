@@ -15,6 +15,7 @@ from typing import Any
 
 _STALE_SECONDS = 24 * 60 * 60
 _MARK = ".writing-"
+_STEM = 50  # letters of it: a name is at most 255 bytes, the temporary one as well
 _TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?")
 
 
@@ -36,7 +37,7 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     final = pathlib.Path(final)
     handle, temporary = _claimed(lambda: tempfile.mkstemp(
-        prefix=f".{final.stem}{_MARK}", suffix=final.suffix, dir=final.parent))
+        prefix=f".{final.stem[:_STEM]}{_MARK}", suffix=final.suffix, dir=final.parent))
     try:
         # mkstemp makes the file private; a result is as readable as any other file of the user.
         umask = os.umask(0)
@@ -67,7 +68,7 @@ def temporary_folder(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     final = pathlib.Path(final)
 
     def make() -> tuple[int, str]:
-        name = tempfile.mkdtemp(prefix=f".{final.name}{_MARK}", dir=final.parent)
+        name = tempfile.mkdtemp(prefix=f".{final.name[:_STEM]}{_MARK}", dir=final.parent)
         return os.open(name, os.O_RDONLY), name
 
     handle, folder = _claimed(make)

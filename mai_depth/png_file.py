@@ -55,6 +55,8 @@ def is_marked(path: str | os.PathLike) -> bool:
     Returns:
         Whether the mark stands in its head.
     """
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)
