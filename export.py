@@ -12,6 +12,7 @@ import pathlib
 from absl import flags
 
 from mai_depth import command
+from mai_depth.atomic import remove_abandoned
 from mai_depth.environment import check_environment
 
 _MODEL = flags.DEFINE_string(
@@ -120,6 +121,7 @@ def _output(model: pathlib.Path) -> pathlib.Path:
         raise UserError(f"{output.parent}: no such folder; make it, or give another --output")
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"{output.parent}: cannot be written; give another --output")
+    remove_abandoned(output.parent)
     return output
 
 

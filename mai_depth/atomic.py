@@ -1,16 +1,22 @@
 """Atomic writing: a file is either the old one or the complete new one, never a part of it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
 _STALE_SECONDS = 24 * 60 * 60
+_MARK = ".writing-"
+_STEM = 50  # letters of it: a name is at most 255 bytes, the temporary one as well
+_TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?")
 
 
 @contextlib.contextmanager
@@ -30,9 +36,8 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: The folder cannot be written or the disk is full; `final` is then untouched.
     """
     final = pathlib.Path(final)
-    handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
-    os.close(handle)
-    temporary = pathlib.Path(name)
+    handle, temporary = _claimed(lambda: tempfile.mkstemp(
+        prefix=f".{final.stem[:_STEM]}{_MARK}", suffix=final.suffix, dir=final.parent))
     try:
         # mkstemp makes the file private; a result is as readable as any other file of the user.
         umask = os.umask(0)
@@ -44,6 +49,68 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
         _sync(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder(final: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a folder beside `final` that is removed when the block ends.
+
+    Args:
+        final: What will be renamed out of it.
+
+    Yields:
+        The folder.
+
+    Raises:
+        OSError: The folder around it cannot be written.
+    """
+    final = pathlib.Path(final)
+
+    def make() -> tuple[int, str]:
+        name = tempfile.mkdtemp(prefix=f".{final.name[:_STEM]}{_MARK}", dir=final.parent)
+        return os.open(name, os.O_RDONLY), name
+
+    handle, folder = _claimed(make)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def remove_abandoned(folder: str | os.PathLike) -> None:
+    """Removes what killed processes left in a folder, and nothing that is still being written.
+
+    Args:
+        folder: Where `atomic_path` or `temporary_folder` was used; its subfolders stay as they are.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in [entry for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):  # somebody is at work on it, or it is not ours
+                handle = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if entry.is_dir():
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.unlink(entry.path)
+                finally:
+                    os.close(handle)
+
+
+def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
+    """Makes something that is locked for as long as its handle is open, and this process lives.
+
+    The kernel frees the lock however the process ends, so that whoever can lock it may remove it.
+    """
+    while True:
+        handle, name = make()
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody removes it
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):  # else it was removed before it was locked
+            return handle, pathlib.Path(name)
+        os.close(handle)
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -15,6 +15,7 @@ from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_at_once
 
 FAULT = 1
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
 
@@ -52,7 +53,7 @@ def _exit_code(main: Callable[[], int | None]) -> int:
         print(stop, file=sys.stderr)
         return SIGNALLED + stop.signum
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        if error.errno not in FULL:
             raise
         _say(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space or write "
              "elsewhere")

@@ -148,7 +148,7 @@ def try_graph(path: str | os.PathLike) -> None:
     """Runs a graph once in a child process: a damaged one can kill LiteRT or keep it for ever.
 
     Args:
-        path: A `.tflite` file of which no checksum is known.
+        path: A `.tflite` file that the package does not bring.
 
     Raises:
         UserError: The child died of a signal or did not end.

@@ -3,14 +3,19 @@
 import collections
 import os
 import pathlib
+from collections.abc import Callable
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from mai_depth.errors import UserError
+from mai_depth.png_file import is_marked
 
 # HEIC is there to be named as unreadable rather than passed over in silence.
 SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".heic", ".jp2", ".jpeg", ".jpg", ".pgm", ".png",
                       ".ppm", ".tga", ".tif", ".tiff", ".webp"))
+VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"))
+
+_NAMED = 3  # of what is left out
 
 
 class Entry(NamedTuple):
@@ -20,8 +25,13 @@ class Entry(NamedTuple):
     stem: pathlib.PurePath
 
 
-def list_pictures(source: str | os.PathLike, output: str | os.PathLike) -> list[Entry]:
-    """Lists the pictures of a file, a folder or a list.
+def list_pictures(
+    source: str | os.PathLike, output: str | os.PathLike,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Entry]:
+    """Lists the pictures of a file, a folder or a list, each once.
+
+    What `mai_depth.predict` has written itself is no picture, wherever it lies.
 
     Args:
         source: A picture; a folder, which is searched with its subfolders for the suffixes of
@@ -30,34 +40,59 @@ def list_pictures(source: str | os.PathLike, output: str | os.PathLike) -> list[
             at the start do not count.
         output: The folder for the answers. The tree of `source` is kept in it, also that of
             listed files outside the list's own folder.
+        say: Is told what was left out, a line for the videos and one for earlier answers.
 
     Returns:
         The pictures; two files of one name keep their suffix in the stem (`a_jpg`, `a_png`).
 
     Raises:
-        UserError: Missing, unreadable, empty, or a file is named twice.
+        UserError: Missing, unreadable, without a picture, or two would have the same output.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
     if source.is_dir():
-        return _entries(_search(source, output), source)
-    if source.suffix.lower() == ".txt":
-        return _entries(_read_list(source), source.parent)
-    if not source.exists():
+        paths, root = _search(source, output, say), source
+    elif source.suffix.lower() == ".txt":
+        paths, root = _read_list(source), source.parent
+    elif source.exists():
+        paths, root = [source], source.parent
+    else:
         raise UserError(f"--input={source}: no such file or folder")
-    return [Entry(source, pathlib.PurePath(source.stem))]
+    return _entries(_without_answers(source, paths, say), root)
 
 
-def _search(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
+def _without_answers(
+    source: pathlib.Path, paths: list[pathlib.Path], say: Callable[[str], None]
+) -> list[pathlib.Path]:
+    answers = {path for path in paths if path.suffix.lower() == ".png" and is_marked(path)}
+    if len(answers) == len(set(paths)):
+        raise UserError(f"--input={source}: no picture but earlier answers of mai_depth.predict; "
+                        "give photos")
+    if answers:
+        say(f"{len(answers)} earlier answers of mai_depth.predict left out ({_named(answers)})")
+    return [path for path in paths if path not in answers]
+
+
+def _named(paths: Iterable[pathlib.Path]) -> str:
+    names = sorted(path.name for path in paths)
+    return ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])
+
+
+def _search(
+    folder: pathlib.Path, output: pathlib.Path, say: Callable[[str], None]
+) -> list[pathlib.Path]:
     if folder.resolve() == output.resolve():
         raise UserError(f"--output={output}: this is the input folder; give another one, so that "
                         "answers are not taken for pictures")
-    found = []
+    found, videos = [], []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         here = pathlib.Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")
                             and (here / name).resolve() != output.resolve())
-        found += [here / name for name in sorted(files)
-                  if not name.startswith(".") and pathlib.Path(name).suffix.lower() in SUFFIXES]
+        paths = [here / name for name in sorted(files) if not name.startswith(".")]
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES]
+        videos += [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        say(f"{len(videos)} videos left out ({_named(videos)}); give each as --input")
     if not found:
         raise UserError(f"--input={folder}: no pictures in this folder")
     return found
@@ -79,7 +114,10 @@ def _read_list(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _entries(paths: Iterable[pathlib.Path], root: pathlib.Path) -> list[Entry]:
-    relative = {path: _under(path, root) for path in dict.fromkeys(paths)}
+    once = {}
+    for path in paths:
+        once.setdefault(os.path.abspath(path), path)  # photo.jpg and ./photo.jpg are the same
+    relative = {path: _under(path, root) for path in once.values()}
     names = collections.Counter(place.with_suffix("") for place in relative.values())
     entries = [
         Entry(path, place.with_suffix("") if names[place.with_suffix("")] == 1

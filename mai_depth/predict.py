@@ -7,14 +7,18 @@
 A .tflite needs numpy, pillow, absl-py and ai-edge-litert alone; tqdm, if installed, shows a bar.
 """
 
+import contextlib
 import os
 import pathlib
+import re
 import sys
+from collections.abc import Iterator
 
 from absl import flags
 
 from mai_depth import command
 from mai_depth import video
+from mai_depth.atomic import remove_abandoned
 from mai_depth.camera_picture import FITS
 from mai_depth.camera_picture import read_picture
 from mai_depth.colormap import COLORMAPS
@@ -23,6 +27,7 @@ from mai_depth.depth_network import check_checksum
 from mai_depth.depth_network import open_network
 from mai_depth.depth_network import try_graph
 from mai_depth.errors import UserError
+from mai_depth.picture_list import VIDEO_SUFFIXES
 from mai_depth.picture_list import Entry
 from mai_depth.picture_list import list_pictures
 from mai_depth.prediction import KINDS
@@ -30,6 +35,7 @@ from mai_depth.prediction import Style
 from mai_depth.prediction import predict
 from mai_depth.prediction import write_prediction
 from mai_depth.pretrained import best_pretrained
+from mai_depth.pretrained import is_pretrained
 from mai_depth.pretrained import pretrained_path
 from mai_depth.tflite_file import MAX_THREADS
 from mai_depth.tflite_file import read_tflite
@@ -70,9 +76,9 @@ def main() -> None:
         raise UserError("--input: give a picture, folder, .txt list, video or camera number")
     style = _style()
     source, output = _source(), pathlib.Path(_OUTPUT.value).expanduser()
-    is_video = isinstance(source, int) or source.suffix.lower() in video.SUFFIXES
+    is_video = isinstance(source, int) or source.suffix.lower() in VIDEO_SUFFIXES
     kinds = _kinds(is_video)
-    entries = [] if is_video else list_pictures(source, output)
+    entries = [] if is_video else list_pictures(source, output, _say)
     _make_output(output)
     network = _network()
     if is_video:
@@ -84,6 +90,8 @@ def main() -> None:
 def _source() -> pathlib.Path | int:
     if _INPUT.value.isdecimal() and not os.path.exists(_INPUT.value):
         return int(_INPUT.value)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", _INPUT.value):
+        raise UserError(f"--input={_INPUT.value}: a URL; download it first")
     source = pathlib.Path(_INPUT.value).expanduser()
     if not source.exists():
         raise UserError(f"--input={source}: no such file or folder")
@@ -130,28 +138,35 @@ def _network() -> DepthNetwork:
 
 
 def _check_graph(path: pathlib.Path) -> None:
-    """Before LiteRT sees it: what is damaged can end this process without a word."""
+    """Before LiteRT sees it: what is damaged can end this process without a word.
+
+    A checksum tells a damaged file, but whoever made the graph has written it too.
+    """
     read_tflite(path)
+    if is_pretrained(path):
+        return
     warning = check_checksum(path)
     if warning:
         _say(f"warning: {warning}")
-        try_graph(path)
+    try_graph(path)
 
 
 def _predict_pictures(
     entries: list[Entry], output: pathlib.Path, network: DepthNetwork, kinds: tuple[str, ...],
     style: Style,
 ) -> None:
+    for folder in {(output / stem).parent for _, stem in entries}:
+        remove_abandoned(folder)
     skipped = 0
     for path, stem in tqdm(entries, unit="picture") if tqdm else entries:
         try:
             prediction = predict(network, read_picture(path), _FIT.value)
+            with _named(output / stem):
+                write_prediction(output / stem, prediction, kinds, style)
         except UserError as error:
             message = str(error)
             _say(f"skipped: {message if str(path) in message else f'{path}: {message}'}")
             skipped += 1
-            continue
-        write_prediction(output / stem, prediction, kinds, style)
     if skipped:
         raise UserError(f"{skipped} of {len(entries)} pictures skipped; see above")
 
@@ -162,11 +177,28 @@ def _predict_video(
 ) -> None:
     is_camera = isinstance(source, int)
     name = f"camera{source}" if is_camera else source.stem
+    remove_abandoned(output)
     frames, rate, count = video.read_frames(source if is_camera else os.fspath(source))
     frames = tqdm(frames, total=count, unit=" frames") if tqdm else frames
-    video.write_video(
-        output / f"{name}_{kind}.mp4", frames, rate, network, fit=_FIT.value, style=style,
-        beside=kind == "side_by_side", ends_with_interrupt=is_camera)
+    path = output / f"{name}_{kind}.mp4"
+    with _named(path):
+        video.write_video(
+            path, frames, rate, network, fit=_FIT.value, style=style,
+            beside=kind == "side_by_side", ends_with_interrupt=is_camera)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Makes one line of what a name or a folder's rights forbid; a full disk ends everything."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.errno in command.FULL:
+            raise
+        reason = ("there is a file where its folder should be"
+                  if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror)
+        raise UserError(f"{error.filename2 or path}: cannot be written ({reason}); rename it, or "
+                        "give another --output") from error
 
 
 def _say(message: str) -> None:

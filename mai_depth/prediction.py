@@ -3,9 +3,11 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mai_depth.atomic import atomic_path
 from mai_depth.camera_picture import VIEW_SIDE
@@ -13,14 +15,16 @@ from mai_depth.camera_picture import CameraPicture
 from mai_depth.camera_picture import Placement
 from mai_depth.camera_picture import from_network
 from mai_depth.camera_picture import place
+from mai_depth.camera_picture import rows_from_network
 from mai_depth.camera_picture import to_network
 from mai_depth.colormap import add_legend
 from mai_depth.colormap import colorize
 from mai_depth.colormap import depth_range
 from mai_depth.depth import valid_mask
-from mai_depth.depth import write_depth
+from mai_depth.depth import write_depth_rows
 from mai_depth.depth_network import DepthNetwork
 from mai_depth.errors import UserError
+from mai_depth.png_file import MARK
 from mai_depth.point_cloud import point_cloud
 from mai_depth.point_cloud import write_ply
 
@@ -77,6 +81,10 @@ class Prediction:
             size: (width, height); the picture's own by default.
         """
         return from_network(self.answer, self.placement, size or self.picture.size)
+
+    def depth_rows(self) -> Iterator[np.ndarray]:
+        """Gives the depth at the picture's own size, float32 [a few rows, width] at a time."""
+        return rows_from_network(self.answer, self.placement, self.picture.size)
 
 
 def predict(network: DepthNetwork, picture: CameraPicture, fit: str = "pad") -> Prediction:
@@ -137,7 +145,7 @@ def write_prediction(
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = {kind: stem.with_name(stem.name + _ENDINGS[kind]) for kind in kinds}
     if "depth" in kinds:
-        write_depth(paths["depth"], prediction.depth_m())
+        write_depth_rows(paths["depth"], prediction.picture.size, prediction.depth_rows())
     if "npy" in kinds:
         with atomic_path(paths["npy"]) as temporary:
             np.save(temporary, prediction.depth_m())
@@ -161,4 +169,6 @@ def _view_size(picture: CameraPicture) -> tuple[int, int]:
 
 def _save_picture(path: str | os.PathLike, rgb: np.ndarray) -> None:
     with atomic_path(path) as temporary:
-        Image.fromarray(rgb).save(temporary, format="PNG")
+        text = PngInfo()
+        text.add_text(*MARK)
+        Image.fromarray(rgb).save(temporary, format="PNG", pnginfo=text)

@@ -73,6 +73,20 @@ def pretrained_path(name: str) -> pathlib.Path:
     return path
 
 
+def is_pretrained(path: str | os.PathLike) -> bool:
+    """Tells whether a file is one of those that the package brings, wherever it lies.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        Whether its sha256 stands in the index.
+    """
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return any(entry["sha256"] == found for entry in list_pretrained())
+
+
 def load_pretrained(name: str) -> "keras.Model":
     """Loads a network that was trained already, without a download.
 

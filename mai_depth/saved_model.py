@@ -1,16 +1,14 @@
 """Export as a SavedModel, for TF Serving, TF.js and whoever else runs TensorFlow."""
 
-import contextlib
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from mai_depth.atomic import temporary_folder
 from mai_depth.atomic import write_json_atomic
 from mai_depth.conversion import quiet
 from mai_depth.litert import Form
@@ -53,16 +51,14 @@ def export_saved_model(
     model = load_model(model_path)
     anatomy = take_apart(model, model_path)
     exported = rebuild(anatomy, form.upsample)
-    with contextlib.ExitStack() as stack:
-        folder = tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        draft = pathlib.Path(folder) / "new"
+    with temporary_folder(output) as folder:
+        draft = folder / "new"
         _write(exported, draft, form.input_dtype)
         verification = verify(
             _runner(draft), reference(model, anatomy, form.upsample), pictures, "none")
         refuse_inaccurate(verification, output, allow_inaccurate)
         os.sync()  # its many files are on the disk before the name says so
-        _replace(draft, output, pathlib.Path(folder) / "old")
+        _replace(draft, output, folder / "old")
     graph = {
         "format": "saved_model",
         "signature": SIGNATURE,

@@ -13,6 +13,7 @@ import numpy as np
 
 from mai_depth import tflite_schema
 from mai_depth.errors import UserError
+from mai_depth.tflite_check import check_tables
 from mai_depth.tflite_schema import Op
 from mai_depth.tflite_schema import Tensor
 from mai_depth.tflite_schema import litert
@@ -36,7 +37,8 @@ class TfliteFile:
         path: A .tflite file.
 
     Raises:
-        UserError: Missing, empty, not a .tflite file, or broken.
+        UserError: Missing, empty, not a .tflite file, broken, or with values at which native code
+            dies (see `tflite_check`).
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -45,6 +47,7 @@ class TfliteFile:
         self.size_bytes = len(self._data)
         try:
             self._graph = tflite_schema.parse(self._data)
+            check_tables(self._data)
         except _BROKEN as error:
             raise UserError(f"{self.path}: a broken .tflite file ({error}); export it again "
                             "or copy it again") from error
@@ -167,7 +170,7 @@ def open_interpreter(
     """
     if not 1 <= num_threads <= MAX_THREADS:
         raise UserError(f"--num_threads={num_threads}: give 1 to {MAX_THREADS}")
-    read_tflite(path)
+    TfliteFile(path)  # its checks: native code dies of what they refuse
     runtime = litert().interpreter
     kind = runtime.OpResolverType
     resolver = kind.AUTO if use_xnnpack else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -14,7 +14,7 @@ from mai_depth.errors import UserError
 
 _INSTALL_HINT = "ai-edge-litert is not installed: pip install ai-edge-litert"
 
-_BITS = {"INT4": 4, "INT2": 2, "UINT4": 4, "BOOL": 8, "INT8": 8, "UINT8": 8, "INT16": 16,
+BITS = {"INT4": 4, "INT2": 2, "UINT4": 4, "BOOL": 8, "INT8": 8, "UINT8": 8, "INT16": 16,
          "UINT16": 16, "FLOAT16": 16, "BFLOAT16": 16, "INT32": 32, "UINT32": 32, "FLOAT32": 32,
          "INT64": 64, "UINT64": 64, "FLOAT64": 64, "COMPLEX64": 64, "COMPLEX128": 128}
 
@@ -38,7 +38,7 @@ class Tensor:
     @property
     def bytes(self) -> int:
         """Size of the values as they are stored."""
-        return (self.elements * _BITS.get(self.dtype, 0) + 7) // 8
+        return (self.elements * BITS.get(self.dtype, 0) + 7) // 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def parse(data: bytes) -> Graph:
     codes = _operator_codes(schema, model)
     graph = model.Subgraphs(0)
     tensors = tuple(_tensors(schema, model, graph, len(data)))
-    inputs, outputs = _indices(graph.InputsAsNumpy()), _indices(graph.OutputsAsNumpy())
+    inputs, outputs = indices(graph.InputsAsNumpy()), indices(graph.OutputsAsNumpy())
     ops = tuple(_ops(graph, codes, tensors, len(data)))
     if not inputs or not outputs:
         raise ValueError("no input or no output")
@@ -126,30 +126,31 @@ def litert() -> LiteRt:
 
 
 @functools.cache
-def _names(enumeration: type) -> dict[int, str]:
+def names(enumeration: type) -> dict[int, str]:
+    """The names in an enumeration of the schema by their numbers."""
     return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
 
 
 def _operator_codes(schema: ModuleType, model: Any) -> list[tuple[str, bool]]:
     codes = []
-    for index in range(_bounded(model.OperatorCodesLength(), len(model._tab.Bytes))):
+    for index in range(bounded(model.OperatorCodesLength(), len(model._tab.Bytes))):
         code = model.OperatorCodes(index)
         # Files older than 2020 hold the number in the narrow field alone.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = number == schema.BuiltinOperator.CUSTOM
-        name = code.CustomCode().decode() if custom else _names(schema.BuiltinOperator)[number]
+        name = code.CustomCode().decode() if custom else names(schema.BuiltinOperator)[number]
         codes.append((name, custom))
     return codes
 
 
 def _tensors(schema: ModuleType, model: Any, graph: Any, size: int) -> list[Tensor]:
     tensors = []
-    for index in range(_bounded(graph.TensorsLength(), size)):
+    for index in range(bounded(graph.TensorsLength(), size)):
         tensor = graph.Tensors(index)
         shape = tensor.ShapeAsNumpy()
         shape = () if isinstance(shape, int) else tuple(max(1, int(n)) for n in shape)
         constant = model.Buffers(tensor.Buffer()).DataLength() > 0
-        dtype = _names(schema.TensorType)[tensor.Type()]
+        dtype = names(schema.TensorType)[tensor.Type()]
         name = (tensor.Name() or b"").decode()
         tensors.append(Tensor(index, name, shape, dtype, constant, tensor.Buffer()))
     return tensors
@@ -159,25 +160,26 @@ def _ops(
     graph: Any, codes: list[tuple[str, bool]], tensors: tuple[Tensor, ...], size: int
 ) -> list[Op]:
     ops = []
-    for index in range(_bounded(graph.OperatorsLength(), size)):
+    for index in range(bounded(graph.OperatorsLength(), size)):
         operator = graph.Operators(index)
         name, custom = codes[operator.OpcodeIndex()]
-        inputs = _indices(operator.InputsAsNumpy())
-        outputs = _indices(operator.OutputsAsNumpy())
+        inputs = indices(operator.InputsAsNumpy())
+        outputs = indices(operator.OutputsAsNumpy())
         macs = _macs(name, [tensors[i] if i >= 0 else None for i in inputs],
                      [tensors[i] for i in outputs])
         ops.append(Op(index, name, inputs, outputs, macs, custom))
     return ops
 
 
-def _bounded(length: int, size_bytes: int) -> int:
-    """A broken file may claim any length; an entry takes at least 4 bytes."""
+def bounded(length: int, size_bytes: int) -> int:
+    """A list's length; a broken file may claim any, but an entry takes at least 4 bytes."""
     if length > size_bytes // 4:
         raise ValueError("a list longer than the file")
     return length
 
 
-def _indices(values: Any) -> tuple[int, ...]:
+def indices(values: Any) -> tuple[int, ...]:
+    """A vector of integers as the schema's `...AsNumpy()` gives it: 0 where there is none."""
     return () if isinstance(values, int) else tuple(int(i) for i in values)
 
 

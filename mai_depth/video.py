@@ -17,8 +17,6 @@ from mai_depth.prediction import Style
 from mai_depth.prediction import draw
 from mai_depth.prediction import predict
 
-SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"))
-
 _MEMORY_FRAMES = 20  # the colour range follows the scene in about that many frames
 _USUAL_FRAME_RATE = 30.0  # of a camera that does not tell
 
@@ -169,5 +167,7 @@ def _opencv() -> ModuleType:
     try:
         import cv2
     except ImportError as error:
-        raise UserError("--input: a video needs OpenCV; pip install -e '.[video]'") from error
+        # Not the extra `video`: on a board it would install TensorFlow as well.
+        raise UserError("--input: a video needs OpenCV; pip install opencv-python-headless"
+                        ) from error
     return cv2

@@ -3,10 +3,13 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from mai_depth.atomic import atomic_path
+from mai_depth.atomic import remove_abandoned
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.atomic import write_text_atomic
@@ -63,3 +66,33 @@ def test_the_file_is_as_readable_as_the_umask_allows(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+WRITER = """
+import os, signal, sys
+from mai_depth.atomic import atomic_path, temporary_folder
+folder = sys.argv[1]
+with atomic_path(f"{folder}/a [1]_depth.png") as file, temporary_folder(f"{folder}/saved") as other:
+    file.write_text("half")
+    (other / "part").write_text("half")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    strangers = {".a.writing-12345678.old.png", ".a.png", "a.writing-abcdefgh.png", ".b.12345678"}
+    for name in strangers:
+        (tmp_path / name).touch()
+    with subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        written = set(os.listdir(tmp_path)) - strangers
+        assert len(written) == 2
+        remove_abandoned(tmp_path)
+        assert set(os.listdir(tmp_path)) == strangers | written
+        writer.kill()
+    assert set(os.listdir(tmp_path)) == strangers | written
+    remove_abandoned(tmp_path)
+    assert set(os.listdir(tmp_path)) == strangers
+    remove_abandoned(tmp_path / "missing")

@@ -12,6 +12,7 @@ from mai_depth.camera_picture import from_array
 from mai_depth.camera_picture import from_network
 from mai_depth.camera_picture import place
 from mai_depth.camera_picture import read_picture
+from mai_depth.camera_picture import rows_from_network
 from mai_depth.camera_picture import to_network
 from mai_depth.errors import UserError
 
@@ -196,3 +197,15 @@ def test_what_is_not_finite_is_missing():
     depth = from_network(answer, place(VGA, VGA, "pad"), VGA)
     assert not depth[:200].any()
     assert (depth[200:] == 2.0).all()
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+@pytest.mark.parametrize("size", [(1300, 977), (640, 480), (301, 900), (64, 48)])
+def test_rows_are_those_of_the_whole_map_to_the_bit(fit, size):
+    answer = np.random.default_rng(0).uniform(0.5, 9, (120, 160)).astype(np.float32)
+    answer[40:44, 7] = np.nan
+    placement = place(size, VGA, fit)
+    rows = list(rows_from_network(answer, placement, size))
+    assert max(map(len, rows)) == 16
+    np.testing.assert_array_equal(
+        np.concatenate(rows), from_network(answer, placement, size), strict=True)

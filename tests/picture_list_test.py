@@ -1,9 +1,12 @@
 """mai_depth.picture_list: which pictures an input means, and where their answers go."""
 
+import os
 import pathlib
 
+import numpy as np
 import pytest
 
+from mai_depth.depth import write_depth
 from mai_depth.errors import UserError
 from mai_depth.picture_list import list_pictures
 
@@ -71,3 +74,25 @@ def test_what_cannot_be_listed_is_named(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             list_pictures(source, output)
+
+
+def test_one_picture_by_many_names_is_one(tmp_path):
+    touch(tmp_path, "sub/a.png", "b.png")
+    (tmp_path / "list.txt").write_text(
+        f"b.png\n./b.png\nsub/../b.png\n{tmp_path}/b.png\nsub/a.png\n./sub//a.png\n")
+    assert stems(tmp_path / "list.txt", "elsewhere") == ["b", "sub/a"]
+
+
+def test_videos_and_answers_are_left_out_and_said(tmp_path):
+    touch(tmp_path, "a.png", "clip.mp4", "sub/b.MOV", "sub/c.avi", "sub/d.webm", "x_depth.png")
+    write_depth(tmp_path / "sub" / "b_depth.png", np.ones((4, 4)))
+    write_depth(tmp_path / "renamed.png", np.ones((4, 4)))
+    os.mkfifo(tmp_path / "pipe.png")
+    said = []
+    entries = list_pictures(tmp_path, "elsewhere", said.append)
+    assert [str(entry.stem) for entry in entries] == ["a", "pipe", "x_depth"]
+    assert said == [
+        "4 videos left out (b.MOV, c.avi, clip.mp4, ...); give each as --input",
+        "2 earlier answers of mai_depth.predict left out (b_depth.png, renamed.png)"]
+    with pytest.raises(UserError, match=r"renamed.png: no picture but earlier answers"):
+        list_pictures(tmp_path / "renamed.png", "elsewhere")

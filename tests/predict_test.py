@@ -41,8 +41,9 @@ finally:
 """
 
 
-def run(*flags, start=("-m", "mai_depth.predict"), cwd=benchmark_graphs.REPOSITORY):
-    environment = {**os.environ, "PYTHONPATH": str(benchmark_graphs.REPOSITORY)}
+def run(*flags, start=("-m", "mai_depth.predict"), cwd=benchmark_graphs.REPOSITORY, first=""):
+    """Runs the command; modules in the folder `first` come before all others."""
+    environment = {**os.environ, "PYTHONPATH": f"{first}:{benchmark_graphs.REPOSITORY}"}
     return subprocess.run([sys.executable, *start, *map(str, flags)], cwd=cwd, timeout=500,
                           capture_output=True, text=True, env=environment)
 
@@ -159,6 +160,7 @@ def test_limits_fixed_and_automatic():
 @pytest.mark.parametrize(("flags", "words"), [
     ({"input": ""}, "--input: give"),
     ({"input": "no such folder"}, "no such folder: no such file or folder"),
+    ({"input": "https://example.org/a.jpg"}, "https://example.org/a.jpg: a URL; download it first"),
     ({"model": "student.h5"}, "give a .keras or .tflite"),
     ({"model": "missing.tflite"}, "missing.tflite: cannot be read"),
     ({"model": "photo.tflite"}, "not a .tflite file"),
