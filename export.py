@@ -12,6 +12,7 @@ import pathlib
 from absl import flags
 
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.environment import check_environment
 
 _MODEL = flags.DEFINE_string(
@@ -41,12 +42,12 @@ _SPLIT = flags.DEFINE_string("split", "validation", "Folder of --data_dir that i
 _CALIBRATION_SPLIT = flags.DEFINE_string(
     "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges; qat "
     "learns from all of them.")
-_NUM_CALIBRATION = flags.DEFINE_integer(
-    "num_calibration", 64, "How many of them for int8; at least 32.", lower_bound=0)
+_NUM_CALIBRATION = number_flags.define_integer(
+    "num_calibration", 64, "How many of them for int8; at least 32.", 0, 100_000)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
-_DEPTH_UNITS_PER_M = flags.DEFINE_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
+_DEPTH_UNITS_PER_M = number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ALLOW_INACCURATE = flags.DEFINE_bool(

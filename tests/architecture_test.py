@@ -14,7 +14,8 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 
 # The storeys, from the ground up: a module imports only from below its own.
 STOREYS = [
-    {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir"},
+    {"errors", "atomic", "depth", "colormap", "command", "number_flags", "environment", "stopping",
+     "workdir"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
      "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
      "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
@@ -30,7 +31,7 @@ LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_fi
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
          "predict"]
-ENTRY_FILES = {"command.py", "predict.py"}
+ENTRY_FILES = {"command.py", "number_flags.py", "predict.py"}
 
 
 def imports(path, only_at_top=False):
