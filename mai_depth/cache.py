@@ -1,4 +1,4 @@
-"""The decoded cache: two raw files that are memory-mapped, and a JSON that names their rows.
+"""The decoded cache: two files of blocks, one a pair, and a JSON that names them.
 
 Written into a folder of a temporary name that is renamed when complete, so several processes may
 open the same data at the same time and a killed one leaves no half cache.
@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
+from mai_depth.block_file import BlockFile
+from mai_depth.block_file import append_block
 from mai_depth.depth import MAX_UNITS
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.errors import UserError
@@ -32,7 +34,7 @@ from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
 
-_FORMAT = 1  # goes into every key: raise it when the files change their meaning
+_FORMAT = 2  # goes into every key: raise it when the files change their meaning
 
 
 class Sample(NamedTuple):
@@ -61,23 +63,26 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
 
 
 def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
-    """Maps a complete cache.
+    """Opens a complete cache.
 
     Args:
         folder: From `cache_folder`.
         allow_broken: Take also a cache from which broken pairs were left out.
 
     Returns:
-        The pairs, or None where there is no such cache, or a damaged one.
+        The pairs, or None where there is no such cache, or one of which it is seen at once that it
+        is damaged. A damaged block is seen when it is read, see `BlockFile`.
     """
     try:
         index = json.loads((folder / "index.json").read_text())
+        if index.pop("sha256") != _index_digest(index):
+            return None
         shape = (len(index["names"]), HEIGHT, WIDTH)
-        rgb = np.memmap(folder / "rgb.u8", np.uint8, "r", shape=(*shape, 3))
-        depth = np.memmap(folder / "depth.u16", "<u2", "r", shape=shape)
+        rgb = BlockFile(folder / "rgb.u8", "u1", (*shape, 3), discard=folder)
+        depth = BlockFile(folder / "depth.u16", "<u2", shape, discard=folder)
         if index["broken"] and not allow_broken:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Pairs(
         names=tuple(index["names"]),
@@ -95,7 +100,7 @@ def write_cache(
     count: int,
     units_per_m: float,
 ) -> Pairs:
-    """Stores decoded samples and maps them.
+    """Stores decoded samples and opens them.
 
     Args:
         folder: From `cache_folder`.
@@ -114,7 +119,8 @@ def write_cache(
         bar = tqdm(samples, "decoding", count, unit=" pairs", leave=False,
                    delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
         index = _write_files(temporary, bar, units_per_m)
-        write_json_atomic(temporary / "index.json", index)
+        write_json_atomic(
+            temporary / "index.json", {**index, "sha256": _index_digest(index)})
         _publish(temporary, folder, index["fingerprint"])
     pairs = read_cache(folder)
     if pairs is None:
@@ -147,8 +153,8 @@ def _write_files(
             if not _has_depth(sample.depth, units_per_m):
                 without_depth.append(f"{sample.name}: no pixel has a valid depth")
                 continue
-            rgb.write(np.ascontiguousarray(sample.rgb, np.uint8).data)
-            depth.write(np.ascontiguousarray(sample.depth, "<u2").data)
+            append_block(rgb, len(names), np.ascontiguousarray(sample.rgb, np.uint8))
+            append_block(depth, len(names), np.ascontiguousarray(sample.depth, "<u2"))
             names.append(sample.name)
             content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
         for file in (rgb, depth):
@@ -164,6 +170,10 @@ def _write_files(
         "units_per_m": float(units_per_m),
         "fingerprint": content.hexdigest(),
     }
+
+
+def _index_digest(index: dict) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
 def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:

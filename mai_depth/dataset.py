@@ -4,7 +4,10 @@ Every batch is a pure function of (seed, epoch, index): a training that starts a
 sees exactly what an unbroken one would have seen.
 """
 
+import contextlib
 import pathlib
+import re
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +33,7 @@ __all__ = [
     "Pairs",
     "describe",
     "epoch_order",
+    "faults_of_reading",
     "open_nyu_depth_v2",
     "open_split",
     "split_pairs",
@@ -57,7 +61,7 @@ def open_split(
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
 
     Returns:
-        The pairs, memory-mapped at 480x640.
+        The pairs, at 480x640.
 
     Raises:
         UserError: Whatever is wrong with the folder or a file in it.
@@ -126,7 +130,8 @@ def training_batches(
         `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for.
 
     Raises:
-        UserError: There are fewer pairs than a batch has.
+        UserError: There are fewer pairs than a batch has. What cannot be read meanwhile is an
+            error of TensorFlow, see `faults_of_reading`.
     """
     steps = _steps_per_epoch(len(pairs), batch_size)
     depths = _depths(pairs, teacher_depth)
@@ -146,6 +151,22 @@ def training_batches(
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+@contextlib.contextmanager
+def faults_of_reading() -> Iterator[None]:
+    """Makes a `UserError` again of one that TensorFlow met in a batch and wrapped.
+
+    Raises:
+        UserError: A picture could not be read while batches were made.
+    """
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        found = re.search(rf"\b{UserError.__name__}: (.*)", error.message)
+        if not found:
+            raise
+        raise UserError(found[1]) from error
 
 
 def _depths(pairs: Pairs, teacher_depth: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -177,8 +198,8 @@ def _batches_of_indices(
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
 
 
-def _gather(arrays: Sequence[np.ndarray], index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
-    """Reads rows `index` [B] of the mapped arrays: [B, 480, 640, channels] each."""
+def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
+    """Reads rows `index` [B] of the stored arrays: [B, 480, 640, channels] each."""
     types = [array.dtype for array in arrays]
     rows = tf.numpy_function(
         lambda index: [np.ascontiguousarray(array[index]) for array in arrays], [index], types

@@ -17,8 +17,8 @@ STOREYS = [
     {"errors", "atomic", "depth", "colormap", "command", "number_flags", "environment", "stopping",
      "workdir"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
-     "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
-     "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
+     "tensor_format", "tflite_schema", "block_file", "pairs", "cache", "folder", "nyu", "dataset",
+     "data", "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
      "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
      "efficientnet_lite", "upsampling", "batch_norm"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
@@ -27,7 +27,7 @@ STOREYS = [
      "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
-LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
+LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "block_file", "pairs", "tflite_file",
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
          "predict"]
