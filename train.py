@@ -30,6 +30,9 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
     "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
+_MISSING_DEPTH_VALUE = number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
 _VALIDATION_COUNT = number_flags.define_integer(
     "validation_count", 0, "Validate on that many pairs of the training split, not on "
     "DIR/validation.", 0, 10_000_000)
@@ -234,6 +237,7 @@ def _open_data():
         data_dir=_DATA_DIR.value and os.path.expanduser(_DATA_DIR.value),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        missing_depth_value=_MISSING_DEPTH_VALUE.value,
         validation_count=_VALIDATION_COUNT.value,
         split_seed=_SPLIT_SEED.value,
         on_bad_sample=_ON_BAD_SAMPLE.value,

@@ -38,6 +38,9 @@ flags.DEFINE_string("data_dir", None, "Data in MAI layout: measure accuracy and 
 flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
 number_flags.define_float(
     "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3, 1e6)
+number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
 flags.DEFINE_bool("nyu_crop", False, "Only Eigen's crop of NYU counts.")
 flags.DEFINE_bool("pooled", False, "Pool the pixels of 32 images as the organisers' script does.")
 flags.DEFINE_bool("profile", False, "Time every operator by itself, and the graph "

@@ -24,8 +24,8 @@ from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
 from mai_depth.block_file import BlockFile
 from mai_depth.block_file import append_block
-from mai_depth.depth import MAX_UNITS
 from mai_depth.depth import MIN_DEPTH_M
+from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
 from mai_depth.pairs import HEIGHT
 from mai_depth.pairs import WIDTH
@@ -38,12 +38,16 @@ _FORMAT = 2  # goes into every key: raise it when the files change their meaning
 
 
 class Sample(NamedTuple):
-    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`."""
+    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`.
+
+    `cleared` counts the pixels whose code was taken for missing, see `depth.clear_missing`.
+    """
 
     name: str
     rgb: np.ndarray
     depth: np.ndarray
     digest: bytes
+    cleared: int = 0
 
 
 def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]) -> pathlib.Path:
@@ -91,6 +95,8 @@ def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
         units_per_m=index["units_per_m"],
         fingerprint=index["fingerprint"],
         excluded=(*index["broken"], *index["without_depth"]),
+        cleared_pixels=index["cleared_pixels"],
+        cleared_maps=index["cleared_maps"],
     )
 
 
@@ -129,8 +135,10 @@ def write_cache(
     return pairs
 
 
-def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
-    """Warns, in one line, of the pairs that were left out."""
+def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
+    """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
+    if pairs.cleared_pixels:
+        warnings.warn(missing_line(pairs.cleared_pixels, pairs.cleared_maps), stacklevel=3)
     if pairs.excluded:
         shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
         warnings.warn(
@@ -143,7 +151,7 @@ def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
 def _write_files(
     folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
 ) -> dict:
-    names, broken, without_depth = [], [], []
+    names, broken, without_depth, cleared = [], [], [], []
     content = hashlib.sha256(repr(float(units_per_m)).encode())
     with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
         for sample in samples:
@@ -156,6 +164,7 @@ def _write_files(
             append_block(rgb, len(names), np.ascontiguousarray(sample.rgb, np.uint8))
             append_block(depth, len(names), np.ascontiguousarray(sample.depth, "<u2"))
             names.append(sample.name)
+            cleared.append(sample.cleared)
             content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
         for file in (rgb, depth):
             file.flush()
@@ -167,6 +176,8 @@ def _write_files(
         "names": names,
         "broken": broken,
         "without_depth": without_depth,
+        "cleared_pixels": sum(cleared),
+        "cleared_maps": sum(map(bool, cleared)),
         "units_per_m": float(units_per_m),
         "fingerprint": content.hexdigest(),
     }
@@ -177,8 +188,7 @@ def _index_digest(index: dict) -> str:
 
 
 def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
-    # The format's maximum is what a saturated sensor writes everywhere.
-    return bool(((depth > MIN_DEPTH_M * units_per_m) & (depth < MAX_UNITS)).any())
+    return bool((depth > MIN_DEPTH_M * units_per_m).any())
 
 
 @contextlib.contextmanager

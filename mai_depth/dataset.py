@@ -17,8 +17,9 @@ from mai_depth.augment import Augmentation
 from mai_depth.augment import augment
 from mai_depth.cache import cache_folder
 from mai_depth.cache import read_cache
-from mai_depth.cache import warn_of_excluded
+from mai_depth.cache import warn_of_missing
 from mai_depth.cache import write_cache
+from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 from mai_depth.folder import list_pairs
 from mai_depth.folder import samples
@@ -47,6 +48,7 @@ def open_split(
     *,
     cache_dir: str,
     depth_units_per_m: float = 1000.0,
+    missing_depth_value: int | None = None,
     allow_resize: bool = False,
     on_bad_sample: str = "fail",
 ) -> Pairs:
@@ -57,6 +59,8 @@ def open_split(
         split: `train` or `validation`, or any other folder there.
         cache_dir: Where decoded pictures are kept (1.5 MB a pair).
         depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
+        missing_depth_value: One more code of the depth files that means missing, beside 0 and
+            65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
 
@@ -68,16 +72,21 @@ def open_split(
     """
     if not (np.isfinite(depth_units_per_m) and depth_units_per_m > 0):
         raise UserError(f"--depth_units_per_m={depth_units_per_m}: must be positive")
+    if missing_depth_value is not None and missing_depth_value not in range(MISSING_UNITS + 1):
+        raise UserError(f"--missing_depth_value={missing_depth_value}: give a code of the depth "
+                        f"files, 0 to {MISSING_UNITS}")
     split_dir = pathlib.Path(data_dir).expanduser() / split
     files = list_pairs(split_dir)
     stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
-    key = (str(split_dir.resolve()), float(depth_units_per_m), allow_resize, stamps)
+    key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
+           stamps)
     folder = cache_folder(cache_dir, split, key)
     pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
     if pairs is None:
-        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample)
+        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample,
+                          missing_value=missing_depth_value)
         pairs = write_cache(folder, decoded, len(files), depth_units_per_m)
-    warn_of_excluded(pairs, folder)
+    warn_of_missing(pairs, folder)
     return pairs
 
 

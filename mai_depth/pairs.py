@@ -61,6 +61,9 @@ class Pairs:
         fingerprint: sha256 of the names, the bytes of all files and the unit. A copy of the
             folder has the same one.
         excluded: One line for each pair that was left out: a broken file, or no valid depth.
+        cleared_pixels: Pixels of the whole split whose code was taken for missing, see
+            `depth.clear_missing`.
+        cleared_maps: In how many depth maps.
     """
 
     names: tuple[str, ...]
@@ -69,6 +72,8 @@ class Pairs:
     units_per_m: float
     fingerprint: str
     excluded: tuple[str, ...] = ()
+    cleared_pixels: int = 0
+    cleared_maps: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
