@@ -12,6 +12,7 @@ import pathlib
 from absl import flags
 
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.atomic import remove_abandoned
 from mai_depth.environment import check_environment
 
@@ -42,12 +43,15 @@ _SPLIT = flags.DEFINE_string("split", "validation", "Folder of --data_dir that i
 _CALIBRATION_SPLIT = flags.DEFINE_string(
     "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges; qat "
     "learns from all of them.")
-_NUM_CALIBRATION = flags.DEFINE_integer(
-    "num_calibration", 64, "How many of them for int8; at least 32.", lower_bound=0)
+_NUM_CALIBRATION = number_flags.define_integer(
+    "num_calibration", 64, "How many of them for int8; at least 32.", 0, 100_000)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
-_DEPTH_UNITS_PER_M = flags.DEFINE_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
+_DEPTH_UNITS_PER_M = number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
+_MISSING_DEPTH_VALUE = number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ALLOW_INACCURATE = flags.DEFINE_bool(
@@ -130,7 +134,8 @@ def _pictures(split: str):
 
     return open_pictures(
         _DATA_DIR.value, split, cache_dir=os.path.expanduser(_CACHE_DIR.value),
-        depth_units_per_m=_DEPTH_UNITS_PER_M.value, allow_resize=_ALLOW_RESIZE.value)
+        depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        missing_depth_value=_MISSING_DEPTH_VALUE.value, allow_resize=_ALLOW_RESIZE.value)
 
 
 def _calibration():

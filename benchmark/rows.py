@@ -20,6 +20,7 @@ from benchmark.conditions import read_conditions
 from benchmark.process import ChildProcess
 from benchmark.sidecar import has_random_weights
 from benchmark.sidecar import read_sidecar
+from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
 from mai_depth.tflite_file import TfliteFile
@@ -42,6 +43,7 @@ class Options:
     data_dir: str | None = None
     split: str = "validation"
     depth_units_per_m: float = 1000.0
+    missing_depth_value: int | None = None
     nyu_crop: bool = False
     pooled: bool = False
     profile: bool = False
@@ -288,8 +290,12 @@ def _measure_accuracy(
     with _bar(f"accuracy {name}", len(pairs)) as bar:
         metrics = entry.process.call(
             "accuracy", progress=lambda _: bar.update(), pairs=pairs,
-            depth_units_per_m=options.depth_units_per_m, nyu_crop=options.nyu_crop,
+            depth_units_per_m=options.depth_units_per_m,
+            missing_depth_value=options.missing_depth_value, nyu_crop=options.nyu_crop,
             pooled=options.pooled)
+    cleared_pixels, cleared_maps = metrics.pop("cleared_pixels"), metrics.pop("cleared_maps")
+    if cleared_pixels:
+        entry.note(missing_line(cleared_pixels, cleared_maps))
     row.update(metrics)
     row["data"] = f"{options.data_dir} {options.split}"
     row["crop"] = "nyu" if options.nyu_crop else "none"

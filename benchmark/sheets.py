@@ -18,6 +18,7 @@ from absl import flags
 from tqdm import tqdm
 
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
 from mai_depth.depth_network import DepthNetwork
 from mai_depth.depth_network import open_network
@@ -31,10 +32,13 @@ _MODEL = flags.DEFINE_string("model", None, "A .keras or .tflite file, 480x640 i
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures: DIR/SPLIT/{rgb,depth}/NAME.{png,jpg}.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
-_DEPTH_UNITS_PER_M = flags.DEFINE_float(
-    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3)
+_DEPTH_UNITS_PER_M = number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3, 1e6)
+_MISSING_DEPTH_VALUE = number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535.", 0, 65535)
 _CACHE_DIR = flags.DEFINE_string("cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures.")
-_ROWS = flags.DEFINE_integer("rows", 6, "Pictures on a sheet.", 1, 40)
+_ROWS = number_flags.define_integer("rows", 6, "Pictures on a sheet.", 1, 40)
 _SHEETS = flags.DEFINE_string("sheets", "~/mai_depth_sheets", "Folder for the sheets.")
 _CSV = flags.DEFINE_string("csv", None, "The table of pictures. Default: SHEETS/pictures.csv.")
 
@@ -76,7 +80,8 @@ def _pairs():
 
     return open_pictures(
         os.path.expanduser(_DATA_DIR.value), _SPLIT.value,
-        cache_dir=os.path.expanduser(_CACHE_DIR.value), depth_units_per_m=_DEPTH_UNITS_PER_M.value)
+        cache_dir=os.path.expanduser(_CACHE_DIR.value), depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        missing_depth_value=_MISSING_DEPTH_VALUE.value)
 
 
 def _network() -> DepthNetwork:

@@ -17,6 +17,7 @@ from absl import logging
 from benchmark import study_report
 from benchmark import study_runs
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.workdir import make_workdir
@@ -31,8 +32,9 @@ _TEACHER = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", "runs/study", "Folder for the folders of the runs.")
 _OUTPUT = flags.DEFINE_string(
     "output", "benchmark/results", "Folder for the tables and plots; its README.md gets the table.")
-_SEEDS = flags.DEFINE_list(
-    "seeds", ["0", "1", "2"], "Seeds of the rows 3 and 3+dist; the other rows have the first.")
+_SEEDS = number_flags.define_integers(
+    "seeds", [0, 1, 2], "Seeds of the rows 3 and 3+dist; the other rows have the first.",
+    0, 2**32 - 1, form="whole numbers")
 _ONLY_REPORT = flags.DEFINE_bool(
     "only_report", False, "Train and time nothing: make the table and the plots from the CSV files "
     "in --output.")
@@ -90,12 +92,10 @@ def _teacher() -> pathlib.Path:
 
 
 def _seeds() -> list[int]:
-    try:
-        seeds = [int(seed) for seed in _SEEDS.value]
-    except ValueError as error:
-        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers") from error
+    seeds = _SEEDS.value
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give different numbers, at least one")
+        given = ",".join(map(str, seeds))
+        raise UserError(f"--seeds={given}: give different numbers, at least one")
     return seeds
 
 

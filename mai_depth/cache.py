@@ -1,4 +1,4 @@
-"""The decoded cache: two raw files that are memory-mapped, and a JSON that names their rows.
+"""The decoded cache: two files of blocks, one a pair, and a JSON that names them.
 
 Written into a folder of a temporary name that is renamed when complete, so several processes may
 open the same data at the same time and a killed one leaves no half cache.
@@ -22,8 +22,10 @@ from tqdm import tqdm
 
 from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
-from mai_depth.depth import MAX_UNITS
+from mai_depth.block_file import BlockFile
+from mai_depth.block_file import append_block
 from mai_depth.depth import MIN_DEPTH_M
+from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
 from mai_depth.pairs import HEIGHT
 from mai_depth.pairs import WIDTH
@@ -32,16 +34,20 @@ from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
 
-_FORMAT = 1  # goes into every key: raise it when the files change their meaning
+_FORMAT = 2  # goes into every key: raise it when the files change their meaning
 
 
 class Sample(NamedTuple):
-    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`."""
+    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`.
+
+    `cleared` counts the pixels whose code was taken for missing, see `depth.clear_missing`.
+    """
 
     name: str
     rgb: np.ndarray
     depth: np.ndarray
     digest: bytes
+    cleared: int = 0
 
 
 def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]) -> pathlib.Path:
@@ -61,23 +67,26 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
 
 
 def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
-    """Maps a complete cache.
+    """Opens a complete cache.
 
     Args:
         folder: From `cache_folder`.
         allow_broken: Take also a cache from which broken pairs were left out.
 
     Returns:
-        The pairs, or None where there is no such cache, or a damaged one.
+        The pairs, or None where there is no such cache, or one of which it is seen at once that it
+        is damaged. A damaged block is seen when it is read, see `BlockFile`.
     """
     try:
         index = json.loads((folder / "index.json").read_text())
+        if index.pop("sha256") != _index_digest(index):
+            return None
         shape = (len(index["names"]), HEIGHT, WIDTH)
-        rgb = np.memmap(folder / "rgb.u8", np.uint8, "r", shape=(*shape, 3))
-        depth = np.memmap(folder / "depth.u16", "<u2", "r", shape=shape)
+        rgb = BlockFile(folder / "rgb.u8", "u1", (*shape, 3), discard=folder)
+        depth = BlockFile(folder / "depth.u16", "<u2", shape, discard=folder)
         if index["broken"] and not allow_broken:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Pairs(
         names=tuple(index["names"]),
@@ -86,6 +95,8 @@ def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
         units_per_m=index["units_per_m"],
         fingerprint=index["fingerprint"],
         excluded=(*index["broken"], *index["without_depth"]),
+        cleared_pixels=index["cleared_pixels"],
+        cleared_maps=index["cleared_maps"],
     )
 
 
@@ -95,7 +106,7 @@ def write_cache(
     count: int,
     units_per_m: float,
 ) -> Pairs:
-    """Stores decoded samples and maps them.
+    """Stores decoded samples and opens them.
 
     Args:
         folder: From `cache_folder`.
@@ -114,7 +125,8 @@ def write_cache(
         bar = tqdm(samples, "decoding", count, unit=" pairs", leave=False,
                    delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
         index = _write_files(temporary, bar, units_per_m)
-        write_json_atomic(temporary / "index.json", index)
+        write_json_atomic(
+            temporary / "index.json", {**index, "sha256": _index_digest(index)})
         _publish(temporary, folder, index["fingerprint"])
     pairs = read_cache(folder)
     if pairs is None:
@@ -123,8 +135,10 @@ def write_cache(
     return pairs
 
 
-def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
-    """Warns, in one line, of the pairs that were left out."""
+def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
+    """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
+    if pairs.cleared_pixels:
+        warnings.warn(missing_line(pairs.cleared_pixels, pairs.cleared_maps), stacklevel=3)
     if pairs.excluded:
         shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
         warnings.warn(
@@ -137,7 +151,7 @@ def warn_of_excluded(pairs: Pairs, folder: pathlib.Path) -> None:
 def _write_files(
     folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
 ) -> dict:
-    names, broken, without_depth = [], [], []
+    names, broken, without_depth, cleared = [], [], [], []
     content = hashlib.sha256(repr(float(units_per_m)).encode())
     with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
         for sample in samples:
@@ -147,9 +161,10 @@ def _write_files(
             if not _has_depth(sample.depth, units_per_m):
                 without_depth.append(f"{sample.name}: no pixel has a valid depth")
                 continue
-            rgb.write(np.ascontiguousarray(sample.rgb, np.uint8).data)
-            depth.write(np.ascontiguousarray(sample.depth, "<u2").data)
+            append_block(rgb, len(names), np.ascontiguousarray(sample.rgb, np.uint8))
+            append_block(depth, len(names), np.ascontiguousarray(sample.depth, "<u2"))
             names.append(sample.name)
+            cleared.append(sample.cleared)
             content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
         for file in (rgb, depth):
             file.flush()
@@ -161,14 +176,19 @@ def _write_files(
         "names": names,
         "broken": broken,
         "without_depth": without_depth,
+        "cleared_pixels": sum(cleared),
+        "cleared_maps": sum(map(bool, cleared)),
         "units_per_m": float(units_per_m),
         "fingerprint": content.hexdigest(),
     }
 
 
+def _index_digest(index: dict) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
 def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
-    # The format's maximum is what a saturated sensor writes everywhere.
-    return bool(((depth > MIN_DEPTH_M * units_per_m) & (depth < MAX_UNITS)).any())
+    return bool((depth > MIN_DEPTH_M * units_per_m).any())
 
 
 @contextlib.contextmanager

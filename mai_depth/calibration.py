@@ -15,6 +15,7 @@ def open_pictures(
     *,
     cache_dir: str,
     depth_units_per_m: float = 1000.0,
+    missing_depth_value: int | None = None,
     allow_resize: bool = False,
 ) -> Pairs:
     """Opens a split of the user's data, or of the default scenes.
@@ -24,6 +25,7 @@ def open_pictures(
         split: `train`, `validation`, or another folder there.
         cache_dir: Where decoded pictures and scenes are kept.
         depth_units_per_m: Depth file units in a metre.
+        missing_depth_value: One more code that means missing, beside 0 and 65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
 
     Returns:
@@ -37,7 +39,7 @@ def open_pictures(
 
         data_dir = str(write_synthetic(pathlib.Path(cache_dir) / "synthetic"))
     return open_split(data_dir, split, cache_dir=cache_dir, depth_units_per_m=depth_units_per_m,
-                      allow_resize=allow_resize)
+                      missing_depth_value=missing_depth_value, allow_resize=allow_resize)
 
 
 def representative(pairs: Pairs, count: int) -> np.ndarray:

@@ -23,6 +23,8 @@ FITS = ("pad", "crop", "stretch")
 
 # Pillow knows more; some of those run other programs (EPS) or are no pictures.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+_WHITE_PERCENTILE = 99.5
+_LOOKED_AT = 1_000_000  # pixels: more tell no other percentile
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,8 +61,9 @@ def read_picture(path: str | os.PathLike) -> CameraPicture:
     """Reads a picture of any kind as upright RGB.
 
     The EXIF orientation is applied, transparency becomes white, 16-bit gray is scaled to 8 bits,
-    other deep formats (32-bit, float) are scaled to their brightest pixel; of an animation the
-    first frame counts. A large JPEG is decoded at a fraction of its size.
+    other deep formats (32-bit, float) are scaled so that the brightest 0.5 % of their finite
+    pixels become white, which hot pixels do not change; of an animation the first frame counts. A
+    large JPEG is decoded at a fraction of its size.
 
     Args:
         path: A picture file.
@@ -293,12 +296,21 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        scaled = values * (255 / max(float(values.max()), 1e-6))
-        return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(image, np.float32), nan=0.0, posinf=np.inf, neginf=0.0)
+        return Image.fromarray((np.clip(values / _white(values), 0, 1) * 255).astype(np.uint8))
     if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB", "RGBA", "CMYK", "YCbCr") else image.convert("RGB")
+
+
+def _white(values: np.ndarray) -> float:
+    """The value that becomes white in a picture of any scale."""
+    values = values.reshape(-1)[:: -(-values.size // _LOOKED_AT)]
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 1.0
+    white = float(np.percentile(values, _WHITE_PERCENTILE))
+    return white if white > 0 else max(float(values.max()), 1e-30)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -20,6 +20,7 @@ class Data:
             tensorflow-datasets.
         cache_dir: Where decoded pictures, scenes and teachers' answers are kept.
         depth_units_per_m: Depth file units in a metre.
+        missing_depth_value: One more code that means missing, beside 0 and 65535.
         validation_count: Pairs of the training split to validate on; 0 uses the folder
             `validation`.
         split_seed: Which ones.
@@ -30,6 +31,7 @@ class Data:
     data_dir: str | None
     cache_dir: str
     depth_units_per_m: float = 1000.0
+    missing_depth_value: int | None = None
     validation_count: int = 0
     split_seed: int = 0
     on_bad_sample: str = "fail"
@@ -57,6 +59,7 @@ def open_data(data: Data) -> tuple[Pairs, Pairs]:
     settings = dict(
         cache_dir=data.cache_dir,
         depth_units_per_m=data.depth_units_per_m,
+        missing_depth_value=data.missing_depth_value,
         allow_resize=data.allow_resize,
         on_bad_sample=data.on_bad_sample,
     )

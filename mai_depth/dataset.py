@@ -4,7 +4,10 @@ Every batch is a pure function of (seed, epoch, index): a training that starts a
 sees exactly what an unbroken one would have seen.
 """
 
+import contextlib
 import pathlib
+import re
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +17,9 @@ from mai_depth.augment import Augmentation
 from mai_depth.augment import augment
 from mai_depth.cache import cache_folder
 from mai_depth.cache import read_cache
-from mai_depth.cache import warn_of_excluded
+from mai_depth.cache import warn_of_missing
 from mai_depth.cache import write_cache
+from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 from mai_depth.folder import list_pairs
 from mai_depth.folder import samples
@@ -30,6 +34,7 @@ __all__ = [
     "Pairs",
     "describe",
     "epoch_order",
+    "faults_of_reading",
     "open_nyu_depth_v2",
     "open_split",
     "split_pairs",
@@ -43,6 +48,7 @@ def open_split(
     *,
     cache_dir: str,
     depth_units_per_m: float = 1000.0,
+    missing_depth_value: int | None = None,
     allow_resize: bool = False,
     on_bad_sample: str = "fail",
 ) -> Pairs:
@@ -53,27 +59,34 @@ def open_split(
         split: `train` or `validation`, or any other folder there.
         cache_dir: Where decoded pictures are kept (1.5 MB a pair).
         depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
+        missing_depth_value: One more code of the depth files that means missing, beside 0 and
+            65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
 
     Returns:
-        The pairs, memory-mapped at 480x640.
+        The pairs, at 480x640.
 
     Raises:
         UserError: Whatever is wrong with the folder or a file in it.
     """
     if not (np.isfinite(depth_units_per_m) and depth_units_per_m > 0):
         raise UserError(f"--depth_units_per_m={depth_units_per_m}: must be positive")
+    if missing_depth_value is not None and missing_depth_value not in range(MISSING_UNITS + 1):
+        raise UserError(f"--missing_depth_value={missing_depth_value}: give a code of the depth "
+                        f"files, 0 to {MISSING_UNITS}")
     split_dir = pathlib.Path(data_dir).expanduser() / split
     files = list_pairs(split_dir)
     stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
-    key = (str(split_dir.resolve()), float(depth_units_per_m), allow_resize, stamps)
+    key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
+           stamps)
     folder = cache_folder(cache_dir, split, key)
     pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
     if pairs is None:
-        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample)
+        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample,
+                          missing_value=missing_depth_value)
         pairs = write_cache(folder, decoded, len(files), depth_units_per_m)
-    warn_of_excluded(pairs, folder)
+    warn_of_missing(pairs, folder)
     return pairs
 
 
@@ -126,7 +139,8 @@ def training_batches(
         `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for.
 
     Raises:
-        UserError: There are fewer pairs than a batch has.
+        UserError: There are fewer pairs than a batch has. What cannot be read meanwhile is an
+            error of TensorFlow, see `faults_of_reading`.
     """
     steps = _steps_per_epoch(len(pairs), batch_size)
     depths = _depths(pairs, teacher_depth)
@@ -146,6 +160,22 @@ def training_batches(
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+@contextlib.contextmanager
+def faults_of_reading() -> Iterator[None]:
+    """Makes a `UserError` again of one that TensorFlow met in a batch and wrapped.
+
+    Raises:
+        UserError: A picture could not be read while batches were made.
+    """
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        found = re.search(rf"\b{UserError.__name__}: (.*)", error.message)
+        if not found:
+            raise
+        raise UserError(found[1]) from error
 
 
 def _depths(pairs: Pairs, teacher_depth: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -177,8 +207,8 @@ def _batches_of_indices(
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
 
 
-def _gather(arrays: Sequence[np.ndarray], index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
-    """Reads rows `index` [B] of the mapped arrays: [B, 480, 640, channels] each."""
+def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
+    """Reads rows `index` [B] of the stored arrays: [B, 480, 640, channels] each."""
     types = [array.dtype for array in arrays]
     rows = tf.numpy_function(
         lambda index: [np.ascontiguousarray(array[index]) for array in arrays], [index], types

@@ -1,4 +1,6 @@
-"""The depth contract: metres, float32, 0 = missing; on disk a 16-bit gray PNG.
+"""The depth contract: metres, float32, 0 = missing.
+
+On disk it is a 16-bit gray PNG in which 0 and 65535 mean missing.
 
 Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
 """
@@ -6,7 +8,9 @@ Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
 import os
 import pathlib
 import struct
+import warnings
 from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -16,7 +20,8 @@ from mai_depth.errors import UserError
 from mai_depth.png_file import write_gray16
 
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
-MAX_UNITS = 65535
+MISSING_UNITS = 65535  # what many sensors write where they have measured nothing
+MAX_UNITS = 65534
 
 _ROWS = 16  # at a time: of 60 million pixels a map is 240 MB, and 16 rows stay in the cache
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,7 +51,7 @@ def read_depth_units(path: str | os.PathLike) -> np.ndarray:
         path: A 16-bit gray PNG.
 
     Returns:
-        uint16 [height, width], 0 = missing.
+        uint16 [height, width]; what is missing has still its code, see `clear_missing`.
 
     Raises:
         UserError: Not a PNG, not 16-bit gray, or truncated.
@@ -60,12 +65,38 @@ def read_depth_units(path: str | os.PathLike) -> np.ndarray:
         raise UserError(f"{path}: the picture is broken ({error}); replace the file") from error
 
 
-def read_depth(path: str | os.PathLike, units_per_m: float = 1000.0) -> np.ndarray:
+def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:
+    """Makes 0 of the codes that mean missing.
+
+    Args:
+        units: uint16, any shape; changed in place.
+        missing_value: One more code beside 0 and 65535, or None.
+
+    Returns:
+        How many pixels had such a code other than 0.
+    """
+    coded = units == MISSING_UNITS
+    if missing_value:
+        coded |= units == missing_value
+    units[coded] = 0
+    return int(np.count_nonzero(coded))
+
+
+def missing_line(pixels: int, maps: int) -> str:
+    """Says how many pixels `clear_missing` has cleared, in how many depth maps."""
+    return (f"{pixels} pixels of {maps} depth maps hold {MISSING_UNITS} or --missing_depth_value "
+            "and count as missing")
+
+
+def read_depth(
+    path: str | os.PathLike, units_per_m: float = 1000.0, missing_value: int | None = None
+) -> np.ndarray:
     """Reads a depth PNG in metres.
 
     Args:
         path: A 16-bit gray PNG.
         units_per_m: File units in a metre; 1000 for millimetres.
+        missing_value: See `clear_missing`.
 
     Returns:
         float32 [height, width] in metres, 0 = missing.
@@ -73,7 +104,9 @@ def read_depth(path: str | os.PathLike, units_per_m: float = 1000.0) -> np.ndarr
     Raises:
         UserError: As `read_depth_units`.
     """
-    return read_depth_units(path).astype(np.float32) / np.float32(units_per_m)
+    units = read_depth_units(path)
+    clear_missing(units, missing_value)
+    return units.astype(np.float32) / np.float32(units_per_m)
 
 
 def write_depth(
@@ -83,8 +116,9 @@ def write_depth(
 
     Args:
         path: The file to write.
-        depth_m: [height, width] in metres; what is not valid (see `valid_mask`) becomes 0.
-            What the format cannot hold (65.535 m at 1000 units per metre) becomes its maximum.
+        depth_m: [height, width] in metres; what is not valid (see `valid_mask`) becomes 0. What
+            is deeper than the format can hold (65.534 m at 1000 units per metre; the highest code
+            means missing) becomes that, with a warning.
         units_per_m: File units in a metre.
     """
     depth_m = np.asarray(depth_m)
@@ -105,15 +139,23 @@ def write_depth_rows(
         blocks: [rows, width] in metres, from top to bottom.
         units_per_m: File units in a metre.
     """
+    beyond = 0
+
+    def encoded() -> Iterator[np.ndarray]:
+        nonlocal beyond
+        for depth_m in blocks:
+            units = np.where(valid_mask(depth_m), depth_m, 0.0)
+            units *= units_per_m
+            np.rint(units, out=units)
+            beyond += int(np.count_nonzero(units > MAX_UNITS))
+            yield np.minimum(units, MAX_UNITS, out=units).astype(np.uint16)
+
     with atomic_path(path) as temporary:
-        write_gray16(temporary, size, (_units(rows, units_per_m) for rows in blocks))
-
-
-def _units(depth_m: np.ndarray, units_per_m: float) -> np.ndarray:
-    units = np.where(valid_mask(depth_m), depth_m, 0.0)
-    units *= units_per_m
-    np.rint(units, out=units)
-    return np.minimum(units, MAX_UNITS, out=units).astype(np.uint16)
+        write_gray16(temporary, size, encoded())
+    if beyond:
+        warnings.warn(
+            f"{path}: {beyond} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
+            "that 16 bits hold, and are written as that; --write=npy keeps them", stacklevel=2)
 
 
 def _check_header(path: pathlib.Path) -> None:

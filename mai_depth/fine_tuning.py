@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from mai_depth.dataset import faults_of_reading
 from mai_depth.dataset import training_batches
 from mai_depth.errors import UserError
 from mai_depth.evaluation import evaluate
@@ -40,7 +41,7 @@ def fine_tune(
         The metrics on `validation` before the first epoch and after each.
 
     Raises:
-        UserError: The data cannot fill a batch, or the loss is not finite.
+        UserError: The data cannot fill a batch, a cache is damaged, or the loss is not finite.
     """
     batches = iter(quantization_batches(model, train, recipe, teacher_depth))
     steps = len(train) // recipe.batch_size
@@ -48,11 +49,13 @@ def fine_tune(
     rows, weights = [evaluate(model, validation)], [model.get_weights()]
     for epoch in range(recipe.epochs):
         bar = tqdm(itertools.islice(batches, steps), total=steps, desc=f"qat epoch {epoch + 1}")
-        for batch in bar:
-            loss = float(step(batch))
-            if not np.isfinite(loss):
-                raise UserError(f"the loss is {loss} in epoch {epoch + 1}; lower --learning_rate")
-            bar.set_postfix(loss=f"{loss:.3f}")
+        with faults_of_reading():
+            for batch in bar:
+                loss = float(step(batch))
+                if not np.isfinite(loss):
+                    raise UserError(
+                        f"the loss is {loss} in epoch {epoch + 1}; lower --learning_rate")
+                bar.set_postfix(loss=f"{loss:.3f}")
         rows.append(evaluate(model, validation))
         weights.append(model.get_weights())
         print(f"qat epoch {epoch + 1}: si_rmse {rows[-1]['si_rmse']:.4f}")

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from mai_depth.cache import Sample
+from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 from mai_depth.pairs import HEIGHT
@@ -111,7 +112,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
                         f"{MIN_HEIGHT * 4 // 3}x{MIN_HEIGHT} is needed; remove or replace the pair")
 
 
-def decode_pair(pair: PairFiles) -> Sample:
+def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
     """Decodes a checked pair at 480x640.
 
     Another size is resized: the picture with Pillow's antialiased bilinear filter, depth by
@@ -119,9 +120,10 @@ def decode_pair(pair: PairFiles) -> Sample:
 
     Args:
         pair: The files.
+        missing_value: See `depth.clear_missing`.
 
     Returns:
-        The sample; its digest is that of both files' bytes.
+        The sample; its digest is that of both files' bytes, and of what was not taken for missing.
 
     Raises:
         UserError: A file is broken, changed or vanished.
@@ -129,15 +131,22 @@ def decode_pair(pair: PairFiles) -> Sample:
     try:
         digest = _digest(pair.rgb.path) + _digest(pair.depth.path)
         rgb = _decode_rgb(pair.rgb.path)
-        depth = read_depth_units(pair.depth.path)
+        depth = _nearest(read_depth_units(pair.depth.path))
     except OSError as error:
         raise UserError(f"{pair.rgb.path}: cannot be read ({error.strerror}); was it changed "
                         "meanwhile?") from error
-    return Sample(pair.name, rgb, _nearest(depth), digest)
+    cleared = clear_missing(depth, missing_value)
+    if cleared:  # the same bytes may be other depth
+        digest += hashlib.sha256(depth).digest()
+    return Sample(pair.name, rgb, depth, digest, cleared)
 
 
 def samples(
-    pairs: Sequence[PairFiles], *, allow_resize: bool, on_bad_sample: str
+    pairs: Sequence[PairFiles],
+    *,
+    allow_resize: bool,
+    on_bad_sample: str,
+    missing_value: int | None = None,
 ) -> Iterator[Sample | UserError]:
     """Checks all headers, then decodes pair by pair in the given order.
 
@@ -146,6 +155,7 @@ def samples(
         allow_resize: See `check_pair`.
         on_bad_sample: `"fail"` raises at the first broken pair; `"skip"` yields its `UserError`
             in its place, and raises once more than 1 % (and more than one) are broken.
+        missing_value: See `decode_pair`.
 
     Yields:
         A decoded sample, or what is wrong with it.
@@ -159,7 +169,7 @@ def samples(
                 faults[pair.name] = fault
                 bad = _count_bad(bad, fault, len(pairs), on_bad_sample)
         good = [pair for pair in pairs if pair.name not in faults]
-        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair), good)
+        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair, missing_value), good)
         for pair in pairs:
             sample = faults.get(pair.name) or next(decoded)
             if isinstance(sample, UserError) and pair.name not in faults:

@@ -11,7 +11,7 @@ import numpy as np
 from mai_depth.cache import Sample
 from mai_depth.cache import cache_folder
 from mai_depth.cache import read_cache
-from mai_depth.cache import warn_of_excluded
+from mai_depth.cache import warn_of_missing
 from mai_depth.cache import write_cache
 from mai_depth.depth import MAX_UNITS
 from mai_depth.errors import UserError
@@ -42,7 +42,7 @@ def open_nyu_depth_v2(cache_dir: str | os.PathLike, split: str) -> Pairs:
     if pairs is None:
         examples, count = _load(split)
         pairs = write_cache(folder, _samples(examples), count, _UNITS_PER_M)
-    warn_of_excluded(pairs, folder)
+    warn_of_missing(pairs, folder)
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Decoded pairs of picture and depth, memory-mapped: what every consumer of data is given.
+"""Decoded pairs of picture and depth: what every consumer of data is given.
 
 Needs NumPy alone.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mai_depth.block_file import BlockFile
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.errors import UserError
 
@@ -25,7 +26,7 @@ class Rows:
     A split of 7000 VGA pairs has 10 GB: NumPy's own indexing with a list would read them all.
     """
 
-    def __init__(self, array: np.ndarray, indices: np.ndarray):
+    def __init__(self, array: BlockFile, indices: np.ndarray):
         """Keeps `array` [N, ...] and the row numbers `indices` [n]."""
         self._array = array
         self._indices = indices
@@ -50,7 +51,7 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """One split, decoded and memory-mapped.
+    """One split, decoded; a picture is read when it is asked for.
 
     Attributes:
         names: File names without suffix, sorted.
@@ -60,14 +61,19 @@ class Pairs:
         fingerprint: sha256 of the names, the bytes of all files and the unit. A copy of the
             folder has the same one.
         excluded: One line for each pair that was left out: a broken file, or no valid depth.
+        cleared_pixels: Pixels of the whole split whose code was taken for missing, see
+            `depth.clear_missing`.
+        cleared_maps: In how many depth maps.
     """
 
     names: tuple[str, ...]
-    rgb: np.ndarray | Rows
-    depth: np.ndarray | Rows
+    rgb: BlockFile | Rows
+    depth: BlockFile | Rows
     units_per_m: float
     fingerprint: str
     excluded: tuple[str, ...] = ()
+    cleared_pixels: int = 0
+    cleared_maps: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,7 +95,7 @@ class Pairs:
         )
 
 
-def _rows(array: np.ndarray | Rows, indices: np.ndarray) -> Rows:
+def _rows(array: BlockFile | Rows, indices: np.ndarray) -> Rows:
     return array.rows(indices) if isinstance(array, Rows) else Rows(array, indices)
 
 

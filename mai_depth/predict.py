@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from mai_depth import command
+from mai_depth import number_flags
 from mai_depth import video
 from mai_depth.atomic import remove_abandoned
 from mai_depth.camera_picture import FITS
@@ -58,14 +59,16 @@ _FIT = flags.DEFINE_enum(
     "fit", "pad", FITS, "How a picture of another aspect is shown to the network: padded, its "
     "middle alone (the rest is missing), or stretched.")
 _COLORMAP = flags.DEFINE_enum("colormap", "turbo", COLORMAPS, "Colours.")
-_NEAR_M = flags.DEFINE_float(
-    "near_m", None, "Depth of the warmest colour. Default: the picture's 2nd percentile.", 0.0)
-_FAR_M = flags.DEFINE_float(
-    "far_m", None, "Depth of the coldest colour. Default: the picture's 98th percentile.", 0.0)
-_FIELD_OF_VIEW_DEG = flags.DEFINE_float(
+_NEAR_M = number_flags.define_float(
+    "near_m", None, "Depth of the warmest colour. Default: the picture's 2nd percentile.", 0.0,
+    10_000.0)
+_FAR_M = number_flags.define_float(
+    "far_m", None, "Depth of the coldest colour. Default: the picture's 98th percentile.", 0.0,
+    10_000.0)
+_FIELD_OF_VIEW_DEG = number_flags.define_float(
     "field_of_view_deg", 60.0, "For ply: the angle that the camera sees along the longer side.",
     1.0, 170.0)
-_NUM_THREADS = flags.DEFINE_integer(
+_NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
 

@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import remove_stale
+from mai_depth.block_file import BlockFile
+from mai_depth.block_file import append_block
 from mai_depth.dataset import Pairs
 from mai_depth.depth import MAX_UNITS
 from mai_depth.errors import UserError
@@ -59,7 +61,7 @@ def cache_teacher_depth(
     teacher_path: str | os.PathLike,
     pairs: Pairs,
     cache_dir: str | os.PathLike,
-) -> np.ndarray:
+) -> BlockFile:
     """Asks the teacher for the depth of every picture, or finds its answers of an earlier run.
 
     Args:
@@ -69,25 +71,36 @@ def cache_teacher_depth(
         cache_dir: Where the answers are kept: 0.6 MB a picture.
 
     Returns:
-        uint16 [count, 480, 640] in the units of `pairs`, memory-mapped.
+        uint16 [count, 480, 640] in the units of `pairs`.
     """
     digest = hashlib.sha256(pathlib.Path(teacher_path).read_bytes()).hexdigest()
     folder = pathlib.Path(cache_dir).expanduser() / "teacher_depth"
-    path = folder / f"{digest[:16]}-{pairs.fingerprint[:16]}-{len(pairs)}.npy"
-    if not path.is_file():
+    path = folder / f"{digest[:16]}-{pairs.fingerprint[:16]}-{len(pairs)}.u16"
+    answers = _open(path, pairs)
+    if answers is None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale(folder, f".{path.stem}.*")
         require_space(folder, len(pairs) * _BYTES_PER_MAP, "the teacher's answers", "cache_dir")
         with atomic_path(path) as temporary:
             _write(teacher, pairs, temporary)
-    return np.load(path, mmap_mode="r")
+        answers = _open(path, pairs)
+    if answers is None:
+        raise UserError(f"{path}: vanished while it was written; run again, or choose another "
+                        "--cache_dir")
+    return answers
+
+
+def _open(path: pathlib.Path, pairs: Pairs) -> BlockFile | None:
+    try:
+        return BlockFile(path, "<u2", (len(pairs), HEIGHT, WIDTH), discard=path)
+    except (OSError, ValueError):  # not there, or cut off
+        return None
 
 
 def _write(teacher: keras.Model, pairs: Pairs, path: pathlib.Path) -> None:
-    header = {"descr": "<u2", "fortran_order": False, "shape": tuple(pairs.depth.shape)}
     predictions = predict_pairs(teacher, pairs)
-    with open(path, "wb") as file:  # not memory-mapped: a full disk would kill the process
-        np.lib.format.write_array_header_1_0(file, header)
-        for depth in tqdm(predictions, total=len(pairs), desc="teacher's depth"):
+    with open(path, "wb") as file:
+        bar = tqdm(predictions, total=len(pairs), desc="teacher's depth")
+        for number, depth in enumerate(bar):
             units = np.clip(np.rint(depth * pairs.units_per_m), 1, MAX_UNITS)
-            file.write(units.astype("<u2").tobytes())
+            append_block(file, number, units.astype("<u2"))

@@ -16,6 +16,7 @@ from mai_depth.callbacks import AverageWeights
 from mai_depth.callbacks import KeepEpoch
 from mai_depth.callbacks import WatchSteps
 from mai_depth.callbacks import tensorboard
+from mai_depth.dataset import faults_of_reading
 from mai_depth.dataset import training_batches
 from mai_depth.distiller import Distiller
 from mai_depth.distiller import training_view
@@ -81,11 +82,11 @@ class Trainer:
 
         Raises:
             NonFinite: Before anything that is not finite is saved.
-            UserError: The disk or the memory is full.
+            UserError: The disk or the memory is full, or a cache was damaged.
             Stopped: After SIGTERM or Ctrl-C; says how to continue.
         """
         self._prepare_folder()
-        with stops_between_steps() as request:
+        with stops_between_steps() as request, faults_of_reading():
             try:
                 if self.state.epoch < self.run.recipe.epochs:
                     self._fit_epochs(request)

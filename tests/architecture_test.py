@@ -14,11 +14,11 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 
 # The storeys, from the ground up: a module imports only from below its own.
 STOREYS = [
-    {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir",
-     "png_file"},
+    {"errors", "atomic", "depth", "colormap", "command", "number_flags", "environment", "stopping",
+     "workdir", "png_file"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
-     "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
-     "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
+     "tensor_format", "tflite_schema", "block_file", "pairs", "cache", "folder", "nyu", "dataset",
+     "data", "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
      "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
      "efficientnet_lite", "upsampling", "batch_norm", "training_mode", "model_archive",
      "model_trust", "tflite_check"},
@@ -28,11 +28,11 @@ STOREYS = [
      "sidecar"},
     {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
 ]
-LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
+LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "block_file", "pairs", "tflite_file",
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
          "predict", "model_archive", "tflite_check", "png_file"]
-ENTRY_FILES = {"command.py", "predict.py"}
+ENTRY_FILES = {"command.py", "number_flags.py", "predict.py"}
 
 
 def imports(path, only_at_top=False):

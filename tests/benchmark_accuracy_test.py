@@ -47,6 +47,20 @@ def test_units_and_per_image_mean(tiny_data):
     assert metrics["rmse"] == pytest.approx(np.mean([m["rmse"] for m in single]))
 
 
+def test_codes_that_mean_missing_count_nowhere_and_are_told(tmp_path):
+    _pair(tmp_path, "a", size=(64, 48))
+    path = tmp_path / "validation" / "depth" / "a.png"
+    units = np.full((48, 64), 2000, np.uint16)
+    units[:10], units[10:20] = 65535, 32001
+    Image.fromarray(units).save(path)
+    pairs = list_pairs(tmp_path, "validation")
+    _, metrics = _run(lambda rgb, size: np.full(size, 2.0), pairs, missing_depth_value=32001)
+    assert metrics["rmse"] == 0 and metrics["images"] == 1
+    assert (metrics["cleared_pixels"], metrics["cleared_maps"]) == (1280, 1)
+    _, metrics = _run(lambda rgb, size: np.full(size, 2.0), pairs)
+    assert metrics["cleared_pixels"] == 640 and metrics["rmse"] > 10
+
+
 def test_pooled_is_that_of_metrics(tiny_data):
     pairs = list_pairs(tiny_data, "validation")
     _, metrics = _run(lambda rgb, size: np.full(size, 2.0), pairs, pooled=True)

@@ -157,6 +157,18 @@ def test_random_weights_get_no_accuracy(tmp_path, tiny_data):
     assert "random weights" in done.stdout and "si-RMSE" not in done.stdout
 
 
+def test_codes_that_mean_missing_are_a_note(tmp_path, tiny_data):
+    shutil.copytree(tiny_data / "validation", tmp_path / "validation")
+    path = tmp_path / "validation/depth/0001.png"
+    depth = np.asarray(Image.open(path)).copy()
+    depth[:10], depth[10:30] = 65535, 32001
+    Image.fromarray(depth).save(path)
+    done = run_benchmark(f"--graph={GRAPHS()['float32']}", f"--data_dir={tmp_path}",
+                         "--missing_depth_value=32001")
+    assert done.returncode == 0, done.stderr
+    assert "19200 pixels of 1 depth maps hold 65535 or --missing_depth_value" in done.stdout
+
+
 def test_a_native_crash_names_the_signal_and_spares_the_others(tmp_path):
     package = tmp_path / "ai_edge_litert"
     package.mkdir()

@@ -82,6 +82,27 @@ def test_float_picture_is_scaled_to_its_brightest_pixel(tmp_path):
     assert (rgb[0, 0], rgb[-1, -1]) == (pytest.approx(0), pytest.approx(255))
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 255.0, 1e30])
+@pytest.mark.parametrize("hot", [1e9, np.inf, -np.inf, np.nan])
+def test_a_float_picture_is_no_darker_for_its_hot_pixels(tmp_path, hot, scale):
+    """One pixel of 4096, or as many as a sensor may have, changes no other by more than a step."""
+    values = np.random.default_rng(0).uniform(0, scale, (64, 64)).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    before = np.asarray(read_picture(tmp_path / "x.tif").rgb).astype(int)
+    assert 125 < before.mean() < 130
+    for count in (1, 8):
+        values.flat[: 100 * count : 100] = hot * (scale if scale < 1e20 else 1.0)
+        Image.fromarray(values).save(tmp_path / "x.tif")
+        after = np.asarray(read_picture(tmp_path / "x.tif").rgb).astype(int)
+        assert (np.abs(after - before) > 1).any(axis=-1).sum() <= count
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf, 1e-38])
+def test_a_float_picture_of_one_value_is_a_picture(tmp_path, value):
+    Image.fromarray(np.full((64, 64), value, np.float32)).save(tmp_path / "x.tif")
+    assert read_picture(tmp_path / "x.tif").rgb.size == (64, 64)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_honoured(tmp_path, orientation, suffix):

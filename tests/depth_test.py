@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth
 from mai_depth.depth import read_depth_units
 from mai_depth.depth import valid_mask
@@ -25,19 +26,32 @@ def test_millimetres_on_disk_are_metres_in_memory(tmp_path):
     assert np.array_equal(read_depth_units(tmp_path / "d.png"), units)
     depth_m = read_depth(tmp_path / "d.png")
     assert depth_m.dtype == np.float32
-    assert depth_m.tolist() == np.float32([[0, 0.001, 1], [1.234, 40, 65.535]]).tolist()
+    assert depth_m.tolist() == np.float32([[0, 0.001, 1], [1.234, 40, 0]]).tolist()
+    assert read_depth(tmp_path / "d.png", missing_value=1234)[1].tolist() == [0, 40, 0]
     assert read_depth(tmp_path / "d.png", units_per_m=5000)[0, 2] == np.float32(0.2)
 
 
 def test_written_depth_rounds_saturates_and_marks_the_missing(tmp_path):
     depth_m = np.array([[1.2344, 1.2346, 70.0], [np.nan, -2.0, 0.0005]])
-    write_depth(tmp_path / "d.png", depth_m)
-    assert read_depth_units(tmp_path / "d.png").tolist() == [[1234, 1235, 65535], [0, 0, 0]]
+    with pytest.warns(UserWarning, match=r"d.png: 1 pixels are deeper than 65.534 m.*--write=npy"):
+        write_depth(tmp_path / "d.png", depth_m)
+    assert read_depth_units(tmp_path / "d.png").tolist() == [[1234, 1235, 65534], [0, 0, 0]]
+
+
+def test_the_highest_code_and_the_one_named_are_missing():
+    units = np.array([[0, 1, 10000, 65535], [65534, 10000, 10001, 65535]], np.uint16)
+    same = units.copy()
+    assert clear_missing(same) == 2
+    assert same.tolist() == [[0, 1, 10000, 0], [65534, 10000, 10001, 0]]
+    assert clear_missing(units, 10000) == 4
+    assert units.tolist() == [[0, 1, 0, 0], [65534, 0, 10001, 0]]
+    assert clear_missing(units, 0) == clear_missing(units, 10000) == 0
 
 
 def test_every_unit_survives_a_round_trip(tmp_path):
     units = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     units[0, 1] = 0  # 1 mm is not more than 1 mm
+    units[-1, -1] = 65534  # 65535 is never written: it means missing
     write_depth(tmp_path / "d.png", units / 1000)
     assert np.array_equal(read_depth_units(tmp_path / "d.png"), units)
 
@@ -45,9 +59,10 @@ def test_every_unit_survives_a_round_trip(tmp_path):
 def test_a_large_map_is_converted_row_by_row_to_the_same_units(tmp_path):
     depth_m = np.random.default_rng(0).uniform(-1, 80, (700, 64)).astype(np.float32)
     depth_m[::7, ::5] = np.nan
-    write_depth(tmp_path / "d.png", depth_m, 1234.5)
+    with pytest.warns(UserWarning, match=rf"{(depth_m > 65534.5 / 1234.5).sum()} pixels are deep"):
+        write_depth(tmp_path / "d.png", depth_m, 1234.5)
     measured = np.where(valid_mask(depth_m), depth_m, 0.0)
-    units = np.clip(np.rint(measured * 1234.5), 0, 65535).astype(np.uint16)
+    units = np.clip(np.rint(measured * 1234.5), 0, 65534).astype(np.uint16)
     assert np.array_equal(read_depth_units(tmp_path / "d.png"), units)
 
 

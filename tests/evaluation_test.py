@@ -64,7 +64,7 @@ def test_teacher_is_asked_once(pairs, tmp_path, monkeypatch):
     model.save(path)
     answers = cache_teacher_depth(model, path, pairs, tmp_path)
     expected = np.stack(list(predict_pairs(model, pairs)))
-    np.testing.assert_allclose(answers / pairs.units_per_m, expected, atol=0.0006)
+    np.testing.assert_allclose(np.asarray(answers) / pairs.units_per_m, expected, atol=0.0006)
     monkeypatch.setattr("mai_depth.teacher_depth.predict_pairs", None)  # a second pass would fail
     again = cache_teacher_depth(model, path, pairs, tmp_path)
     np.testing.assert_array_equal(answers, again)

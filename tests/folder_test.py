@@ -230,6 +230,37 @@ def test_depth_without_a_valid_pixel_is_left_out_and_listed(data):
             pairs.depth[1], read_depth_units(data / "train" / "depth" / "0002.png"))
 
 
+def test_codes_that_mean_missing_are_missing_and_counted(data):
+    """A common sensor writes 65535 where it has seen nothing, which was 65.5 m; others 10000."""
+    for name, code in (("0001", 65535), ("0003", 65535), ("0004", 10000)):
+        path = data / "train" / "depth" / f"{name}.png"
+        depth = read_depth_units(path)
+        depth[-100:] = code
+        Image.fromarray(depth).save(path)
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning) as warned:
+            pairs = open_train(data)
+        assert [str(line.message) for line in warned] == [
+            "128000 pixels of 2 depth maps hold 65535 or --missing_depth_value and count as "
+            "missing"]
+        for index, code in ((1, 0), (3, 0), (4, 10000)):
+            assert (pairs.depth[index][-100:] == code).all() and pairs.depth[index].any()
+    with pytest.warns(UserWarning, match="^192000 pixels of 3 depth maps hold 65535 or"):
+        other = open_train(data, missing_depth_value=10000)
+    assert not other.depth[[1, 3, 4], -100:].any()
+    assert other.fingerprint != pairs.fingerprint  # so a run on one is no run on the other
+    with pytest.warns(UserWarning, match="192000 pixels"):
+        pictures = open_pictures(str(data), "train", cache_dir=str(data.parent / "cache"),
+                                 missing_depth_value=10000)
+    assert pictures.fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize("value", [-1, 65536, float("nan"), "x"])
+def test_a_code_that_no_file_can_hold_is_refused(data, value):
+    with pytest.raises(UserError, match=r"--missing_depth_value=.*: give a code .*0 to 65535"):
+        open_train(data, missing_depth_value=value)
+
+
 def test_no_valid_depth_at_all_is_refused(data):
     for path in (data / "train" / "depth").iterdir():
         Image.fromarray(np.zeros((480, 640), np.uint16)).save(path)

@@ -40,7 +40,7 @@ def test_nyu_depth_v2_goes_into_the_same_cache(fake_tfds, tmp_path):
         assert pairs.names == ("000000", "000001", "000002") and pairs.units_per_m == 1000
         assert pairs.rgb[2, 5, 5].tolist() == [12, 12, 12]
         # Missing, negative, NaN, infinite, then 65.9 m: beyond what millimetres in 16 bits hold.
-        assert pairs.depth[0, 0, :6].tolist() == [0, 0, 0, 0, 65535, 2500]
+        assert pairs.depth[0, 0, :6].tolist() == [0, 0, 0, 0, 65534, 2500]
     assert fake_tfds.calls == [("nyu_depth_v2", "train", False)]
 
 

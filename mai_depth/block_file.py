@@ -1,0 +1,100 @@
+"""A file of equal blocks, each with its checksum: what caches are made of.
+
+Blocks are read, not memory-mapped: reading is as fast, and a file that is cut off while it is in
+use becomes an error that can be told, where a mapped one ends the process by SIGBUS.
+Needs NumPy alone.
+"""
+
+import os
+import pathlib
+import struct
+import weakref
+import zlib
+from typing import BinaryIO
+
+import numpy as np
+
+from mai_depth.errors import UserError
+
+_CHECKSUM = struct.Struct("<I")
+
+
+def append_block(file: BinaryIO, number: int, block: np.ndarray) -> None:
+    """Writes the next block and its checksum.
+
+    Args:
+        file: Open for writing, at its end.
+        number: Of the block, from 0; the checksum covers it, so that no block passes for another.
+        block: The array, contiguous.
+    """
+    file.write(block.data)
+    file.write(_CHECKSUM.pack(zlib.crc32(block.data, number)))
+
+
+class BlockFile:
+    """An array [N, ...] in a file, indexed like an array; each of its N blocks is read when asked.
+
+    A block's checksum is compared when it is read for the first time: 1 ms for a VGA picture, so
+    that later epochs cost nothing.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, dtype: str, shape: tuple[int, ...], discard: pathlib.Path
+    ):
+        """Opens a file of `append_block`.
+
+        Args:
+            path: The file.
+            dtype: Of the array.
+            shape: Of the array.
+            discard: What to delete, so that it is made again, where the file is damaged.
+
+        Raises:
+            OSError: It cannot be opened.
+            ValueError: Its size is another.
+        """
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(shape)
+        self._block_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
+        self.nbytes = shape[0] * self._block_bytes
+        self._path, self._discard = path, discard
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+        stride = self._block_bytes + _CHECKSUM.size
+        if os.fstat(self._descriptor).st_size != shape[0] * stride:
+            raise ValueError(f"{path}: not of {shape[0]} blocks of {stride} bytes")
+        self._is_verified = np.zeros(shape[0], bool)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key) -> np.ndarray:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        numbers = np.arange(len(self))[first]
+        blocks = np.empty((*numbers.shape, *self.shape[1:]), self.dtype)
+        flat = blocks.reshape(-1, self._block_bytes // self.dtype.itemsize)
+        for number, block in zip(numbers.reshape(-1).tolist(), flat, strict=True):
+            self._read(number, block)
+        return blocks[(*[slice(None)] * numbers.ndim, *rest)]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    def _read(self, number: int, block: np.ndarray) -> None:
+        checksum = bytearray(_CHECKSUM.size)
+        stride = block.nbytes + len(checksum)
+        try:
+            count = os.preadv(self._descriptor, [block, checksum], number * stride)
+        except OSError as error:
+            raise self._fault(f"cannot be read ({error.strerror})") from error
+        if count != stride:
+            raise self._fault("was cut off while it was in use")
+        if not self._is_verified[number]:
+            if _CHECKSUM.pack(zlib.crc32(block, number)) != checksum:
+                raise self._fault(f"block {number} is damaged (its checksum does not fit)")
+            self._is_verified[number] = True
+
+    def _fault(self, what: str) -> UserError:
+        return UserError(f"{self._path}: {what}; delete {self._discard} and run again, it is made "
+                         "anew")
