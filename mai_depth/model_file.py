@@ -14,6 +14,8 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.model_limits import check_sizes
+from mai_depth.model_limits import check_tensors
 
 CONFIG = "config.json"
 
@@ -132,6 +134,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
     config = read_config(path)
     for node in _named_nodes(config):
         _check_node(node, path, trusted_packages)
+    check_sizes(config, path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types for a config that it cannot use
@@ -141,6 +144,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
             "with the Keras of this installation"
         ) from error
     check_depth_model(model, path)
+    check_tensors(model, path)
     return model
 
 

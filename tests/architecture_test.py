@@ -19,7 +19,7 @@ STOREYS = [
      "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
      "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
      "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
-     "efficientnet_lite", "upsampling", "batch_norm"},
+     "efficientnet_lite", "upsampling", "batch_norm", "model_limits"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
      "callbacks", "run", "scale", "trainer", "prediction", "video", "conversion", "verify",
@@ -29,7 +29,7 @@ STOREYS = [
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
-         "predict"]
+         "predict", "model_limits"]
 ENTRY_FILES = {"command.py", "predict.py"}
 
 
