@@ -1,6 +1,7 @@
 """Atomic writing: a file is either the old one or the complete new one, never a part of it."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -10,7 +11,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The error numbers of a full disk, a used up quota and a limit on the size of files."""
+
 _STALE_SECONDS = 24 * 60 * 60
+_PROBE_BYTES = 64 << 10
 
 
 @contextlib.contextmanager
@@ -38,12 +43,28 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        yield temporary
+        try:
+            yield temporary
+        except Exception:
+            _raise_if_full(temporary, final)
+            raise
         _sync(temporary)
         os.replace(temporary, final)
         _sync(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _raise_if_full(temporary: pathlib.Path, final: pathlib.Path) -> None:
+    """Raises the system's error of a full disk: NumPy, Pillow and HDF5 keep it to themselves."""
+    try:
+        with open(temporary, "ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, error.strerror, os.fspath(final)) from error
 
 
 def _sync(path: pathlib.Path) -> None:
