@@ -15,7 +15,7 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 # The storeys, from the ground up: a module imports only from below its own.
 STOREYS = [
     {"errors", "atomic", "depth", "colormap", "command", "environment", "stopping", "workdir",
-     "streams", "json_file"},
+     "streams", "paths", "json_file"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
      "tensor_format", "tflite_schema", "pairs", "cache", "folder", "nyu", "dataset", "data",
      "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
@@ -30,7 +30,7 @@ STOREYS = [
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "pairs", "tflite_file",
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
-         "predict", "streams", "json_file", "model_limits"]
+         "predict", "streams", "paths", "json_file", "model_limits"]
 ENTRY_FILES = {"command.py", "predict.py"}
 
 
