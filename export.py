@@ -15,6 +15,9 @@ from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import remove_abandoned
 from mai_depth.environment import check_environment
+from mai_depth.environment import start_tensorflow
+from mai_depth.paths import expand
+from mai_depth.paths import flag_path
 
 _MODEL = flags.DEFINE_string(
     "model", None, "The student's .keras file. Default: the newest student.keras in --workdir.")
@@ -62,10 +65,10 @@ _ALLOW_INACCURATE = flags.DEFINE_bool(
 def main() -> None:
     """Finds the student, exports it and prints what came of it."""
     check_environment()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
     model = _model()
     output = _output(model)
-    from mai_depth.litert import Form  # TensorFlow takes seconds: faults in the flags come first
+    start_tensorflow()  # it takes seconds: faults in the flags come first
+    from mai_depth.litert import Form
     from mai_depth.model_archive import read_config
 
     read_config(model)  # a wrong file is told before the scenes take a minute
@@ -86,7 +89,7 @@ def _export(model: pathlib.Path, output: pathlib.Path, form, pictures) -> dict:
         train = _pictures(_CALIBRATION_SPLIT.value)
         return quantization.train_quantized(
             model, output, train, pictures, quantization.recipe_for(len(train)),
-            cache_dir=os.path.expanduser(_CACHE_DIR.value), form=form, **allowed)
+            cache_dir=_cache_dir(), form=form, **allowed)
     from mai_depth.litert import export_tflite
 
     return export_tflite(model, output, form, pictures, calibration=_calibration(), **allowed)
@@ -96,8 +99,8 @@ def _model() -> pathlib.Path:
     from mai_depth.errors import UserError
 
     if _MODEL.value:
-        return pathlib.Path(_MODEL.value).expanduser()
-    workdir = pathlib.Path(_WORKDIR.value).expanduser()
+        return expand(_MODEL.value, "model")
+    workdir = expand(_WORKDIR.value, "workdir")
     found = sorted(workdir.rglob("student.keras"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(f"{workdir}: no student.keras in it; run train.py, or give --model=PATH")
@@ -112,8 +115,7 @@ def _output(model: pathlib.Path) -> pathlib.Path:
                         "it out or give --format=tflite")
     suffix = "" if _QUANTIZATION.value == "none" else f"_{_QUANTIZATION.value}"
     ending = ".tflite" if _FORMAT.value == "tflite" else "_saved_model"
-    output = pathlib.Path(_OUTPUT.value or model.with_name(f"{model.stem}{suffix}{ending}"))
-    output = output.expanduser()
+    output = flag_path(_OUTPUT) or model.with_name(f"{model.stem}{suffix}{ending}")
     if _FORMAT.value == "tflite" and output.suffix != ".tflite":
         raise UserError(f"--output={output}: give it the suffix .tflite")
     if output.exists() and not _OVERWRITE.value:
@@ -129,11 +131,15 @@ def _output(model: pathlib.Path) -> pathlib.Path:
     return output
 
 
+def _cache_dir() -> str:
+    return str(expand(_CACHE_DIR.value, "cache_dir"))
+
+
 def _pictures(split: str):
     from mai_depth.calibration import open_pictures
 
     return open_pictures(
-        _DATA_DIR.value, split, cache_dir=os.path.expanduser(_CACHE_DIR.value),
+        _DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")), split, cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
         missing_depth_value=_MISSING_DEPTH_VALUE.value, allow_resize=_ALLOW_RESIZE.value)
 

@@ -4,7 +4,6 @@
     python train.py --flagfile=student.flags --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
 """
 
-import os
 import pathlib
 import sys
 
@@ -13,6 +12,9 @@ from absl import flags
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.environment import check_environment
+from mai_depth.environment import start_tensorflow
+from mai_depth.paths import expand
+from mai_depth.paths import flag_path
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
@@ -69,7 +71,8 @@ _ANTIALIAS = flags.DEFINE_bool(
     "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
     "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, a "
-    "local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), or a student's .keras.")
+    "local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's .keras, or "
+    "the name of a network that the package brings, e.g. nyuv2_student_90m.")
 
 _TEACHER = flags.DEFINE_string(
     "teacher", None, "A .keras depth model to distil from. Default: the one of these data beside "
@@ -128,13 +131,14 @@ _NAN_POLICY = flags.DEFINE_enum(
 def main() -> None:
     """Opens the data, trains what is missing and says where the results are."""
     check_environment()
-    workdir = make_workdir(_WORKDIR.value)
+    workdir = make_workdir(expand(_WORKDIR.value, "workdir"))
     with locked(workdir):
         _train(workdir)
 
 
 def _train(workdir: pathlib.Path) -> None:
-    from mai_depth import training  # TensorFlow takes seconds: faults in the flags come first
+    start_tensorflow()  # it takes seconds: faults in the flags come first
+    from mai_depth import training
     from mai_depth.pairs import count_same_pictures
     from mai_depth.pairs import describe
     from mai_depth.run import is_complete
@@ -148,8 +152,8 @@ def _train(workdir: pathlib.Path) -> None:
         print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
               "well; the metrics will look better than the network is")
     teacher = training.Teacher(
-        _TEACHER_PRESET.value, _optional(_TEACHER_WEIGHTS.value), _CACHE_TEACHER.value)
-    path = _path(_TEACHER.value) or training.default_teacher_path(workdir, teacher.preset, train)
+        _TEACHER_PRESET.value, _start(_TEACHER_WEIGHTS), _CACHE_TEACHER.value)
+    path = flag_path(_TEACHER) or training.default_teacher_path(workdir, teacher.preset, train)
     if _TRAIN.value == "qat":
         _train_quantized(workdir, train, validation)
         return
@@ -182,7 +186,7 @@ def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
     output = _quantized_file(workdir)
     sidecar = train_quantized(
         _student_file(workdir), output, train, validation, _recipe(of_teacher=False),
-        cache_dir=_cache_dir(), teacher_path=_path(_TEACHER.value))
+        cache_dir=_cache_dir(), teacher_path=flag_path(_TEACHER))
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 
@@ -190,9 +194,12 @@ def _check_files(workdir: pathlib.Path) -> None:
     from mai_depth.errors import UserError
     from mai_depth.model_archive import TEACHER_BYTES
     from mai_depth.model_archive import read_config
+    from mai_depth.pretrained import encoder_file
 
+    if _TRAIN.value == "student":
+        encoder_file(_start(_ENCODER_WEIGHTS))
     if _TEACHER.value and _TRAIN.value != "teacher":
-        read_config(_path(_TEACHER.value), TEACHER_BYTES)
+        read_config(flag_path(_TEACHER), TEACHER_BYTES)
     if _TRAIN.value == "qat":
         read_config(_student_file(workdir))
         output = _quantized_file(workdir)
@@ -202,7 +209,7 @@ def _check_files(workdir: pathlib.Path) -> None:
 
 
 def _student_file(workdir: pathlib.Path) -> pathlib.Path:
-    return _path(_STUDENT_FILE.value) or workdir / "student.keras"
+    return flag_path(_STUDENT_FILE) or workdir / "student.keras"
 
 
 def _quantized_file(workdir: pathlib.Path) -> pathlib.Path:
@@ -218,16 +225,13 @@ def _conduct():
     return Conduct(_OVERWRITE.value, _NAN_POLICY.value, "\n".join(lines) + "\n")
 
 
-def _path(value: str | None) -> pathlib.Path | None:
-    return pathlib.Path(value).expanduser() if value else None
-
-
 def _cache_dir() -> str:
-    return os.path.expanduser(_CACHE_DIR.value)
+    return str(expand(_CACHE_DIR.value, "cache_dir"))
 
 
-def _optional(value: str) -> str | None:
-    return None if value == "none" else os.path.expanduser(value)
+def _start(flag: flags.FlagHolder) -> str | None:
+    """Where a network starts: a path or a name, or None."""
+    return None if flag.value == "none" else str(expand(flag.value, flag.name))
 
 
 def _open_data():
@@ -235,7 +239,7 @@ def _open_data():
     from mai_depth.data import open_data
 
     return open_data(Data(
-        data_dir=_DATA_DIR.value and os.path.expanduser(_DATA_DIR.value),
+        data_dir=_DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
         missing_depth_value=_MISSING_DEPTH_VALUE.value,
@@ -256,7 +260,7 @@ def _student():
         decoder_filters=tuple(filters) if filters else None,
         minimalistic=_MINIMALISTIC.value,
         antialias=_ANTIALIAS.value,
-        encoder_weights=_optional(_ENCODER_WEIGHTS.value),
+        encoder_weights=_start(_ENCODER_WEIGHTS),
     )
 
 

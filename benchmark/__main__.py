@@ -6,7 +6,6 @@ LiteRT's benchmark_model.
 """
 
 import os
-import pathlib
 import sys
 
 from absl import flags
@@ -21,6 +20,8 @@ from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
+from mai_depth.paths import expand
+from mai_depth.paths import flag_path
 from mai_depth.tflite_file import MAX_THREADS
 
 _GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
@@ -65,6 +66,7 @@ def main() -> int:
     graphs = [path for value in _GRAPH.value for path in _split(value)]
     if not graphs:
         raise UserError("--graph: give at least one .tflite file")
+    _check_paths(graphs)
     _check_outputs()
     names = set(rows.Options.__dataclass_fields__) - {"graphs", "num_threads"}
     options = {name: flags.FLAGS[name].value for name in names}
@@ -82,37 +84,40 @@ def main() -> int:
     return int(any(one["failed"] for one in reports) or (_CHECK.value and doubtful))
 
 
+def _check_paths(graphs: list[str]) -> None:
+    for path in graphs:
+        expand(path, "graph")
+    for name in ("data_dir", "end_to_end", "arm64"):
+        flag_path(flags.FLAGS[name])
+
+
 def _check_outputs() -> None:
     """Refuses what could not be written after minutes of measuring."""
     for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
         if not flag.value:
             continue
-        path = _path(flag).absolute()
+        path = flag_path(flag).absolute()
         if path.is_dir():
             raise UserError(f"--{flag.name}={flag.value}: is a folder; give a file")
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
             raise UserError(f"--{flag.name}={flag.value}: its folder is missing or not writable; "
                             "give another")
     if _CSV.value:
-        report.check_csv(_path(_CSV))
+        report.check_csv(flag_path(_CSV))
     if _PLOT.value:
-        plot.check(_path(_PLOT), with_data=bool(flags.FLAGS.data_dir))
+        plot.check(flag_path(_PLOT), with_data=bool(flags.FLAGS.data_dir))
 
 
 def _write(reports: list[dict]) -> None:
     if _CSV.value:
         for measured in reports:
-            report.append_csv(_path(_CSV), measured)
+            report.append_csv(flag_path(_CSV), measured)
     if _JSON.value:
-        report.write_json(_path(_JSON), reports if len(reports) > 1 else reports[0])
+        report.write_json(flag_path(_JSON), reports if len(reports) > 1 else reports[0])
     if _MARKDOWN.value:
-        write_text_atomic(_path(_MARKDOWN), "\n".join(map(table.markdown, reports)))
+        write_text_atomic(flag_path(_MARKDOWN), "\n".join(map(table.markdown, reports)))
     if _PLOT.value:
-        plot.draw(_path(_PLOT), reports[0])
-
-
-def _path(flag: flags.FlagHolder) -> pathlib.Path:
-    return pathlib.Path(flag.value).expanduser()
+        plot.draw(flag_path(_PLOT), reports[0])
 
 
 def _split(value: str) -> list[str]:

@@ -12,7 +12,9 @@ from absl import flags
 from absl import logging
 
 from mai_depth import command
+from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.paths import expand
 
 _OUTPUT = flags.DEFINE_string("output", None, "folder for the .tflite files; made if missing")
 _PEERS = flags.DEFINE_list("peers", [], "names of the peers to build; all where empty")
@@ -22,9 +24,9 @@ flags.mark_flag_as_required("output")
 
 def main() -> None:
     """Builds the peers that the flags name."""
-    folder = pathlib.Path(_OUTPUT.value).expanduser()
+    folder = expand(_OUTPUT.value, "output")
     _make_folder(folder)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the converter's notes say nothing here
+    start_tensorflow()
     logging.set_verbosity(logging.WARNING)
     from benchmark import peer_files
 

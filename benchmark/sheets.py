@@ -9,7 +9,6 @@ outside of any repository.
 
 import csv
 import io
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -25,6 +24,8 @@ from mai_depth.depth_network import open_network
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import image_metrics
+from mai_depth.paths import expand
+from mai_depth.paths import flag_path
 from mai_depth.sheet import choose_rows
 from mai_depth.sheet import save_sheet
 
@@ -48,8 +49,8 @@ def main() -> None:
     for flag in (_MODEL, _DATA_DIR):
         if not flag.value:
             raise UserError(f"--{flag.name}: give one")
-    folder = pathlib.Path(_SHEETS.value).expanduser()
-    table = pathlib.Path(_CSV.value or folder / "pictures.csv").expanduser()
+    folder = expand(_SHEETS.value, "sheets")
+    table = flag_path(_CSV) or folder / "pictures.csv"
     _make(folder)
     if not table.parent.is_dir():
         raise UserError(f"--csv={table}: its folder is missing; give another")
@@ -79,13 +80,13 @@ def _pairs():
     from mai_depth.calibration import open_pictures  # TensorFlow takes seconds: flags come first
 
     return open_pictures(
-        os.path.expanduser(_DATA_DIR.value), _SPLIT.value,
-        cache_dir=os.path.expanduser(_CACHE_DIR.value), depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        str(flag_path(_DATA_DIR)), _SPLIT.value, depth_units_per_m=_DEPTH_UNITS_PER_M.value,
+        cache_dir=str(expand(_CACHE_DIR.value, "cache_dir")),
         missing_depth_value=_MISSING_DEPTH_VALUE.value)
 
 
 def _network() -> DepthNetwork:
-    network = open_network(pathlib.Path(_MODEL.value).expanduser())
+    network = open_network(flag_path(_MODEL))
     width, height = network.picture_size
     answer = network(np.zeros((height, width, 3), np.uint8)).shape
     if (height, width) != answer or answer != (480, 640):

@@ -1,11 +1,11 @@
 """What lies beside a graph: GRAPH.tflite.json of an export, NAME.json of a peer."""
 
-import json
 import os
 import pathlib
 from typing import Any
 
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 
 
 def read_sidecar(path: str | os.PathLike) -> dict[str, Any]:
@@ -24,13 +24,12 @@ def read_sidecar(path: str | os.PathLike) -> dict[str, Any]:
     if not sidecar.exists():
         sidecar = pathlib.Path(path).with_suffix(".json")
     try:
-        content = json.loads(sidecar.read_text())
+        return read_json(sidecar)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{sidecar}: not readable as JSON ({error}); export the graph again or "
                         "remove the file") from error
-    return content if isinstance(content, dict) else {}
 
 
 def has_random_weights(sidecar: dict[str, Any]) -> bool:

@@ -8,7 +8,6 @@ command continues.
 """
 
 import importlib.util
-import os
 import pathlib
 
 from absl import flags
@@ -19,7 +18,10 @@ from benchmark import study_runs
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.environment import check_environment
+from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.paths import expand
+from mai_depth.pretrained import is_name
 from mai_depth.workdir import make_workdir
 
 _DATA_DIR = flags.DEFINE_string(
@@ -54,15 +56,15 @@ def _measure(output: pathlib.Path) -> None:
     data_dir, teacher, seeds = _folder(_DATA_DIR), _teacher(), _seeds()
     check_environment()
     logging.set_verbosity(logging.WARNING)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter's C++ half is talkative
+    start_tensorflow()
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # it is for the runs; this only counts and exports
-    workdir, cache_dir = _absolute(_WORKDIR.value), _absolute(_CACHE_DIR.value)
+    workdir, cache_dir = _absolute(_WORKDIR), _absolute(_CACHE_DIR)
     make_workdir(workdir)
     encoder = _ENCODER_WEIGHTS.value
-    if encoder not in ("imagenet", "none"):
-        encoder = _absolute(encoder)
+    if encoder not in ("imagenet", "none") and not is_name(encoder):
+        encoder = _absolute(_ENCODER_WEIGHTS)
     common = [f"--data_dir={data_dir}", f"--cache_dir={cache_dir}", f"--encoder_weights={encoder}"]
     runs = study_runs.planned(workdir, seeds)
     for number, run in enumerate(runs, start=1):
@@ -76,7 +78,7 @@ def _measure(output: pathlib.Path) -> None:
 def _folder(flag: flags.FlagHolder) -> pathlib.Path:
     if not flag.value:
         raise UserError(f"--{flag.name}: give a folder")
-    folder = _absolute(flag.value)
+    folder = _absolute(flag)
     if not folder.is_dir():
         raise UserError(f"--{flag.name}={folder}: no such folder")
     return folder
@@ -85,7 +87,7 @@ def _folder(flag: flags.FlagHolder) -> pathlib.Path:
 def _teacher() -> pathlib.Path:
     if not _TEACHER.value:
         raise UserError("--teacher: give the .keras file that train.py --train=teacher has written")
-    path = _absolute(_TEACHER.value)
+    path = _absolute(_TEACHER)
     if not path.is_file():
         raise UserError(f"--teacher={path}: no such file")
     return path
@@ -99,9 +101,9 @@ def _seeds() -> list[int]:
     return seeds
 
 
-def _absolute(path: str) -> pathlib.Path:
+def _absolute(flag: flags.FlagHolder) -> pathlib.Path:
     """Of a path that train.py, which runs in the repository, shall find as well."""
-    return pathlib.Path(path).expanduser().absolute()
+    return expand(flag.value, flag.name).absolute()
 
 
 if __name__ == "__main__":

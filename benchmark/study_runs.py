@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-import json
 import os
 import pathlib
 import subprocess
@@ -21,6 +20,7 @@ from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 from mai_depth.metrics import NAMES
 
 STUDY_CSV = "study.csv"
@@ -197,7 +197,7 @@ def _finished(model: pathlib.Path) -> dict[str, Any] | None:
     """The record that a training wrote beside its model; None if there is no finished one."""
     path = model.with_suffix(".json")
     try:
-        record = json.loads(path.read_text())
+        record = read_json(path)
         return record if record["finished"] else None
     except FileNotFoundError:
         return None

@@ -1,6 +1,7 @@
 """Atomic writing: a file is either the old one or the complete new one, never a part of it."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,10 +14,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The error numbers of a full disk, a used up quota and a limit on the size of files."""
+
 _STALE_SECONDS = 24 * 60 * 60
 _MARK = ".writing-"
 _STEM = 50  # letters of it: a name is at most 255 bytes, the temporary one as well
 _TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?")
+_PROBE_BYTES = 64 << 10
 
 
 @contextlib.contextmanager
@@ -43,7 +48,11 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        yield temporary
+        try:
+            yield temporary
+        except Exception:
+            _raise_if_full(temporary, final)
+            raise
         _sync(temporary)
         os.replace(temporary, final)
         _sync(final.parent)
@@ -111,6 +120,18 @@ def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
         if os.path.exists(name):  # else it was removed before it was locked
             return handle, pathlib.Path(name)
         os.close(handle)
+
+
+def _raise_if_full(temporary: pathlib.Path, final: pathlib.Path) -> None:
+    """Raises the system's error of a full disk: NumPy, Pillow and HDF5 keep it to themselves."""
+    try:
+        with open(temporary, "ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, error.strerror, os.fspath(final)) from error
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -10,12 +10,15 @@ from typing import NoReturn
 from absl import app
 from absl import flags
 
+from mai_depth.atomic import FULL
 from mai_depth.errors import UserError
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_at_once
+from mai_depth.streams import begin_line
+from mai_depth.streams import open_streams
+from mai_depth.streams import printable
 
 FAULT = 1
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
 
@@ -28,6 +31,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     Args:
         main: Takes nothing; returns the exit code or None for 0.
     """
+    open_streams()
     app.run(lambda _: _exit_code(main), flags_parser=_parse)
 
 
@@ -35,34 +39,37 @@ def _parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv, known_only=False)
     except (flags.Error, UnicodeDecodeError, OSError, RecursionError) as error:
-        _say(f"flags: {_one_line(error)}; --help lists the flags")
+        _say(f"error: flags: {str(error) or type(error).__name__}; --help lists the flags")
         sys.exit(FAULT)
     if rest[1:]:
-        _say(f"flags: {rest[1]!r} is not a flag; flags start with -- (also in a flagfile)")
+        _say(f"error: flags: {rest[1]!r} is not a flag; flags start with -- (also in a flagfile)")
         sys.exit(FAULT)
     return rest
 
 
 def _exit_code(main: Callable[[], int | None]) -> int:
+    code, message = _outcome(main)
+    if message:  # only now: with the frames that were left the progress bars have closed
+        _say(message)
+    return code
+
+
+def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
+    """Runs `main()`: the exit code, and what is to be said of a fault."""
     try:
         with stops_at_once():
-            return main() or 0
+            return main() or 0, ""
     except UserError as error:
-        _say(str(error))
+        return FAULT, f"error: {error}"
     except Stopped as stop:
-        print(stop, file=sys.stderr)
-        return SIGNALLED + stop.signum
+        return SIGNALLED + stop.signum, str(stop)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in (*FULL, errno.EROFS):
             raise
-        _say(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space or write "
-             "elsewhere")
-    return FAULT
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return FAULT, (f"error: {error.filename or 'disk'}: {os.strerror(error.errno)}; free some "
+                       "space or write elsewhere")
 
 
 def _say(message: str) -> None:
-    print(f"error: {_one_line(Exception(message))}", file=sys.stderr)
+    begin_line()
+    print(printable(message), file=sys.stderr)

@@ -18,7 +18,7 @@ from mai_depth.rewrite import back
 from mai_depth.rewrite import front
 from mai_depth.rewrite import rebuild
 from mai_depth.tflite_edit import Editor
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite_file import open_quietly
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "qat")
 INPUT_DTYPES = ("float32", "uint8")
@@ -94,7 +94,7 @@ def _core_error(data: bytes, core: keras.Model, grids: np.ndarray) -> float:
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
         file.write(data)
         file.flush()
-        interpreter = open_interpreter(file.name)
+        interpreter = open_quietly(file.name)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     errors = []
     for grid in grids:

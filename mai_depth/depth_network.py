@@ -5,7 +5,6 @@ The `.tflite` path needs NumPy and ai-edge-litert alone and imports no TensorFlo
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import signal
@@ -16,11 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from mai_depth.environment import check_environment
+from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 from mai_depth.tensor_format import dequantize
 from mai_depth.tensor_format import is_known
 from mai_depth.tensor_format import write_picture
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite_file import open_quietly
 
 _TRIAL_S = 120  # for one picture, with the start of Python
 _TRIAL = "import sys; from mai_depth.depth_network import try_here; try_here(sys.argv[1])"
@@ -83,7 +84,7 @@ class KerasNetwork:
 
     def __init__(self, path: str | os.PathLike, num_threads: int):
         check_environment()
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        start_tensorflow()
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow has started its threads already
@@ -116,7 +117,7 @@ class TfliteNetwork:
 
     def __init__(self, path: str | os.PathLike, num_threads: int = 1):
         self._path = path
-        self._interpreter = open_interpreter(path, num_threads)
+        self._interpreter = open_quietly(path, num_threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shapes = [[[int(side) for side in detail["shape"]] for detail in details]
@@ -190,10 +191,10 @@ def check_checksum(path: str | os.PathLike) -> str | None:
     """
     sidecar = pathlib.Path(f"{path}.json")
     try:
-        expected = json.loads(sidecar.read_text())["sha256"]
+        expected = read_json(sidecar)["sha256"]
     except FileNotFoundError:
         return f"{sidecar}: not there, so nobody knows whether {path} is intact"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{sidecar}: holds no sha256 ({error}); export the graph again or remove "
                         "the file") from error
     check_sha256(path, expected, "export or copy it again")

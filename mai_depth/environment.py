@@ -4,9 +4,15 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import sys
 
 from mai_depth.errors import UserError
+from mai_depth.streams import without_lines
 
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_CHATTER = "WARNING: All log messages before absl|I[0-9]{4} "
+_NO_DRIVER = "E[0-9]{4} .* failed call to cuInit"  # an error only where there is a driver
+_NVIDIA_DRIVER = "/proc/driver/nvidia"
 _OLDEST = {"tensorflow": (2, 21), "keras": (3, 15)}
 
 
@@ -26,6 +32,21 @@ def check_environment() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # ~/.keras/keras.json may name another
     for package, oldest in _OLDEST.items():
         _check_version(package, oldest)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it says of itself at each start.
+
+    Errors pass. Whoever sets TF_CPP_MIN_LOG_LEVEL sees all that this level lets through.
+    """
+    if "tensorflow" in sys.modules or _LOG_LEVEL in os.environ:
+        return
+    os.environ[_LOG_LEVEL] = "2"  # errors; but TensorFlow obeys only once it is loaded
+    dropped = _CHATTER if os.path.exists(_NVIDIA_DRIVER) else f"{_CHATTER}|{_NO_DRIVER}"
+    with without_lines(dropped):
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 def _check_version(package: str, oldest: tuple[int, int]) -> None:

@@ -17,6 +17,8 @@ from mai_depth.model_archive import CONFIG
 from mai_depth.model_archive import STUDENT_BYTES
 from mai_depth.model_archive import TEACHER_BYTES
 from mai_depth.model_archive import read_config
+from mai_depth.model_limits import check_sizes
+from mai_depth.model_limits import check_tensors
 from mai_depth.model_trust import check_config
 from mai_depth.training_mode import leave_training_mode
 
@@ -116,6 +118,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
     path = pathlib.Path(path)
     config = read_config(path, TEACHER_BYTES if trusted_packages else STUDENT_BYTES)
     check_config(config, path, trusted_packages)
+    check_sizes(config, path)
     try:
         model = _load_mended(path, config)
     except Exception as error:  # Keras raises many types for a config that it cannot use
@@ -125,6 +128,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
             "with the Keras of this installation"
         ) from error
     check_depth_model(model, path)
+    check_tensors(model, path)
     return model
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mai_depth.errors import UserError
+from mai_depth.paths import expand
 from mai_depth.png_file import is_marked
 
 # HEIC is there to be named as unreadable rather than passed over in silence.
@@ -100,17 +101,28 @@ def _search(
 
 def _read_list(path: pathlib.Path) -> list[pathlib.Path]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        # Notepad begins a file with a byte order mark.
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
         raise UserError(f"--input={path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--input={path}: not UTF-8 text; a list names one picture a line"
-                        ) from error
-    paths = [path.parent / pathlib.Path(line).expanduser()
-             for line in lines if line and not line.startswith("#")]
+        raise UserError(f"--input={path}: not UTF-8 text (UTF-16 from Windows?); save it as UTF-8, "
+                        "one picture a line") from error
+    paths = [_listed(path, line) for line in lines if line and not line.startswith("#")]
     if not paths:
         raise UserError(f"--input={path}: the list is empty")
     return paths
+
+
+def _listed(path: pathlib.Path, line: str) -> pathlib.Path:
+    try:
+        picture = expand(line, "input")
+    except UserError as error:
+        raise UserError(f"--input={path}: {str(error).removeprefix('--input=')}") from error
+    if picture.name in ("", ".."):
+        raise UserError(f"--input={path}: {line} in it is a folder; a list names pictures, one "
+                        "a line")
+    return path.parent / picture
 
 
 def _entries(paths: Iterable[pathlib.Path], root: pathlib.Path) -> list[Entry]:

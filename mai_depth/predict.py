@@ -28,6 +28,7 @@ from mai_depth.depth_network import check_checksum
 from mai_depth.depth_network import open_network
 from mai_depth.depth_network import try_graph
 from mai_depth.errors import UserError
+from mai_depth.paths import expand
 from mai_depth.picture_list import VIDEO_SUFFIXES
 from mai_depth.picture_list import Entry
 from mai_depth.picture_list import list_pictures
@@ -38,6 +39,7 @@ from mai_depth.prediction import write_prediction
 from mai_depth.pretrained import best_pretrained
 from mai_depth.pretrained import is_pretrained
 from mai_depth.pretrained import pretrained_path
+from mai_depth.streams import printable
 from mai_depth.tflite_file import MAX_THREADS
 from mai_depth.tflite_file import read_tflite
 
@@ -45,6 +47,8 @@ try:
     from tqdm import tqdm
 except ImportError:  # on a board
     tqdm = None
+
+_CAMERA_DIGITS = 4
 
 _INPUT = flags.DEFINE_string(
     "input", None, "A picture, a folder (with its subfolders), a .txt with one picture a line, a "
@@ -78,7 +82,7 @@ def main() -> None:
     if not _INPUT.value:
         raise UserError("--input: give a picture, folder, .txt list, video or camera number")
     style = _style()
-    source, output = _source(), pathlib.Path(_OUTPUT.value).expanduser()
+    source, output = _source(), expand(_OUTPUT.value, "output")
     is_video = isinstance(source, int) or source.suffix.lower() in VIDEO_SUFFIXES
     kinds = _kinds(is_video)
     entries = [] if is_video else list_pictures(source, output, _say)
@@ -91,11 +95,14 @@ def main() -> None:
 
 
 def _source() -> pathlib.Path | int:
-    if _INPUT.value.isdecimal() and not os.path.exists(_INPUT.value):
-        return int(_INPUT.value)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", _INPUT.value):
         raise UserError(f"--input={_INPUT.value}: a URL; download it first")
-    source = pathlib.Path(_INPUT.value).expanduser()
+    source = expand(_INPUT.value, "input")
+    if _INPUT.value.isdecimal() and not source.exists():
+        if len(_INPUT.value) > _CAMERA_DIGITS:
+            raise UserError(f"--input={_INPUT.value}: no camera has such a number; give 0 for the "
+                            "first one")
+        return int(_INPUT.value)
     if not source.exists():
         raise UserError(f"--input={source}: no such file or folder")
     return source
@@ -134,7 +141,7 @@ def _make_output(output: pathlib.Path) -> None:
 def _network() -> DepthNetwork:
     if _MODEL.value is None:
         return open_network(pretrained_path(best_pretrained()), _NUM_THREADS.value)
-    path = pathlib.Path(_MODEL.value).expanduser()
+    path = expand(_MODEL.value, "model")
     if path.suffix == ".tflite":
         _check_graph(path)
     return open_network(path, _NUM_THREADS.value)
@@ -205,7 +212,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
 
 
 def _say(message: str) -> None:
-    line = " ".join(message.split())
+    line = printable(message)
     if tqdm:
         tqdm.write(line, file=sys.stderr)
     else:

@@ -6,7 +6,6 @@ The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license
 
 import hashlib
 import importlib.util
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.depth_network import check_sha256
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 from mai_depth.metrics import NAMES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def list_pretrained() -> list[dict[str, Any]]:
     """
     path = FOLDER / _INDEX
     try:
-        entries = json.loads(path.read_text())
+        entries = read_json(path, list)
         if not all({"name", "file", "sha256", "metrics"} <= entry.keys() for entry in entries):
             raise ValueError("an entry without name, file, sha256 or metrics")
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -85,6 +85,35 @@ def is_pretrained(path: str | os.PathLike) -> bool:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     return any(entry["sha256"] == found for entry in list_pretrained())
+
+
+def is_name(value: str) -> bool:
+    """Whether a value that may be a path or a network's name can be a name: a bare word."""
+    return "." not in value and "/" not in value
+
+
+def encoder_file(value: str | None) -> str | None:
+    """Resolves the name of a network in the place where an encoder starts.
+
+    Args:
+        value: A `name` of `list_pretrained` whose file is a `.keras`, or whatever else
+            `build_student` takes as `encoder_weights`.
+
+    Returns:
+        The network's file, or `value` where that is no name.
+
+    Raises:
+        UserError: No such network, or its file is damaged.
+    """
+    if value in (None, "imagenet") or not is_name(value):
+        return value
+    known = [entry["name"] for entry in list_pretrained() if entry["file"].endswith(".keras")]
+    if value not in known:
+        if os.path.isfile(value):
+            return value
+        raise UserError(f"--encoder_weights={value}: no such file or pretrained network; there "
+                        f"are: imagenet, none, {', '.join(sorted(known))}")
+    return os.fspath(pretrained_path(value))
 
 
 def load_pretrained(name: str) -> "keras.Model":
@@ -148,7 +177,7 @@ def add_pretrained(
     source = pathlib.Path(source)
     try:
         content = source.read_bytes()
-        record = json.loads(pathlib.Path(measured).read_text())
+        record = read_json(measured)
         row = record["metrics"] if source.suffix == ".keras" else record["rows"][0]
         metrics = {key: round(row[key], 4) for key in (*NAMES, "images")}
     except (OSError, ValueError, LookupError, TypeError) as error:

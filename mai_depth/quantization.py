@@ -7,7 +7,6 @@ computes with the 256 numbers that it will have on the phone (Jacob et al., 2018
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from mai_depth.integer_form import CORE
 from mai_depth.integer_form import integer_form
 from mai_depth.integer_ranges import measure_ranges
 from mai_depth.integer_ranges import measure_scales
+from mai_depth.json_file import read_json
 from mai_depth.litert import Form
 from mai_depth.litert import export_tflite
 from mai_depth.model_file import load_model
@@ -251,12 +251,12 @@ def _description(path: str | os.PathLike) -> pathlib.Path:
 
 def _builder_arguments(path: str | os.PathLike) -> dict[str, Any]:
     try:
-        described = json.loads(_description(path).read_text())
+        described = read_json(_description(path))
         arguments = {**described["builder"], "max_depth_m": float(described["max_depth_m"])}
     except OSError as error:
         raise UserError(f"{_description(path)}: cannot be read ({error.strerror}); train.py writes "
                         "it beside the student") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{_description(path)}: not what train.py wrote ({error!r}); train "
                         "again") from error
     return {**arguments, "encoder_weights": None}

@@ -1,7 +1,6 @@
 """What a run of a training is asked for, and whether it is already done."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from mai_depth import checkpoint
 from mai_depth.augment import Augmentation
 from mai_depth.dataset import Pairs
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ def finished_metrics(run: Run) -> dict[str, float] | None:
     if run.conduct.overwrite or not is_complete(path):
         return None
     try:
-        record = json.loads(path.with_suffix(".json").read_text())
+        record = read_json(path.with_suffix(".json"))
         then = checkpoint.identity_of({key: record[key] for key in run.record if key in record})
         finished, metrics = record["finished"], record["metrics"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,6 +11,7 @@ import numpy as np
 from mai_depth.atomic import temporary_folder
 from mai_depth.atomic import write_json_atomic
 from mai_depth.conversion import quiet
+from mai_depth.errors import UserError
 from mai_depth.litert import Form
 from mai_depth.litert import describe_export
 from mai_depth.litert import reference
@@ -19,6 +20,7 @@ from mai_depth.model_file import load_model
 from mai_depth.pairs import Pairs
 from mai_depth.rewrite import rebuild
 from mai_depth.rewrite import take_apart
+from mai_depth.streams import printable
 from mai_depth.verify import verify
 
 SIGNATURE = "serving_default"
@@ -53,7 +55,7 @@ def export_saved_model(
     exported = rebuild(anatomy, form.upsample)
     with temporary_folder(output) as folder:
         draft = folder / "new"
-        _write(exported, draft, form.input_dtype)
+        _write(exported, draft, form.input_dtype, output)
         verification = verify(
             _runner(draft), reference(model, anatomy, form.upsample), pictures, "none")
         refuse_inaccurate(verification, output, allow_inaccurate)
@@ -74,7 +76,9 @@ def export_saved_model(
     return sidecar
 
 
-def _write(model: keras.Model, folder: pathlib.Path, input_dtype: str) -> None:
+def _write(
+    model: keras.Model, folder: pathlib.Path, input_dtype: str, output: pathlib.Path
+) -> None:
     import tensorflow as tf
 
     def serve(image):
@@ -84,8 +88,13 @@ def _write(model: keras.Model, folder: pathlib.Path, input_dtype: str) -> None:
     archive.track(model)
     spec = keras.InputSpec(shape=model.inputs[0].shape, dtype=input_dtype, name="image")
     archive.add_endpoint(SIGNATURE, serve, input_signature=[spec])
-    with quiet():
-        archive.write_out(folder, verbose=False)
+    try:
+        with quiet():
+            archive.write_out(folder, verbose=False)
+    except (OSError, tf.errors.OpError) as error:
+        reason = printable(str(error)).rpartition(";")[2].strip()
+        raise UserError(f"{output}: cannot be written ({reason}); free some space or give another "
+                        "--output") from error
 
 
 def _runner(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:

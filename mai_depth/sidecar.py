@@ -1,14 +1,14 @@
 """What an exported file says about itself: a JSON beside it, and the same inside it."""
 
-import json
 import os
 import pathlib
 from importlib import metadata
 from typing import Any
 
+from mai_depth.json_file import read_json
 from mai_depth.tflite_file import TfliteFile
 from mai_depth.tflite_file import delegate_partitions
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite_file import open_quietly
 
 _PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "mai-depth")
 _TRAINING = ("metrics", "builder")
@@ -24,7 +24,7 @@ def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
         Input, output, operators, partitions of the XNNPACK delegate, costs.
     """
     file = TfliteFile(path)
-    interpreter = open_interpreter(path)
+    interpreter = open_quietly(path)
     partitions, left = delegate_partitions(interpreter)
     operators: dict[str, int] = {}
     for op in file.ops():
@@ -72,9 +72,7 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
     """
     beside = pathlib.Path(keras_path).with_suffix(".json")
     try:
-        content = json.loads(beside.read_text())
+        content = read_json(beside)
     except (OSError, ValueError):
-        return {}
-    if not isinstance(content, dict):
         return {}
     return {key: content[key] for key in _TRAINING if key in content}

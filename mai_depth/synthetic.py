@@ -5,7 +5,6 @@ tomorrow. The pictures come from the ray caster in `mai_depth.scenes`.
 """
 
 import concurrent.futures
-import json
 import multiprocessing
 import os
 import pathlib
@@ -22,6 +21,7 @@ from PIL import Image
 from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
 from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
 from mai_depth.scenes import sensor
 from mai_depth.scenes.rooms import room
 from mai_depth.scenes.shading import render
@@ -102,7 +102,7 @@ def write_synthetic(
 
 def _is_complete(folder: pathlib.Path, record: dict) -> bool:
     try:
-        return json.loads((folder / _RECORD).read_text()) == record
+        return read_json(folder / _RECORD) == record
     except (OSError, ValueError):
         return False
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mai_depth import tflite_schema
 from mai_depth.errors import UserError
+from mai_depth.streams import without_lines
 from mai_depth.tflite_check import check_tables
 from mai_depth.tflite_schema import Op
 from mai_depth.tflite_schema import Tensor
@@ -184,6 +185,12 @@ def open_interpreter(
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: LiteRT cannot open it ({reason}); export it again") from error
     return interpreter
+
+
+def open_quietly(path: str | os.PathLike, num_threads: int = 1) -> Any:
+    """As `open_interpreter`, without what LiteRT says on stderr of a process's first graph."""
+    with without_lines("INFO: Created TensorFlow Lite XNNPACK delegate"):
+        return open_interpreter(path, num_threads)
 
 
 def delegate_partitions(interpreter: Any) -> tuple[int, tuple[str, ...]]:

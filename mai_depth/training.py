@@ -19,6 +19,7 @@ from mai_depth.evaluation import predict_pairs
 from mai_depth.fitting import fit_depth_model
 from mai_depth.model_file import load_model
 from mai_depth.pairs import Pairs
+from mai_depth.pretrained import encoder_file
 from mai_depth.run import Conduct
 from mai_depth.run import Recipe
 from mai_depth.run import Run
@@ -136,7 +137,9 @@ def student_run(
         teacher_path: Its file; its content decides on the result.
     """
     def build() -> keras.Model:
-        model = build_student(**dataclasses.asdict(student), max_depth_m=max_depth_m)
+        arguments = dataclasses.asdict(student)
+        arguments["encoder_weights"] = encoder_file(student.encoder_weights)
+        model = build_student(**arguments, max_depth_m=max_depth_m)
         return _start_at(model, geometric_mean_depth(train), max_depth_m)
 
     description = {"builder": dataclasses.asdict(student)}

@@ -122,13 +122,18 @@ class _Writer:
 
     def __init__(self, path: pathlib.Path, frame_rate: float):
         self._path, self._frame_rate, self._cv2, self._writer = path, frame_rate, _opencv(), None
+        self._count = 0
 
     def __enter__(self) -> "_Writer":
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        if self._writer is not None:
-            self._writer.release()
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        if kind is None and not self._is_whole():
+            raise UserError(f"{self._path}: OpenCV could not write it to its end; free some space "
+                            "or give another --output")
 
     def write(self, rgb: np.ndarray) -> None:
         """Appends a frame; the codec wants even sides, so an odd row or column is cut off."""
@@ -142,6 +147,15 @@ class _Writer:
                                 "opencv-python-headless from PyPI")
         bgr = rgb[:height, :width, ::-1]
         self._writer.write(np.ascontiguousarray(bgr))
+        self._count += 1
+
+    def _is_whole(self) -> bool:
+        """Whether the file has all frames: OpenCV does not tell when the disk is full."""
+        capture = self._cv2.VideoCapture(str(self._path))
+        try:
+            return int(capture.get(self._cv2.CAP_PROP_FRAME_COUNT)) == self._count
+        finally:
+            capture.release()
 
 
 def _frames(cv2: ModuleType, capture: Any) -> Iterator[np.ndarray]:

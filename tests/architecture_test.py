@@ -15,13 +15,13 @@ TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 # The storeys, from the ground up: a module imports only from below its own.
 STOREYS = [
     {"errors", "atomic", "depth", "colormap", "command", "number_flags", "environment", "stopping",
-     "workdir", "png_file"},
+     "workdir", "png_file", "streams", "paths", "json_file"},
     {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
      "tensor_format", "tflite_schema", "block_file", "pairs", "cache", "folder", "nyu", "dataset",
      "data", "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
      "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
      "efficientnet_lite", "upsampling", "batch_norm", "training_mode", "model_archive",
-     "model_trust", "tflite_check"},
+     "model_limits", "model_trust", "tflite_check"},
     {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
     {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
      "callbacks", "run", "scale", "trainer", "prediction", "video", "conversion", "verify",
@@ -31,7 +31,8 @@ STOREYS = [
 LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "block_file", "pairs", "tflite_file",
          "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
          "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
-         "predict", "model_archive", "tflite_check", "png_file"]
+         "predict", "model_archive", "tflite_check", "png_file", "streams", "paths", "json_file",
+         "model_limits"]
 ENTRY_FILES = {"command.py", "number_flags.py", "predict.py"}
 
 

@@ -1,12 +1,18 @@
 """A written file is the old one or the complete new one."""
 
+import contextlib
+import errno
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
+from PIL import Image
 
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import remove_abandoned
@@ -96,3 +102,45 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
     remove_abandoned(tmp_path)
     assert set(os.listdir(tmp_path)) == strangers
     remove_abandoned(tmp_path / "missing")
+
+
+@contextlib.contextmanager
+def full_disk(limit):
+    """No file of this process grows beyond `limit` bytes: writing fails with `EFBIG`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _write_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["a"] = np.zeros(500_000)
+
+
+@pytest.mark.parametrize("write", [
+    lambda path: np.save(path, np.zeros(500_000)),
+    lambda path: Image.fromarray(np.random.default_rng(0).integers(
+        0, 255, (600, 600, 3), dtype=np.uint8)).save(path, format="PNG"),
+    _write_hdf5,
+    lambda path: path.write_bytes(bytes(500_000)),
+], ids=["numpy", "pillow", "hdf5", "plain"])
+def test_a_full_disk_is_named_whatever_the_writer_says(tmp_path, write):
+    """NumPy's error is `500000 requested and 20000 written`, without an errno."""
+    final = tmp_path / "depth.npy"
+    final.write_text("old")
+    with full_disk(60_000), pytest.raises(OSError) as fault, atomic_path(final) as temporary:
+        write(temporary)
+    assert (fault.value.errno, fault.value.filename) == (errno.EFBIG, str(final))
+    assert final.read_text() == "old" and len(os.listdir(tmp_path)) == 1
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="mine"), atomic_path(tmp_path / "a") as temporary:
+        temporary.unlink()
+        raise ValueError("mine")
+    with pytest.raises(OSError, match="mine"), atomic_path(tmp_path / "a"):
+        raise OSError("mine")
+    assert not os.listdir(tmp_path)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pathlib
 import pickle
+import resource
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,9 @@ import pytest
 from normalized_student import write_student
 
 from mai_depth import model_file
+from mai_depth import saved_model
 from mai_depth import student
+from mai_depth.errors import UserError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -80,6 +83,17 @@ def test_newest_student_runs_on_a_board(settings, workdir, tmp_path):
     model = model_file.load_model(workdir / "student" / "student.keras")
     difference = np.load(tmp_path / "depth.npy") - model.predict_on_batch(image)
     assert np.abs(difference).mean() < 1e-4
+
+
+def test_a_saved_model_on_a_full_disk_is_one_line(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = keras.Sequential([keras.Input((480, 640, 3)), keras.layers.Dense(20_000)])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"out: cannot be written \(File too large.*free some"):
+            saved_model._write(model, tmp_path / "new", "float32", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_existing_output_is_kept(export, tmp_path):

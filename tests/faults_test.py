@@ -137,6 +137,26 @@ def test_old_and_missing_packages_are_named_with_the_command(monkeypatch):
         check_environment()
 
 
+def test_tensorflow_starts_without_a_word(tmp_path):
+    code = ("from mai_depth.environment import start_tensorflow; start_tensorflow(); "
+            "import tensorflow as tf; tf.constant(1) + 1; tf.get_logger().error('mine')")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True,
+                          capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "ERROR:tensorflow:mine\n")
+
+
+def test_a_training_needs_nobody_who_reads(tiny_data, tmp_path):
+    """Its outputs are closed: Keras' bar, tqdm's bars and our own lines go nowhere."""
+    words = [*TRAIN, *TINY, "--epochs=1", f"--data_dir={tiny_data}", f"--cache_dir={tmp_path}/c",
+             "--workdir=run"]
+    done = subprocess.run(["bash", "-c", '"$@" >&- 2>&-', "-", *words], cwd=tmp_path, timeout=300)
+    assert done.returncode == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        ".lock", "flags.txt", "log.csv", "sheet.png", "student.json", "student.keras"}
+
+
 def test_a_file_as_workdir_is_named(tmp_path):
     (tmp_path / "run").touch()
     done = train("--workdir=run", cwd=tmp_path)

@@ -96,3 +96,29 @@ def test_videos_and_answers_are_left_out_and_said(tmp_path):
         "2 earlier answers of mai_depth.predict left out (b_depth.png, renamed.png)"]
     with pytest.raises(UserError, match=r"renamed.png: no picture but earlier answers"):
         list_pictures(tmp_path / "renamed.png", "elsewhere")
+
+
+@pytest.mark.parametrize("text", ["\ufeffa.png\r\n", "# notes\r\n\r\na.png", "  a.png\t\n\f"])
+def test_lists_as_editors_write_them_are_read(tmp_path, text):
+    touch(tmp_path, "a.png")
+    (tmp_path / "list.txt").write_bytes(text.encode())
+    assert {entry.path.resolve() for entry in list_pictures(tmp_path / "list.txt", "x")} == {
+        tmp_path / "a.png"}
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("/", "/ in it is a folder"), (".", "[.] in it is a folder"), ("a/..", "a/.. in it is a fold"),
+    ("a\0b.png", "a\0b.png: holds a NUL character"),
+    ("a" * 5000, "a{40}[.]{3}: too long for a path"),
+    ("~nouser/a.png", "~nouser/a.png: nobody knows the home folder ~nouser"),
+])
+def test_a_line_that_names_no_picture_is_named(tmp_path, line, words):
+    (tmp_path / "list.txt").write_text(f"a.png\n{line}\n")
+    with pytest.raises(UserError, match=rf"^--input=.*list.txt: {words}"):
+        list_pictures(tmp_path / "list.txt", "x")
+
+
+def test_a_list_of_windows_is_named(tmp_path):
+    (tmp_path / "list.txt").write_bytes("a.png\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"not UTF-8 text \(UTF-16 from Windows\?\); save it"):
+        list_pictures(tmp_path / "list.txt", "x")

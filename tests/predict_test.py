@@ -171,6 +171,11 @@ def test_limits_fixed_and_automatic():
     ({"output": "photo.png"}, "cannot be made"),
     ({"input": ".", "output": "."}, "give another one"),
     ({"colormap": "jet"}, "colormap"),
+    ({"input": "9" * 20}, "no camera has such a number; give 0"),
+    ({"input": "9" * 5000}, "too long for a path"),
+    ({"input": "~nouser/photo.png"}, "--input=~nouser/photo.png: nobody knows the home folder"),
+    ({"output": "~nouser/out"}, "--output=~nouser/out: nobody knows the home folder ~nouser"),
+    ({"input": "a\x1b]0;title\x07.png"}, "a\\x1b]0;title\\x07.png: no such file or folder"),
 ])
 def test_what_a_user_can_mend_is_one_line(tmp_path, model, flags, words):
     Image.fromarray(sample_picture()).save(tmp_path / "photo.png")
@@ -205,3 +210,15 @@ def test_a_changed_graph_is_refused_and_an_unknown_one_warned_of(model):
         check_checksum(model)
     sidecar.unlink()
     assert "nobody knows" in check_checksum(model)
+
+
+def test_npy_on_a_full_disk_is_one_line(tmp_path, model):
+    Image.fromarray(sample_picture()).save(tmp_path / "photo.png")
+    limited = ("import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1)); "
+               "runpy.run_module('mai_depth.predict', run_name='__main__')")
+    done = run("--input=photo.png", f"--model={model}", "--output=out", "--write=npy",
+               start=("-c", limited), cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.endswith("\nerror: out/photo_depth.npy: File too large; free some space or "
+                                "write elsewhere\n")
+    assert not list((tmp_path / "out").iterdir())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from mai_depth import pretrained
+from mai_depth.dataset import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.model_file import save_model
 
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 MAX_BYTES = 12_000_000
 
 
@@ -158,3 +161,33 @@ def test_looking_for_a_network_loads_no_tensorflow():
     code = ("import sys; from mai_depth import pretrained; pretrained.list_pretrained(); "
             "assert not {'tensorflow', 'keras'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypatch):
+    from mai_depth import training
+
+    monkeypatch.chdir(tmp_path)
+    pairs = open_split(str(tiny_data), "train", cache_dir=str(tiny_data / "cache"))
+    line, = (line for line in (REPOSITORY / "student.flags").read_text().splitlines()
+             if line.startswith("--encoder_weights="))
+    name = line.partition("=")[2]
+    run = training.student_run(
+        training.Student(encoder_weights=name), training.Recipe(), pairs, pairs, workdir=tmp_path,
+        max_depth_m=40.0, conduct=training.Conduct())
+    built, shipped = run.build(), pretrained.load_pretrained(name)
+    for ours, theirs in zip(built.get_layer("expanded_conv_project").get_weights(),
+                            shipped.get_layer("expanded_conv_project").get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert run.description["builder"]["encoder_weights"] == name  # of no machine's path
+
+
+def test_encoder_names_and_paths_are_told_apart(folder, tmp_path, monkeypatch):
+    for value in (None, "imagenet", "x/y", "a.weights.h5", "runs/student/student.keras"):
+        assert pretrained.encoder_file(value) == value
+    assert pretrained.encoder_file("good") == str(folder / "good.keras")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").touch()
+    assert pretrained.encoder_file("mine") == "mine"
+    for value in ("goood", "small"):  # small is a .tflite
+        with pytest.raises(UserError, match=rf"_weights={value}: .*: imagenet, none, good$"):
+            pretrained.encoder_file(value)

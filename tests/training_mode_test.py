@@ -91,13 +91,19 @@ def assert_all_alike(found):
         assert model["changed_frozen"] == 0, name
 
 
-def test_every_call_answers_alike_in_this_keras(files):
+def test_every_call_of_the_best_student_answers_alike():
+    assert_all_alike(examined([pretrained.pretrained_path("nyuv2_student_90m")]))
+
+
+@pytest.mark.slow
+def test_every_call_of_every_file_answers_alike_in_this_keras(files):
     found = examined(files)
     assert found["keras"] == keras.__version__
     assert_all_alike(found)
 
 
-def test_every_call_answers_alike_in_an_older_keras(files, older_keras):
+@pytest.mark.slow
+def test_every_call_of_every_file_answers_alike_in_an_older_keras(files, older_keras):
     found = examined(files, older_keras)
     assert found["keras"] == OLDER_KERAS
     assert_all_alike(found)

@@ -1,5 +1,6 @@
 """mai_depth.video: colours that follow the scene slowly, and the .mp4."""
 
+import resource
 import sys
 
 import numpy as np
@@ -90,3 +91,16 @@ def test_what_is_no_video_is_named(tmp_path):
     with pytest.raises(UserError, match="no frame"):
         write(tmp_path / "y.mp4", iter(()))
     assert not (tmp_path / "y.mp4").exists()
+
+
+def test_a_video_that_was_cut_short_is_not_kept(tmp_path):
+    """OpenCV says nothing of a full disk."""
+    pytest.importorskip("cv2")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(tmp_path / "x.mp4", frames(12))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
