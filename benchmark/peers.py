@@ -12,6 +12,7 @@ from absl import flags
 from absl import logging
 
 from mai_depth import command
+from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
 from mai_depth.paths import expand
@@ -24,6 +25,7 @@ flags.mark_flag_as_required("output")
 
 def main() -> None:
     """Builds the peers that the flags name."""
+    check_environment()
     folder = expand(_OUTPUT.value, "output")
     _make_folder(folder)
     start_tensorflow()

@@ -21,6 +21,7 @@ from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
 from mai_depth.depth_network import DepthNetwork
 from mai_depth.depth_network import open_network
+from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import image_metrics
@@ -49,6 +50,7 @@ def main() -> None:
     for flag in (_MODEL, _DATA_DIR):
         if not flag.value:
             raise UserError(f"--{flag.name}: give one")
+    check_environment()
     folder = expand(_SHEETS.value, "sheets")
     table = flag_path(_CSV) or folder / "pictures.csv"
     _make(folder)
