@@ -68,31 +68,31 @@ def main() -> None:
     model = _model()
     output = _output(model)
     start_tensorflow()  # it takes seconds: faults in the flags come first
-    from mai_depth.litert import Form
-    from mai_depth.model_archive import read_config
+    from mai_depth.export.litert import ExportOptions
+    from mai_depth.network.model_archive import read_config
 
     read_config(model)  # a wrong file is told before the scenes take a minute
-    form = Form(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
-    sidecar = _export(model, output, form, _pictures(_SPLIT.value))
+    options = ExportOptions(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
+    sidecar = _export(model, output, options, _pictures(_SPLIT.value))
     _report(output, sidecar)
 
 
-def _export(model: pathlib.Path, output: pathlib.Path, form, pictures) -> dict:
+def _export(model: pathlib.Path, output: pathlib.Path, options, pictures) -> dict:
     allowed = {"allow_inaccurate": _ALLOW_INACCURATE.value}
     if _FORMAT.value == "saved_model":
-        from mai_depth.saved_model import export_saved_model
+        from mai_depth.export.saved_model import export_saved_model
 
-        return export_saved_model(model, output, form, pictures, **allowed)
-    if form.quantization == "qat":
-        from mai_depth import quantization
+        return export_saved_model(model, output, options, pictures, **allowed)
+    if options.quantization == "qat":
+        from mai_depth.export import quantized
 
         train = _pictures(_CALIBRATION_SPLIT.value)
-        return quantization.train_quantized(
-            model, output, train, pictures, quantization.recipe_for(len(train)),
-            cache_dir=_cache_dir(), form=form, **allowed)
-    from mai_depth.litert import export_tflite
+        return quantized.train_quantized(
+            model, output, train, pictures, quantized.recipe_for(len(train)),
+            cache_dir=_cache_dir(), options=options, **allowed)
+    from mai_depth.export.litert import export_tflite
 
-    return export_tflite(model, output, form, pictures, calibration=_calibration(), **allowed)
+    return export_tflite(model, output, options, pictures, calibration=_calibration(), **allowed)
 
 
 def _model() -> pathlib.Path:
@@ -136,7 +136,7 @@ def _cache_dir() -> str:
 
 
 def _pictures(split: str):
-    from mai_depth.calibration import open_pictures
+    from mai_depth.data.representative import open_pictures
 
     return open_pictures(
         _DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")), split, cache_dir=_cache_dir(),
@@ -145,7 +145,7 @@ def _pictures(split: str):
 
 
 def _calibration():
-    from mai_depth.calibration import representative
+    from mai_depth.data.representative import representative
 
     if _QUANTIZATION.value != "int8":
         return None
@@ -153,7 +153,7 @@ def _calibration():
 
 
 def _report(output: pathlib.Path, sidecar: dict) -> None:
-    from mai_depth.verify import format_verification
+    from mai_depth.export.verify import format_verification
 
     print(f"{output}: {sidecar['input']['dtype']} {sidecar['input']['shape']} "
           f"{sidecar['input']['name']} in, {sidecar['output']['dtype']} "

@@ -138,10 +138,10 @@ def main() -> None:
 
 def _train(workdir: pathlib.Path) -> None:
     start_tensorflow()  # it takes seconds: faults in the flags come first
-    from mai_depth import training
-    from mai_depth.pairs import count_same_pictures
-    from mai_depth.pairs import describe
-    from mai_depth.run import is_complete
+    from mai_depth.data.pairs import count_same_pictures
+    from mai_depth.data.pairs import describe
+    from mai_depth.training import runs as training
+    from mai_depth.training.run import is_complete
 
     if _DETERMINISTIC.value:
         training.compute_deterministically()
@@ -180,8 +180,8 @@ def _train(workdir: pathlib.Path) -> None:
 
 
 def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
-    from mai_depth.quantization import train_quantized
-    from mai_depth.verify import format_verification
+    from mai_depth.export.quantized import train_quantized
+    from mai_depth.export.verify import format_verification
 
     output = _quantized_file(workdir)
     sidecar = train_quantized(
@@ -192,9 +192,9 @@ def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
 
 def _check_files(workdir: pathlib.Path) -> None:
     from mai_depth.errors import UserError
-    from mai_depth.model_archive import TEACHER_BYTES
-    from mai_depth.model_archive import read_config
-    from mai_depth.pretrained import encoder_file
+    from mai_depth.network.model_archive import TEACHER_BYTES
+    from mai_depth.network.model_archive import read_config
+    from mai_depth.network.pretrained import encoder_file
 
     if _TRAIN.value == "student":
         encoder_file(_start(_ENCODER_WEIGHTS))
@@ -217,7 +217,7 @@ def _quantized_file(workdir: pathlib.Path) -> pathlib.Path:
 
 
 def _conduct():
-    from mai_depth.run import Conduct
+    from mai_depth.training.run import Conduct
 
     key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     lines = [flag.serialize() for flag in key_flags
@@ -235,8 +235,8 @@ def _start(flag: flags.FlagHolder) -> str | None:
 
 
 def _open_data():
-    from mai_depth.data import Data
-    from mai_depth.data import open_data
+    from mai_depth.data.sources import Data
+    from mai_depth.data.sources import open_data
 
     return open_data(Data(
         data_dir=_DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")),
@@ -251,7 +251,7 @@ def _open_data():
 
 
 def _student():
-    from mai_depth.training import Student
+    from mai_depth.training.runs import Student
 
     filters = _DECODER_FILTERS.value
     return Student(
@@ -265,8 +265,8 @@ def _student():
 
 
 def _recipe(of_teacher: bool):
-    from mai_depth.augment import Augmentation
-    from mai_depth.run import Recipe
+    from mai_depth.data.augment import Augmentation
+    from mai_depth.training.run import Recipe
 
     return Recipe(
         epochs=(_TEACHER_EPOCHS if of_teacher else _EPOCHS).value,

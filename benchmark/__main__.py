@@ -22,7 +22,7 @@ from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
-from mai_depth.tflite_file import MAX_THREADS
+from mai_depth.tflite.graph import MAX_THREADS
 
 _GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
 _NUM_THREADS = number_flags.define_multi_integer(

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from mai_depth.errors import UserError
-from mai_depth.tensor_format import dequantize
-from mai_depth.tensor_format import is_known
-from mai_depth.tensor_format import is_raw
-from mai_depth.tensor_format import write_picture
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite.graph import open_interpreter
+from mai_depth.tflite.tensor_format import dequantize
+from mai_depth.tflite.tensor_format import is_known
+from mai_depth.tflite.tensor_format import is_raw
+from mai_depth.tflite.tensor_format import write_picture
 
 
 class DepthGraph:

@@ -17,11 +17,11 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from mai_depth.tflite_file import TfliteFile
-from mai_depth.tflite_file import open_interpreter
-from mai_depth.tflite_schema import Op
-from mai_depth.tflite_schema import Tensor
-from mai_depth.tflite_schema import litert
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import open_interpreter
+from mai_depth.tflite.schema import Op
+from mai_depth.tflite.schema import Tensor
+from mai_depth.tflite.schema import litert
 
 ROUND_NS = 2e6  # how long one operator runs in a round
 

@@ -23,7 +23,7 @@ from benchmark.sidecar import read_sidecar
 from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
-from mai_depth.tflite_file import TfliteFile
+from mai_depth.tflite.graph import TfliteFile
 
 PROFILE_ROUNDS = 10
 

@@ -19,16 +19,16 @@ from tqdm import tqdm
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
-from mai_depth.depth_network import DepthNetwork
-from mai_depth.depth_network import open_network
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import image_metrics
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
-from mai_depth.sheet import choose_rows
-from mai_depth.sheet import save_sheet
+from mai_depth.predict.depth_network import DepthNetwork
+from mai_depth.predict.depth_network import open_network
+from mai_depth.training.sheet import choose_rows
+from mai_depth.training.sheet import save_sheet
 
 _MODEL = flags.DEFINE_string("model", None, "A .keras or .tflite file, 480x640 in and out.")
 _DATA_DIR = flags.DEFINE_string(
@@ -79,7 +79,9 @@ def _make(folder: pathlib.Path) -> None:
 
 
 def _pairs():
-    from mai_depth.calibration import open_pictures  # TensorFlow takes seconds: flags come first
+    from mai_depth.data.representative import (
+        open_pictures,  # TensorFlow takes seconds: flags come first
+    )
 
     return open_pictures(
         str(flag_path(_DATA_DIR)), _SPLIT.value, depth_units_per_m=_DEPTH_UNITS_PER_M.value,

@@ -20,8 +20,8 @@ from benchmark.graph import sample_picture
 from benchmark.latency import timed
 from benchmark.process import serve
 from mai_depth.errors import UserError
-from mai_depth.tflite_file import delegate_partitions
-from mai_depth.tflite_schema import litert
+from mai_depth.tflite.graph import delegate_partitions
+from mai_depth.tflite.schema import litert
 
 
 class Worker:

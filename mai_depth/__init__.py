@@ -11,21 +11,21 @@ def __getattr__(name: str):
     from importlib import import_module
 
     homes = {
-        "Augmentation": "augment",
-        "Distiller": "distiller",
-        "build_student": "student",
-        "build_teacher": "teacher",
-        "depth_metrics": "keras_metrics",
-        "evaluate": "evaluation",
-        "list_pretrained": "pretrained",
-        "load_model": "model_file",
-        "load_pretrained": "pretrained",
-        "open_split": "dataset",
-        "predict_pairs": "evaluation",
-        "pretrained_path": "pretrained",
-        "save_model": "model_file",
-        "training_batches": "dataset",
-        "training_view": "distiller",
+        "Augmentation": "data.augment",
+        "Distiller": "training.distiller",
+        "build_student": "network.student",
+        "build_teacher": "network.teacher",
+        "depth_metrics": "training.keras_metrics",
+        "evaluate": "training.evaluation",
+        "list_pretrained": "network.pretrained",
+        "load_model": "network.model_file",
+        "load_pretrained": "network.pretrained",
+        "open_split": "data.batches",
+        "predict_pairs": "training.evaluation",
+        "pretrained_path": "network.pretrained",
+        "save_model": "network.model_file",
+        "training_batches": "data.batches",
+        "training_view": "training.distiller",
     }
     if name not in homes:
         raise AttributeError(f"module 'mai_depth' has no attribute {name!r}")

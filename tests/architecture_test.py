@@ -1,6 +1,7 @@
-"""The house: imports point one way, boards need no TensorFlow, flags stay in entry files."""
+"""The house: packages import one way and never in a circle, boards need no TensorFlow."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -8,38 +9,50 @@ import sys
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-PACKAGE = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("mai_depth/**/*.py"))
-BENCHMARK = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("benchmark/*.py"))
-TENSORFLOW = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
+HEAVY = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 
-# The storeys, from the ground up: a module imports only from below its own.
-STOREYS = [
-    {"errors", "atomic", "depth", "colormap", "command", "number_flags", "environment", "stopping",
-     "workdir", "png_file", "streams", "paths", "json_file"},
-    {"backbone", "decoder", "resize", "losses", "metrics", "keras_metrics", "macs", "tflite_file",
-     "tensor_format", "tflite_schema", "block_file", "pairs", "cache", "folder", "nyu", "dataset",
-     "data", "augment", "scenes", "synthetic", "camera_picture", "picture_list", "point_cloud",
-     "integer_form", "integer_ranges", "integer_core", "tflite_edit", "torch_file",
-     "efficientnet_lite", "upsampling", "batch_norm", "training_mode", "model_archive",
-     "model_limits", "model_trust", "tflite_check"},
-    {"student", "teacher", "vit", "distiller", "model_file", "depth_network", "rewrite"},
-    {"evaluation", "teacher_depth", "sheet", "fitting", "fine_tuning", "calibration", "checkpoint",
-     "callbacks", "run", "scale", "trainer", "prediction", "video", "conversion", "verify",
-     "sidecar"},
-    {"training", "litert", "saved_model", "predict", "pretrained", "quantization"},
-]
-LIGHT = ["errors", "atomic", "depth", "colormap", "metrics", "block_file", "pairs", "tflite_file",
-         "tensor_format", "environment", "stopping", "workdir", "checkpoint", "camera_picture",
-         "picture_list", "point_cloud", "depth_network", "prediction", "video", "pretrained",
-         "predict", "model_archive", "tflite_check", "png_file", "streams", "paths", "json_file",
-         "model_limits"]
-ENTRY_FILES = {"command.py", "number_flags.py", "predict.py"}
+# The storeys: a package imports from itself and from those above it in this table.
+STOREYS = {
+    "mai_depth": "the ground floor: errors, writing, flags, the depth contract; no TensorFlow",
+    "mai_depth.tflite": "reading, checking, running and editing .tflite files; no TensorFlow",
+    "mai_depth.data": "folders, caches, scenes and batches",
+    "mai_depth.network": "student and teachers, model files",
+    "mai_depth.training": "losses, the step, runs",
+    "mai_depth.quantize": "a student for 8-bit integers",
+    "mai_depth.export": "from a student to a verified file",
+    "mai_depth.predict": "depth of pictures, videos and cameras",
+    "benchmark": "speed, accuracy and score",
+    "benchmark.peers": "published networks to compare with",
+    "benchmark.study": "the paper's table, repeated",
+}
+# What a board runs: nothing that these reach may import TensorFlow or Keras.
+LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.predict.__main__", "benchmark.__main__",
+         "benchmark.worker")
+ENTRY_FILES = {"command", "number_flags", "__main__"}
 
 
-def imports(path, only_at_top=False):
-    """Names of the modules that a file imports, as written."""
-    tree = ast.parse((REPOSITORY / path).read_text())
-    nodes = tree.body if only_at_top else ast.walk(tree)
+@functools.cache
+def modules():
+    """Every module by its dotted name: its syntax tree."""
+    paths = [path for folder in ("mai_depth", "benchmark")
+             for path in (REPOSITORY / folder).rglob("*.py")]
+    return {name_of(path): ast.parse(path.read_text()) for path in sorted(paths)}
+
+
+def name_of(path):
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def storey_of(name):
+    """The longest package of the table that holds a module."""
+    holders = [package for package in STOREYS if f"{name}.".startswith(f"{package}.")]
+    return max(holders, key=len)
+
+
+def imported(tree, only_at_start=False):
+    """Names that a module imports: everywhere, or only when it is loaded itself."""
+    nodes = _at_start(tree) if only_at_start else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -48,50 +61,89 @@ def imports(path, only_at_top=False):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def own_modules(path):
-    names = {name.split(".")[1] for name in imports(path) if name.startswith("mai_depth.")}
-    return names & {known.parts[1].removesuffix(".py") for known in PACKAGE}
+def _at_start(tree):
+    """The nodes of a module that run when it is loaded: not those of functions or type checks."""
+    stack = list(tree.body)
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        stack.extend(ast.iter_child_nodes(node))
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=str)
-def test_imports_point_down(path):
-    name = path.parts[1].removesuffix(".py")
-    if name == "__init__":
-        return
-    storey = next((number for number, names in enumerate(STOREYS) if name in names), None)
-    assert storey is not None, f"{path}: add it to a storey"
-    allowed = set().union(*STOREYS[: storey + 1])
-    assert own_modules(path) <= allowed
+def own(tree, only_at_start=False):
+    return {name for name in imported(tree, only_at_start) if name in modules()}
 
 
-@pytest.mark.parametrize("name", LIGHT)
-def test_light_modules_import_no_tensorflow(name):
-    modules = imports(f"mai_depth/{name}.py", only_at_top=True)
-    assert not {module.split(".")[0] for module in modules} & TENSORFLOW
+def without_packages(names):
+    """Modules alone: a package's `__init__` is loaded with each of them and imports nothing."""
+    return {name for name in names if name not in STOREYS}
 
 
-@pytest.mark.parametrize("path", [path for path in BENCHMARK if "peer" not in path.name], ids=str)
-def test_benchmark_imports_no_tensorflow(path):
-    assert not {module.split(".")[0] for module in imports(path, True)} & TENSORFLOW
+@pytest.mark.parametrize("name", modules())
+def test_imports_point_one_way(name):
+    allowed = list(STOREYS)[: list(STOREYS).index(storey_of(name)) + 1]
+    above = [other for other in own(modules()[name]) if storey_of(other) not in allowed]
+    assert name == "mai_depth" or not above
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=str)
-def test_flags_stay_in_entry_files(path):
-    if path.name not in ENTRY_FILES:
-        assert not any(name.startswith("absl") and "flags" in name for name in imports(path))
+def test_no_module_imports_itself_in_a_circle():
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name):], name])
+        if name not in done:
+            path.append(name)
+            for other in sorted(without_packages(own(modules()[name])) - {name}):
+                visit(other)
+            done.add(path.pop())
+
+    for name in without_packages(modules()):
+        visit(name)
 
 
-def test_tfmot_is_imported_in_one_file():
-    paths = (*PACKAGE, *BENCHMARK, pathlib.Path("train.py"), pathlib.Path("export.py"))
-    found = [str(path) for path in paths
-             if any(name.startswith("tensorflow_model_optimization") for name in imports(path))]
-    assert found == ["mai_depth/quantization.py"]
+def reachable(start):
+    """All modules that are loaded with one, itself included."""
+    found, stack = set(), [start]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(own(modules()[name], only_at_start=True))
+    return found
+
+
+def light_modules():
+    return [name for name in modules()
+            if name in LIGHT or storey_of(name) in LIGHT[:2] and name != "mai_depth"]
+
+
+@pytest.mark.parametrize("name", light_modules())
+def test_what_a_board_runs_reaches_no_tensorflow(name):
+    for other in reachable(name):
+        heavy = {module.split(".")[0] for module in imported(modules()[other], True)} & HEAVY
+        assert not heavy, f"{name} reaches {other}, which imports {heavy}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("mai_depth")])
+def test_flags_stay_in_entry_files(name):
+    if name.rpartition(".")[2] not in ENTRY_FILES:
+        assert not any(module.startswith("absl") for module in imported(modules()[name]))
+
+
+def test_tfmot_is_imported_in_one_module():
+    found = [name for name, tree in modules().items()
+             if any(module.startswith("tensorflow_model_optimization") for module in imported(tree))]
+    assert found == ["mai_depth.quantize.aware"]
 
 
 def test_losses_and_metrics_know_no_model():
-    models = {"student", "teacher", "backbone", "decoder", "distiller", "training"}
-    for name in ("losses", "metrics", "keras_metrics"):
-        assert not own_modules(pathlib.Path(f"mai_depth/{name}.py")) & models
+    for name in ("mai_depth.training.losses", "mai_depth.metrics",
+                 "mai_depth.training.keras_metrics"):
+        assert not any(other.startswith("mai_depth.network") for other in own(modules()[name]))
 
 
 def test_importing_the_package_is_cheap():

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import backbone
 from mai_depth.errors import UserError
+from mai_depth.network import backbone
 
 
 def wide_model(seed=0):

@@ -16,7 +16,7 @@ from benchmark import arm64
 from benchmark.graph import DepthGraph
 from benchmark.graph import sample_picture
 from mai_depth.errors import UserError
-from mai_depth.tflite_edit import Editor
+from mai_depth.tflite.editor import Editor
 
 GRAPHS = benchmark_graphs.graphs
 

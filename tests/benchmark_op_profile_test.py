@@ -10,8 +10,8 @@ from benchmark.op_profile import cut
 from benchmark.op_profile import cut_core
 from benchmark.op_profile import open_graph
 from benchmark.op_profile import time_operators
-from mai_depth.tflite_file import TfliteFile
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import open_interpreter
 
 GRAPHS = benchmark_graphs.graphs
 

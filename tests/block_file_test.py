@@ -10,15 +10,15 @@ import pytest
 import tensorflow as tf
 from small_run import small_run
 
-from mai_depth.block_file import BlockFile
-from mai_depth.block_file import append_block
-from mai_depth.dataset import faults_of_reading
-from mai_depth.dataset import open_split
-from mai_depth.dataset import training_batches
+from mai_depth.data.batches import faults_of_reading
+from mai_depth.data.batches import open_split
+from mai_depth.data.batches import training_batches
+from mai_depth.data.block_file import BlockFile
+from mai_depth.data.block_file import append_block
 from mai_depth.errors import UserError
-from mai_depth.evaluation import predict_pairs
-from mai_depth.fitting import fit_depth_model
-from mai_depth.teacher_depth import cache_teacher_depth
+from mai_depth.training.evaluation import predict_pairs
+from mai_depth.training.fit import fit_depth_model
+from mai_depth.training.teacher_depth import cache_teacher_depth
 
 ARRAY = np.arange(5 * 6 * 8, dtype="<u2").reshape(5, 6, 8)
 
@@ -96,13 +96,13 @@ def test_a_block_in_the_place_of_another_is_not_believed(stored):
 
 def test_only_the_first_reading_costs(stored, monkeypatch):
     blocks, calls = open_blocks(stored), []
-    monkeypatch.setattr("mai_depth.block_file.zlib.crc32", lambda *_: calls.append(1) or 0)
+    monkeypatch.setattr("mai_depth.data.block_file.zlib.crc32", lambda *_: calls.append(1) or 0)
     with pytest.raises(UserError):
         blocks[0]
     monkeypatch.undo()
     for _ in range(3):
         assert np.array_equal(blocks[:], ARRAY)
-    monkeypatch.setattr("mai_depth.block_file.zlib.crc32", None)
+    monkeypatch.setattr("mai_depth.data.block_file.zlib.crc32", None)
     assert np.array_equal(blocks[:], ARRAY)
     assert len(calls) == 1
 

@@ -1,4 +1,4 @@
-"""mai_depth.camera_picture: any picture in, depth back at its own size."""
+"""mai_depth.predict.camera_picture: any picture in, depth back at its own size."""
 
 import struct
 import zlib
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth import camera_picture
-from mai_depth.camera_picture import from_array
-from mai_depth.camera_picture import from_network
-from mai_depth.camera_picture import place
-from mai_depth.camera_picture import read_picture
-from mai_depth.camera_picture import rows_from_network
-from mai_depth.camera_picture import to_network
 from mai_depth.errors import UserError
+from mai_depth.predict import camera_picture
+from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.camera_picture import from_network
+from mai_depth.predict.camera_picture import place
+from mai_depth.predict.camera_picture import read_picture
+from mai_depth.predict.camera_picture import rows_from_network
+from mai_depth.predict.camera_picture import to_network
 
 VGA = (640, 480)
 

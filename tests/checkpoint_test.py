@@ -13,9 +13,9 @@ import sys
 import numpy as np
 import pytest
 
-from mai_depth import checkpoint
-from mai_depth.checkpoint import State
 from mai_depth.errors import UserError
+from mai_depth.training import checkpoint
+from mai_depth.training.checkpoint import State
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 from mai_depth.workdir import require_space

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.camera_picture import read_picture
+from mai_depth.data.folder import check_pair
+from mai_depth.data.folder import decode_pair
+from mai_depth.data.folder import list_pairs
+from mai_depth.data.folder import samples
 from mai_depth.errors import UserError
-from mai_depth.folder import check_pair
-from mai_depth.folder import decode_pair
-from mai_depth.folder import list_pairs
-from mai_depth.folder import samples
+from mai_depth.predict.camera_picture import read_picture
 
 
 @pytest.fixture

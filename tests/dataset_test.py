@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth import cache
-from mai_depth import dataset
-from mai_depth.augment import OFF
-from mai_depth.augment import Augmentation
+from mai_depth.data import batches as dataset
+from mai_depth.data import cache
+from mai_depth.data.augment import OFF
+from mai_depth.data.augment import Augmentation
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth.distiller import Distiller
-from mai_depth.distiller import training_view
-from mai_depth.student import build_student
+from mai_depth.network.student import build_student
+from mai_depth.training.distiller import Distiller
+from mai_depth.training.distiller import training_view
 
 SIZE = (128, 160)  # of the view, and of the depth that the loss looks at
 

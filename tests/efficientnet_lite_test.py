@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import efficientnet_lite
-from mai_depth.efficientnet_lite import SIZES
-from mai_depth.efficientnet_lite import build_efficientnet_lite
 from mai_depth.errors import UserError
-from mai_depth.teacher import build_teacher
+from mai_depth.network import efficientnet_lite
+from mai_depth.network.efficientnet_lite import SIZES
+from mai_depth.network.efficientnet_lite import build_efficientnet_lite
+from mai_depth.network.teacher import build_teacher
 
 # Parameters of the published networks less the last convolution, its BatchNorm and the classifier.
 PARAMETERS = {

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.dataset import open_split
+from mai_depth.data.batches import open_split
 from mai_depth.errors import UserError
-from mai_depth.evaluation import evaluate
-from mai_depth.evaluation import evaluate_constant
-from mai_depth.evaluation import geometric_mean_depth
-from mai_depth.evaluation import predict_pairs
 from mai_depth.metrics import image_metrics
-from mai_depth.sheet import save_sheet
-from mai_depth.teacher_depth import cache_teacher_depth
-from mai_depth.teacher_depth import check_view
+from mai_depth.training.evaluation import evaluate
+from mai_depth.training.evaluation import evaluate_constant
+from mai_depth.training.evaluation import geometric_mean_depth
+from mai_depth.training.evaluation import predict_pairs
+from mai_depth.training.sheet import save_sheet
+from mai_depth.training.teacher_depth import cache_teacher_depth
+from mai_depth.training.teacher_depth import check_view
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_teacher_is_asked_once(pairs, tmp_path, monkeypatch):
     answers = cache_teacher_depth(model, path, pairs, tmp_path)
     expected = np.stack(list(predict_pairs(model, pairs)))
     np.testing.assert_allclose(np.asarray(answers) / pairs.units_per_m, expected, atol=0.0006)
-    monkeypatch.setattr("mai_depth.teacher_depth.predict_pairs", None)  # a second pass would fail
+    # A second pass would fail.
+    monkeypatch.setattr("mai_depth.training.teacher_depth.predict_pairs", None)
     again = cache_teacher_depth(model, path, pairs, tmp_path)
     np.testing.assert_array_equal(answers, again)
 

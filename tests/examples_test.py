@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from mai_depth.pretrained import pretrained_path
+from mai_depth.network.pretrained import pretrained_path
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.M | re.S)
 # Makes any import of the project fail: the file must be enough.

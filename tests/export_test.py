@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from normalized_student import write_student
 
-from mai_depth import model_file
-from mai_depth import saved_model
-from mai_depth import student
 from mai_depth.errors import UserError
+from mai_depth.export import saved_model
+from mai_depth.network import model_file
+from mai_depth.network import student
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 

@@ -19,12 +19,12 @@ from small_run import small_model
 
 from mai_depth import command
 from mai_depth import environment
-from mai_depth.dataset import open_split
+from mai_depth.data.batches import open_split
+from mai_depth.data.pairs import count_same_pictures
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
-from mai_depth.pairs import count_same_pictures
-from mai_depth.student import build_student
-from mai_depth.teacher_depth import check_answer
+from mai_depth.network.student import build_student
+from mai_depth.training.teacher_depth import check_answer
 from mai_depth.workdir import locked
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent

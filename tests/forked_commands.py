@@ -19,8 +19,8 @@ import traceback
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT_S = 500
-IMPORTS = ("keras_cv", "mai_depth.training", "mai_depth.saved_model", "mai_depth.litert",
-           "mai_depth.prediction", "benchmark.peer_files")
+IMPORTS = ("keras_cv", "mai_depth.training.runs", "mai_depth.export.saved_model",
+           "mai_depth.export.litert", "mai_depth.predict.prediction", "benchmark.peers.files")
 
 
 class Commands:

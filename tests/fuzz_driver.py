@@ -53,10 +53,10 @@ def damaged_inside(good: bytes, dice: random.Random) -> bytes:
 
 def read_pair(path: pathlib.Path, partner: pathlib.Path) -> None:
     """Decodes the only pair of a folder into a cache, as a training does; partner: a good file."""
-    from mai_depth.cache import read_cache
-    from mai_depth.cache import write_cache
-    from mai_depth.folder import list_pairs
-    from mai_depth.folder import samples
+    from mai_depth.data.cache import read_cache
+    from mai_depth.data.cache import write_cache
+    from mai_depth.data.folder import list_pairs
+    from mai_depth.data.folder import samples
 
     data, is_depth = path.parent / "data", partner.parent.name == "rgb"
     for kind, source in (("depth" if is_depth else "rgb", path), (partner.parent.name, partner)):
@@ -75,7 +75,7 @@ def read_pair(path: pathlib.Path, partner: pathlib.Path) -> None:
 
 def read_camera_picture(path: pathlib.Path) -> None:
     """Reads a picture as a prediction does."""
-    from mai_depth.camera_picture import read_picture
+    from mai_depth.predict.camera_picture import read_picture
 
     picture = read_picture(path)
     assert picture.rgb.mode == "RGB"
@@ -83,15 +83,15 @@ def read_camera_picture(path: pathlib.Path) -> None:
 
 def read_keras(path: pathlib.Path) -> None:
     """Loads a model as training, export and prediction do."""
-    from mai_depth.model_file import load_model
+    from mai_depth.network.model_file import load_model
 
     load_model(path)
 
 
 def read_tflite(path: pathlib.Path) -> None:
     """Describes a graph as the benchmark does and runs it as a prediction does."""
-    from mai_depth.depth_network import open_network
-    from mai_depth.tflite_file import TfliteFile
+    from mai_depth.predict.depth_network import open_network
+    from mai_depth.tflite.graph import TfliteFile
 
     file = TfliteFile(path)
     assert file.macs() >= 0 and file.parameters() >= 0 and file.weight_bytes() >= 0
@@ -151,7 +151,7 @@ def main(reader: str, good: str, folder: str, *arguments: str) -> None:
     cases = [(f"case{number}{good.suffix}", harm(good.read_bytes(), dice))
              for number in range(CASES)]
     if reader == "keras":
-        import mai_depth.model_file  # noqa: F401  (before the fork: it takes seconds)
+        import mai_depth.network.model_file  # noqa: F401  (before the fork: it takes seconds)
     done = 0
     while done < CASES:
         for end in read_in_fork(read, folder, cases[done:]):

@@ -16,9 +16,9 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from mai_depth import depth_network
 from mai_depth.errors import UserError
-from mai_depth.model_file import save_model
+from mai_depth.network.model_file import save_model
+from mai_depth.tflite import runner
 
 CASES = 200
 
@@ -126,7 +126,7 @@ def test_damaged_models(good, tmp_path):
 
 def test_damaged_graphs(good, tmp_path, monkeypatch):
     """LiteRT itself may crash or hang on a case: then the child that tries it first says so."""
-    monkeypatch.setattr(depth_network, "_TRIAL_S", 20)
+    monkeypatch.setattr(runner, "_TRIAL_S", 20)
     monkeypatch.chdir(REPOSITORY)
     ends = fuzz(tmp_path, "tflite", good / "a.tflite")
     fatal = [end["name"] for end in ends if end["end"].startswith("SIG")]
@@ -134,7 +134,7 @@ def test_damaged_graphs(good, tmp_path, monkeypatch):
     assert len(fatal) < 10
     for name in fatal:
         with pytest.raises(UserError, match=f"{name}: n(ative code died of SIG|o answer)"):
-            depth_network.try_graph(tmp_path / "cases" / name)
+            runner.try_graph(tmp_path / "cases" / name)
 
 
 # Python runs it at its start: from then on an invoke is fatal, or takes for ever.
@@ -164,8 +164,8 @@ def test_a_graph_that_kills_or_stops_litert_is_one_line(
     (tmp_path / "sitecustomize.py").write_text(BROKEN_LITERT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setattr(depth_network, "_TRIAL_S", 2 if name == "hang" else 400)
+    monkeypatch.setattr(runner, "_TRIAL_S", 2 if name == "hang" else 400)
     path = tmp_path / f"{name}.tflite"
     path.write_bytes((good / "a.tflite").read_bytes())
     with pytest.raises(UserError, match=f"{name}.tflite: {message}"):
-        depth_network.try_graph(path)
+        runner.try_graph(path)

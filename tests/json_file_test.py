@@ -6,11 +6,11 @@ import os
 import pytest
 
 from benchmark.sidecar import read_sidecar
-from mai_depth.depth_network import check_checksum
+from mai_depth.checksum import check_checksum
 from mai_depth.errors import UserError
+from mai_depth.export.sidecar import read_training
 from mai_depth.json_file import read_json
-from mai_depth.pretrained import list_pretrained
-from mai_depth.sidecar import read_training
+from mai_depth.network.pretrained import list_pretrained
 
 STRANGE = {
     "nested": ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
@@ -31,7 +31,7 @@ def test_every_reader_of_a_sidecar_answers_in_one_line(tmp_path, monkeypatch, ca
     graph = tmp_path / "a.tflite"
     for name in ("a.tflite.json", "a.json", "index.json"):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr("mai_depth.pretrained.FOLDER", tmp_path)
+    monkeypatch.setattr("mai_depth.network.pretrained.FOLDER", tmp_path)
     with pytest.raises(ValueError, match=words):
         read_json(tmp_path / "a.json")
     for read in (read_sidecar, check_checksum):

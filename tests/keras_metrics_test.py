@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import keras_metrics
 from mai_depth import metrics
+from mai_depth.training import keras_metrics
 
 
 def scene(seed=0, shape=(5, 24, 32, 1)):

@@ -22,9 +22,9 @@ import tensorflow as tf
 from small_run import small_run
 
 from mai_depth import atomic
-from mai_depth import checkpoint
-from mai_depth import model_file
-from mai_depth.fitting import fit_depth_model
+from mai_depth.network import model_file
+from mai_depth.training import checkpoint
+from mai_depth.training.fit import fit_depth_model
 
 EPOCHS = 6
 

@@ -6,19 +6,19 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import conversion
-from mai_depth import integer_core
-from mai_depth import litert
-from mai_depth import model_file
-from mai_depth import rewrite
-from mai_depth import sidecar
-from mai_depth import student
-from mai_depth import tflite_edit
-from mai_depth import tflite_file
-from mai_depth import verify
-from mai_depth.depth_network import TfliteNetwork
+from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
-from mai_depth.pairs import Pairs
+from mai_depth.export import conversion
+from mai_depth.export import litert
+from mai_depth.export import sidecar
+from mai_depth.export import stages as rewrite
+from mai_depth.export import verify
+from mai_depth.network import model_file
+from mai_depth.network import student
+from mai_depth.quantize import integer_core
+from mai_depth.tflite import editor as tflite_edit
+from mai_depth.tflite import graph as tflite_file
+from mai_depth.tflite.runner import TfliteNetwork
 
 RANDOM = np.random.default_rng(0)
 
@@ -59,7 +59,7 @@ def path(tmp_path_factory, images):
 
 
 @pytest.fixture(scope="module")
-def anatomy(path):
+def parts(path):
     return rewrite.take_apart(model_file.load_model(path), path)
 
 
@@ -73,12 +73,12 @@ def run(path, image):
     return TfliteNetwork(path)(image)
 
 
-def test_anatomy(anatomy):
-    assert anatomy.image_size == (480, 640)
-    assert anatomy.grid_size == (128, 160)
-    assert anatomy.antialias
-    assert anatomy.max_depth_m == 10.0
-    assert anatomy.core.output.shape == (None, 64, 80, 1)
+def test_anatomy(parts):
+    assert parts.image_size == (480, 640)
+    assert parts.grid_size == (128, 160)
+    assert parts.antialias
+    assert parts.max_depth_m == 10.0
+    assert parts.core.output.shape == (None, 64, 80, 1)
 
 
 def test_other_depth_models_are_refused():
@@ -97,13 +97,13 @@ def test_rebuilt_model_equals_the_student(images, antialias):
     assert np.abs(difference).max() < 1e-4  # of 40 m
 
 
-def test_integer_core_equals_the_core(anatomy, images):
+def test_integer_core_equals_the_core(parts, images):
     reduction = keras.Input((480, 640, 3))
     grid = keras.layers.Rescaling(1 / 127.5, -1)(keras.layers.Resizing(128, 160)(reduction))
     grids = keras.Model(reduction, grid).predict_on_batch(images[:4].astype(np.float32))
-    ranges = integer_core.measure_ranges(anatomy.core, grids)
-    core = integer_core.integer_core(anatomy.core, ranges, 0.0)
-    expected = anatomy.core.predict_on_batch(grids)
+    ranges = integer_core.measure_ranges(parts.core, grids)
+    core = integer_core.integer_core(parts.core, ranges, 0.0)
+    expected = parts.core.predict_on_batch(grids)
     np.testing.assert_allclose(core.predict_on_batch(grids), expected, atol=1e-4 * expected.std())
     equalized = integer_core.measure_ranges(core, grids)
     assert all(largest.max() < 1.01 for name, largest in equalized.items() if "project_bn" in name)
@@ -113,8 +113,8 @@ def test_integer_core_equals_the_core(anatomy, images):
 @pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
 def test_float_file(tmp_path, path, pairs, upsample, input_dtype):
     output = tmp_path / "student.tflite"
-    form = litert.Form(upsample=upsample, input_dtype=input_dtype)
-    content = litert.export_tflite(path, output, form, pairs)
+    options = litert.ExportOptions(upsample=upsample, input_dtype=input_dtype)
+    content = litert.export_tflite(path, output, options, pairs)
     assert content["delegate_partitions"] <= 2
     assert content["input"]["dtype"] == input_dtype
     assert content["verification"]["mean_difference_m"] < 1e-4
@@ -127,7 +127,7 @@ def test_float_file(tmp_path, path, pairs, upsample, input_dtype):
 def test_sidecar_and_embedded_description(tmp_path, path, pairs):
     path.with_suffix(".json").write_text(json.dumps({"metrics": {"si_rmse": 0.5}, "other": 1}))
     output = tmp_path / "student.tflite"
-    litert.export_tflite(path, output, litert.Form(), pairs)
+    litert.export_tflite(path, output, litert.ExportOptions(), pairs)
     content = json.loads((tmp_path / "student.tflite.json").read_text())
     assert content["sha256"] == tflite_file.TfliteFile(output).sha256()
     assert content["size_bytes"] == output.stat().st_size
@@ -143,9 +143,9 @@ def test_sidecar_and_embedded_description(tmp_path, path, pairs):
 @pytest.mark.parametrize(("quantization", "share"), [("float16", 0.6), ("dynamic", 0.6)])
 def test_small_weights(tmp_path, path, pairs, quantization, share):
     full, small = tmp_path / "full.tflite", tmp_path / "small.tflite"
-    litert.export_tflite(path, full, litert.Form(), pairs)
+    litert.export_tflite(path, full, litert.ExportOptions(), pairs)
     content = litert.export_tflite(
-        path, small, litert.Form(quantization=quantization), pairs, allow_inaccurate=True)
+        path, small, litert.ExportOptions(quantization=quantization), pairs, allow_inaccurate=True)
     assert content["delegate_partitions"] <= 2
     assert small.stat().st_size < share * full.stat().st_size
 
@@ -153,9 +153,9 @@ def test_small_weights(tmp_path, path, pairs, quantization, share):
 @pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
 def test_int8(tmp_path, path, pairs, images, input_dtype):
     output = tmp_path / "student.tflite"
-    form = litert.Form(quantization="int8", input_dtype=input_dtype)
+    options = litert.ExportOptions(quantization="int8", input_dtype=input_dtype)
     content = litert.export_tflite(
-        path, output, form, pairs, calibration=images, allow_inaccurate=True)
+        path, output, options, pairs, calibration=images, allow_inaccurate=True)
     assert content["delegate_partitions"] <= 2
     file = tflite_file.TfliteFile(output)
     convolutions = [op for op in file.ops() if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
@@ -173,9 +173,8 @@ def test_bytes_are_reduced_as_bytes_where_numbers_are_rounded_anyway(
     depth = {}
     for input_dtype in ("float32", "uint8"):
         output = tmp_path / f"{input_dtype}.tflite"
-        litert.export_tflite(
-            path, output, litert.Form(quantization=quantization, input_dtype=input_dtype), pairs,
-            allow_inaccurate=True)
+        options = litert.ExportOptions(quantization=quantization, input_dtype=input_dtype)
+        litert.export_tflite(path, output, options, pairs, allow_inaccurate=True)
         depth[input_dtype] = run(output, images[0])
     assert picture_types(tmp_path / "uint8.tflite") == ["UINT8"]
     difference = np.abs(depth["uint8"] - depth["float32"])
@@ -198,8 +197,8 @@ def test_bad_calibration(calibration, message):
         conversion.check_calibration(calibration)
 
 
-def test_float_convolutions_are_found(anatomy, tmp_path):
-    (tmp_path / "a.tflite").write_bytes(conversion.convert(anatomy).data())
+def test_float_convolutions_are_found(parts, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(conversion.convert(parts).data())
     with pytest.raises(UserError, match="convolutions are not int8"):
         litert.check_graph(tmp_path / "a.tflite", "int8")
 
@@ -220,9 +219,9 @@ def test_inaccurate_file_is_not_written(tmp_path, path, pairs, monkeypatch, caps
     monkeypatch.setitem(verify._MEAN_LIMITS_M, "none", 0.0)
     output = tmp_path / "student.tflite"
     with pytest.raises(UserError, match="not accurate"):
-        litert.export_tflite(path, output, litert.Form(), pairs)
+        litert.export_tflite(path, output, litert.ExportOptions(), pairs)
     assert list(tmp_path.iterdir()) == []
-    litert.export_tflite(path, output, litert.Form(), pairs, allow_inaccurate=True)
+    litert.export_tflite(path, output, litert.ExportOptions(), pairs, allow_inaccurate=True)
     assert "NOT ACCURATE" in capsys.readouterr().out
     assert output.exists()
 
@@ -242,7 +241,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, path, pairs, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        litert.export_tflite(path, output, litert.Form(), pairs)
+        litert.export_tflite(path, output, litert.ExportOptions(), pairs)
     assert output.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -261,8 +260,8 @@ def test_dead_convolution_gets_a_range(tmp_path):
     assert np.abs(run(tmp_path / "a.tflite", noise[0])).max() < 1e-3
 
 
-def test_description_reads_the_file(anatomy, tmp_path):
-    (tmp_path / "a.tflite").write_bytes(conversion.convert(anatomy).data())
+def test_description_reads_the_file(parts, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(conversion.convert(parts).data())
     described = sidecar.describe_tflite(tmp_path / "a.tflite")
     assert described["output"] == {
         "name": "depth_m", "shape": [1, 480, 640, 1], "dtype": "float32", "unit": "metre"}

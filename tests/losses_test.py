@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mai_depth import losses
 from mai_depth import metrics
+from mai_depth.training import losses
 
 LN2 = math.log(2.0)
 CLASSES = [losses.SiLog, losses.GradientLoss, losses.DistillationLoss]

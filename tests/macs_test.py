@@ -4,7 +4,7 @@ import keras
 import pytest
 import tf_keras
 
-from mai_depth.macs import count_macs
+from mai_depth.network.macs import count_macs
 
 FRAMEWORKS = pytest.mark.parametrize("framework", (keras, tf_keras), ids=("keras", "tf_keras"))
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import model_file
 from mai_depth.errors import UserError
+from mai_depth.network import model_file
 
 
 def tiny_model(channels=1, size=(8, 8, 3)):

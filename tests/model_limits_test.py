@@ -1,4 +1,4 @@
-"""mai_depth.model_limits: layers that no memory holds are refused before Keras builds them."""
+"""network.model_limits: layers that no memory holds are refused before Keras builds them."""
 
 import json
 import zipfile
@@ -7,8 +7,8 @@ import keras
 import pytest
 
 from mai_depth.errors import UserError
-from mai_depth.model_file import load_model
-from mai_depth.model_file import save_model
+from mai_depth.network.model_file import load_model
+from mai_depth.network.model_file import save_model
 
 
 @pytest.fixture

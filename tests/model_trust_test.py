@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 from keras import ops
 
-from mai_depth import model_trust
 from mai_depth.errors import UserError
-from mai_depth.model_file import load_model
+from mai_depth.network import model_trust
+from mai_depth.network.model_file import load_model
 
 # Keras' own list of what its functions, initializers and so on are called in public.
 PUBLIC = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",

@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 
-from mai_depth.model_file import save_model
-from mai_depth.student import build_student
+from mai_depth.network.model_file import save_model
+from mai_depth.network.student import build_student
 
 BUILDER = {"preset": "student_90m", "alpha": 0.35, "decoder_filters": [8, 8, 8, 8]}
 MAX_DEPTH_M = 10.0

@@ -7,9 +7,9 @@ import types
 import numpy as np
 import pytest
 
-from mai_depth.data import Data
-from mai_depth.data import open_data
-from mai_depth.dataset import open_nyu_depth_v2
+from mai_depth.data.batches import open_nyu_depth_v2
+from mai_depth.data.sources import Data
+from mai_depth.data.sources import open_data
 from mai_depth.errors import UserError
 
 

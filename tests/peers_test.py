@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from benchmark import peer_files
-from benchmark.peer_files import PEERS
-from mai_depth.macs import count_macs
-from mai_depth.student import build_student
-from mai_depth.tflite_file import TfliteFile
-from mai_depth.tflite_file import delegate_partitions
-from mai_depth.tflite_file import open_interpreter
+from benchmark.peers import files as peer_files
+from benchmark.peers.files import PEERS
+from mai_depth.network.macs import count_macs
+from mai_depth.network.student import build_student
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import delegate_partitions
+from mai_depth.tflite.graph import open_interpreter
 
 SMALLEST = "litedepth"
 NEAREST = "RESIZE_NEAREST_NEIGHBOR"

@@ -1,4 +1,4 @@
-"""mai_depth.picture_list: which pictures an input means, and where their answers go."""
+"""mai_depth.predict.picture_list: which pictures an input means, and where their answers go."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 
 from mai_depth.depth import write_depth
 from mai_depth.errors import UserError
-from mai_depth.picture_list import list_pictures
+from mai_depth.predict.picture_list import list_pictures
 
 
 def touch(folder, *names):

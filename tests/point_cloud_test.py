@@ -1,10 +1,10 @@
-"""mai_depth.point_cloud: geometry of the pinhole camera and the file."""
+"""mai_depth.predict.point_cloud: geometry of the pinhole camera and the file."""
 
 import numpy as np
 import pytest
 
-from mai_depth.point_cloud import point_cloud
-from mai_depth.point_cloud import write_ply
+from mai_depth.predict.point_cloud import point_cloud
+from mai_depth.predict.point_cloud import write_ply
 
 
 def test_points_by_hand():

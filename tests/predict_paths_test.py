@@ -8,7 +8,7 @@ from predict_test import BOARD
 from predict_test import run
 
 from benchmark.graph import sample_picture
-from mai_depth.pretrained import pretrained_path
+from mai_depth.network.pretrained import pretrained_path
 
 MODEL = f"--model={pretrained_path('nyuv2_student_90m_int8')}"
 

@@ -15,13 +15,13 @@ from benchmark_graphs import assert_one_line
 from PIL import Image
 
 from benchmark.graph import sample_picture
-from mai_depth.camera_picture import from_array
+from mai_depth.checksum import check_checksum
 from mai_depth.depth import read_depth
-from mai_depth.depth_network import check_checksum
-from mai_depth.depth_network import open_network
 from mai_depth.errors import UserError
-from mai_depth.prediction import Style
-from mai_depth.prediction import predict
+from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.depth_network import open_network
+from mai_depth.predict.prediction import Style
+from mai_depth.predict.prediction import predict
 
 GRAPHS = benchmark_graphs.graphs
 

@@ -1,4 +1,4 @@
-"""mai_depth.pretrained: the networks that the package brings, and how it refuses damaged ones."""
+"""network.pretrained: the networks that the package brings, and how it refuses damaged ones."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import pretrained
-from mai_depth.dataset import open_split
+from mai_depth.data.batches import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
-from mai_depth.model_file import save_model
+from mai_depth.network import pretrained
+from mai_depth.network.model_file import save_model
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 MAX_BYTES = 12_000_000
@@ -164,7 +164,7 @@ def test_looking_for_a_network_loads_no_tensorflow():
 
 
 def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypatch):
-    from mai_depth import training
+    from mai_depth.training import runs as training
 
     monkeypatch.chdir(tmp_path)
     pairs = open_split(str(tiny_data), "train", cache_dir=str(tiny_data / "cache"))

@@ -14,25 +14,25 @@ from normalized_student import BUILDER
 from normalized_student import pictures
 from normalized_student import write_student
 
-from mai_depth import fine_tuning
-from mai_depth.augment import Augmentation
-from mai_depth.dataset import open_split
+from mai_depth.data.augment import Augmentation
+from mai_depth.data.batches import open_split
 from mai_depth.errors import UserError
-from mai_depth.fine_tuning import fine_tune
-from mai_depth.integer_form import integer_form
-from mai_depth.integer_form import kind
-from mai_depth.integer_ranges import measure_ranges
-from mai_depth.integer_ranges import measure_scales
-from mai_depth.litert import check_graph
-from mai_depth.model_file import load_model
-from mai_depth.quantization import RECIPE
-from mai_depth.quantization import Channels
-from mai_depth.quantization import quantize
-from mai_depth.quantization import rebuild_student
-from mai_depth.quantization import recipe_for
-from mai_depth.quantization import train_quantized
-from mai_depth.run import Recipe
-from mai_depth.tflite_file import TfliteFile
+from mai_depth.export.litert import check_graph
+from mai_depth.export.quantized import RECIPE
+from mai_depth.export.quantized import recipe_for
+from mai_depth.export.quantized import train_quantized
+from mai_depth.network.model_file import load_model
+from mai_depth.quantize import fine_tuning
+from mai_depth.quantize.aware import Channels
+from mai_depth.quantize.aware import quantize
+from mai_depth.quantize.aware import rebuild_student
+from mai_depth.quantize.fine_tuning import fine_tune
+from mai_depth.quantize.integer_form import integer_form
+from mai_depth.quantize.integer_form import kind
+from mai_depth.quantize.integer_ranges import measure_ranges
+from mai_depth.quantize.integer_ranges import measure_scales
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.training.run import Recipe
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHORT = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
@@ -195,10 +195,10 @@ def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):
 # Fine-tunes STUDENT into OUTPUT over DATA.
 RUN = """
 import sys
-from mai_depth.dataset import open_split
-from mai_depth.quantization import train_quantized
-from mai_depth.run import Recipe
-from mai_depth.training import compute_deterministically
+from mai_depth.data.batches import open_split
+from mai_depth.export.quantized import train_quantized
+from mai_depth.training.run import Recipe
+from mai_depth.training.runs import compute_deterministically
 student, output, data, cache = sys.argv[1:]
 compute_deterministically()
 splits = [open_split(data, split, cache_dir=cache) for split in ("train", "validation")]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import resize
+from mai_depth.network import resize
 
 
 def run(inputs, build, shape):

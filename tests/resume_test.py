@@ -18,16 +18,16 @@ import tensorflow as tf
 from small_run import small_model
 from small_run import small_run
 
-from mai_depth import callbacks
-from mai_depth import checkpoint
-from mai_depth import fitting
-from mai_depth import trainer
-from mai_depth.distiller import Distiller
 from mai_depth.errors import UserError
-from mai_depth.fitting import fit_depth_model
-from mai_depth.run import Conduct
-from mai_depth.run import is_complete
 from mai_depth.stopping import Stopped
+from mai_depth.training import attempt as trainer
+from mai_depth.training import callbacks
+from mai_depth.training import checkpoint
+from mai_depth.training import fit as fitting
+from mai_depth.training.distiller import Distiller
+from mai_depth.training.fit import fit_depth_model
+from mai_depth.training.run import Conduct
+from mai_depth.training.run import is_complete
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 STEPS = 3  # in an epoch of `small_run`

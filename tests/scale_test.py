@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth.dataset import open_split
-from mai_depth.evaluation import predict_pairs
-from mai_depth.scale import TOLERANCE
-from mai_depth.scale import centre_scale
-from mai_depth.student import build_student
+from mai_depth.data.batches import open_split
+from mai_depth.network.student import build_student
+from mai_depth.training.depth_scale import TOLERANCE
+from mai_depth.training.depth_scale import centre_scale
+from mai_depth.training.evaluation import predict_pairs
 
 
 @pytest.fixture(scope="module")

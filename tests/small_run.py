@@ -4,11 +4,11 @@ import pathlib
 
 import keras
 
-from mai_depth.augment import Augmentation
-from mai_depth.dataset import open_split
-from mai_depth.run import Conduct
-from mai_depth.run import Recipe
-from mai_depth.run import Run
+from mai_depth.data.augment import Augmentation
+from mai_depth.data.batches import open_split
+from mai_depth.training.run import Conduct
+from mai_depth.training.run import Recipe
+from mai_depth.training.run import Run
 
 
 def small_model(filters: int = 4) -> keras.Model:

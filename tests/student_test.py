@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mai_depth.errors import UserError
-from mai_depth.macs import count_macs
-from mai_depth.model_file import save_model
-from mai_depth.student import PRESETS
-from mai_depth.student import build_student
+from mai_depth.network.macs import count_macs
+from mai_depth.network.model_file import save_model
+from mai_depth.network.student import PRESETS
+from mai_depth.network.student import build_student
 
 TABLE_2_MACS = {
     "student_28m": 27.7e6,

@@ -8,15 +8,15 @@ import pathlib
 import pytest
 from PIL import Image
 
-from benchmark import study_report
-from benchmark import study_runs
 from benchmark.report import CSV_COLUMNS
+from benchmark.study import report as study_report
+from benchmark.study import runs as study_runs
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
-from mai_depth.model_file import save_model
-from mai_depth.pretrained import pretrained_path
-from mai_depth.sheet import choose_rows
-from mai_depth.student import build_student
+from mai_depth.network.model_file import save_model
+from mai_depth.network.pretrained import pretrained_path
+from mai_depth.network.student import build_student
+from mai_depth.training.sheet import choose_rows
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth import synthetic
+from mai_depth.data import synthetic
+from mai_depth.data.scenes import sensor
+from mai_depth.data.scenes import textures
+from mai_depth.data.scenes.build import Group
+from mai_depth.data.scenes.build import paint
+from mai_depth.data.scenes.raycast import Camera
+from mai_depth.data.scenes.raycast import trace
+from mai_depth.data.scenes.rooms import room
+from mai_depth.data.scenes.scene import Light
+from mai_depth.data.scenes.scene import Scene
+from mai_depth.data.scenes.shading import render
+from mai_depth.data.scenes.solids import rotation
+from mai_depth.data.scenes.streets import street
 from mai_depth.depth import read_depth
 from mai_depth.errors import UserError
-from mai_depth.scenes import sensor
-from mai_depth.scenes import textures
-from mai_depth.scenes.build import Group
-from mai_depth.scenes.build import paint
-from mai_depth.scenes.raycast import Camera
-from mai_depth.scenes.raycast import trace
-from mai_depth.scenes.rooms import room
-from mai_depth.scenes.scene import Light
-from mai_depth.scenes.scene import Scene
-from mai_depth.scenes.shading import render
-from mai_depth.scenes.solids import rotation
-from mai_depth.scenes.streets import street
 
 GRAY = paint(textures.plain, color=textures.linear(128, 128, 128), mottle=0.0)
 SIZE = (48, 64)

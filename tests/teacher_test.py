@@ -8,20 +8,20 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth import teacher
-from mai_depth import vit
-from mai_depth.distiller import Distiller
-from mai_depth.distiller import training_view
 from mai_depth.errors import UserError
-from mai_depth.model_file import save_model
-from mai_depth.student import build_student
+from mai_depth.network import teacher
+from mai_depth.network import vit
+from mai_depth.network.model_file import save_model
+from mai_depth.network.student import build_student
+from mai_depth.training.distiller import Distiller
+from mai_depth.training.distiller import training_view
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TINY = vit.VitSize(embed_dim=16, depth=4, num_heads=2, filters=8)
 LOAD_AND_PREDICT = """
 import sys
 import numpy as np
-from mai_depth.teacher import load_teacher
+from mai_depth.network.teacher import load_teacher
 model = load_teacher(sys.argv[1])
 np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 """

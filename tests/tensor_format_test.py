@@ -1,10 +1,10 @@
-"""mai_depth.tensor_format: numbers of a picture and of a map, by hand."""
+"""mai_depth.tflite.tensor_format: numbers of a picture and of a map, by hand."""
 
 import numpy as np
 import pytest
 
-from mai_depth.tensor_format import dequantize
-from mai_depth.tensor_format import write_picture
+from mai_depth.tflite.tensor_format import dequantize
+from mai_depth.tflite.tensor_format import write_picture
 
 # One row of a picture: [1, 2, 3] bytes.
 RGB = np.array([[[0, 1, 127], [128, 200, 255]]], np.uint8)

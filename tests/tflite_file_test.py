@@ -1,13 +1,13 @@
-"""mai_depth.tflite_file: costs by hand, delegate partitions, and broken files."""
+"""mai_depth.tflite.graph: costs by hand, delegate partitions, and broken files."""
 
 import benchmark_graphs
 import numpy as np
 import pytest
 
 from mai_depth.errors import UserError
-from mai_depth.tflite_file import TfliteFile
-from mai_depth.tflite_file import delegate_partitions
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import delegate_partitions
+from mai_depth.tflite.graph import open_interpreter
 
 GRAPHS = benchmark_graphs.graphs
 # 24x32 pixels: 3x3 convolution 3 -> 16, 3x3 depthwise of 16, 3x3 16 -> 16, 1x1 16 -> 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mai_depth.errors import UserError
-from mai_depth.torch_file import read_torch_tensors
+from mai_depth.network.torch_file import read_torch_tensors
 
 NUMBERS = np.arange(24, dtype=np.float32)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from mai_depth import pretrained
-from mai_depth.model_file import load_model
-from mai_depth.model_file import save_model
-from mai_depth.student import build_student
-from mai_depth.teacher import build_teacher
-from mai_depth.training_mode import leave_training_mode
+from mai_depth.network import pretrained
+from mai_depth.network.model_file import load_model
+from mai_depth.network.model_file import save_model
+from mai_depth.network.student import build_student
+from mai_depth.network.teacher import build_teacher
+from mai_depth.network.training_mode import leave_training_mode
 
 DRIVER = pathlib.Path(__file__).with_name("plain_keras_driver.py")
 TOLERANCE_M = 1e-5

@@ -16,10 +16,10 @@ from predict_test import run
 
 from benchmark.graph import sample_picture
 from mai_depth.errors import UserError
-from mai_depth.pretrained import is_pretrained
-from mai_depth.pretrained import pretrained_path
-from mai_depth.tflite_file import TfliteFile
-from mai_depth.tflite_file import open_interpreter
+from mai_depth.network.pretrained import is_pretrained
+from mai_depth.network.pretrained import pretrained_path
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import open_interpreter
 
 GOOD = pretrained_path("nyuv2_student_90m_int8")
 

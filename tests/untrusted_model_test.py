@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mai_depth.errors import UserError
-from mai_depth.model_archive import read_config
-from mai_depth.model_file import load_model
-from mai_depth.model_file import save_model
+from mai_depth.network.model_archive import read_config
+from mai_depth.network.model_file import load_model
+from mai_depth.network.model_file import save_model
 
 WEIGHTS = "model.weights.h5"
 

@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from normalized_student import normalize
 
-from mai_depth import student
-from mai_depth.macs import count_macs
-from mai_depth.rewrite import take_apart
-from mai_depth.upsampling import is_nearest
-from mai_depth.upsampling import merge_upsampling
-from mai_depth.upsampling import merged_kernel
-from mai_depth.upsampling import nearest
+from mai_depth.export.merged_upsampling import merge_upsampling
+from mai_depth.export.merged_upsampling import merged_kernel
+from mai_depth.export.stages import take_apart
+from mai_depth.network import student
+from mai_depth.network.macs import count_macs
+from mai_depth.network.upsampling import is_nearest
+from mai_depth.network.upsampling import nearest
 
 
 def random(*shape):

@@ -1,4 +1,4 @@
-"""mai_depth.video: colours that follow the scene slowly, and the .mp4."""
+"""mai_depth.predict.video: colours that follow the scene slowly, and the .mp4."""
 
 import resource
 import sys
@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from mai_depth import video
 from mai_depth.errors import UserError
-from mai_depth.prediction import Style
+from mai_depth.predict import video
+from mai_depth.predict.prediction import Style
 
 
 class Ramp:

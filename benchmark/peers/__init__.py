@@ -1,0 +1,1 @@
+"""`python -m benchmark.peers`: published networks to compare with."""

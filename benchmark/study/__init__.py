@@ -1,0 +1,1 @@
+"""`python -m benchmark.study`: Table 2 of the paper, repeated."""

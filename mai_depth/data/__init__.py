@@ -1,0 +1,1 @@
+"""From folders of picture and depth to training batches."""

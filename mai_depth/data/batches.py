@@ -1,0 +1,226 @@
+"""From folders of picture and depth to training batches.
+
+Every batch is a pure function of (seed, epoch, index): a training that starts again at epoch k
+sees exactly what an unbroken one would have seen.
+"""
+
+import contextlib
+import pathlib
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mai_depth.data.augment import Augmentation
+from mai_depth.data.augment import augment
+from mai_depth.data.cache import cache_folder
+from mai_depth.data.cache import read_cache
+from mai_depth.data.cache import warn_of_missing
+from mai_depth.data.cache import write_cache
+from mai_depth.data.folder import list_pairs
+from mai_depth.data.folder import samples
+from mai_depth.data.nyu import open_nyu_depth_v2
+from mai_depth.data.pairs import HEIGHT
+from mai_depth.data.pairs import WIDTH
+from mai_depth.data.pairs import Pairs
+from mai_depth.data.pairs import describe
+from mai_depth.data.pairs import split_pairs
+from mai_depth.depth import MISSING_UNITS
+from mai_depth.errors import UserError
+
+__all__ = [
+    "Pairs",
+    "describe",
+    "epoch_order",
+    "faults_of_reading",
+    "open_nyu_depth_v2",
+    "open_split",
+    "split_pairs",
+    "training_batches",
+]
+
+
+def open_split(
+    data_dir: str,
+    split: str,
+    *,
+    cache_dir: str,
+    depth_units_per_m: float = 1000.0,
+    missing_depth_value: int | None = None,
+    allow_resize: bool = False,
+    on_bad_sample: str = "fail",
+) -> Pairs:
+    """Opens `data_dir/split`, decoding it once into `cache_dir`.
+
+    Args:
+        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`.
+        split: `train` or `validation`, or any other folder there.
+        cache_dir: Where decoded pictures are kept (1.5 MB a pair).
+        depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
+        missing_depth_value: One more code of the depth files that means missing, beside 0 and
+            65535.
+        allow_resize: Accept depth of another size than its picture, of the same aspect.
+        on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
+
+    Returns:
+        The pairs, at 480x640.
+
+    Raises:
+        UserError: Whatever is wrong with the folder or a file in it.
+    """
+    if not (np.isfinite(depth_units_per_m) and depth_units_per_m > 0):
+        raise UserError(f"--depth_units_per_m={depth_units_per_m}: must be positive")
+    if missing_depth_value is not None and missing_depth_value not in range(MISSING_UNITS + 1):
+        raise UserError(f"--missing_depth_value={missing_depth_value}: give a code of the depth "
+                        f"files, 0 to {MISSING_UNITS}")
+    split_dir = pathlib.Path(data_dir).expanduser() / split
+    files = list_pairs(split_dir)
+    stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
+    key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
+           stamps)
+    folder = cache_folder(cache_dir, split, key)
+    pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
+    if pairs is None:
+        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample,
+                          missing_value=missing_depth_value)
+        pairs = write_cache(folder, decoded, len(files), depth_units_per_m)
+    warn_of_missing(pairs, folder)
+    return pairs
+
+
+def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Shuffles 0 .. count - 1 for one epoch; the same arguments give the same order.
+
+    Args:
+        count: Number of pairs.
+        seed: Of the training.
+        epoch: Counted from 0.
+
+    Returns:
+        int32 [count], a permutation.
+    """
+    seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
+
+
+def training_batches(
+    pairs: Pairs,
+    *,
+    view_size: tuple[int, int],
+    depth_size: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    augmentation: Augmentation,
+    teacher_depth: np.ndarray | None = None,
+    teacher_view_size: tuple[int, int] | None = None,
+) -> tf.data.Dataset:
+    """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
+
+    Args:
+        pairs: What to train on.
+        view_size: Height and width of the picture, the output of the model's `view` layer.
+        depth_size: Height and width of the depth.
+        batch_size: Pairs in a batch; an epoch has `len(pairs) // batch_size` batches.
+        seed: With epoch and index it decides on order and augmentation.
+        first_epoch: The epoch to start with, counted from 0.
+        epochs: The epoch to stop before.
+        augmentation: What is varied.
+        teacher_depth: uint16 [N, 480, 640], the teacher's depth of the same pairs in the same
+            unit, 0 = none; it goes through the same flip, crop and depth scale.
+        teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
+
+    Returns:
+        A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
+        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` like
+        `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for.
+
+    Raises:
+        UserError: There are fewer pairs than a batch has. What cannot be read meanwhile is an
+            error of TensorFlow, see `faults_of_reading`.
+    """
+    steps = _steps_per_epoch(len(pairs), batch_size)
+    depths = _depths(pairs, teacher_depth)
+
+    def make(epoch, index):
+        rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
+        seeds = _sample_seeds(seed, epoch, index)
+        image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size)
+        metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
+        batch = {"image": image, **dict(zip(depths, metres, strict=True))}
+        if teacher_view_size is not None:
+            batch["teacher_image"], _ = augment(
+                rgb, [], seeds, augmentation, teacher_view_size, depth_size)
+        return batch
+
+    dataset = _batches_of_indices(len(pairs), steps, batch_size, seed, first_epoch, epochs)
+    dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    total = max(0, epochs - first_epoch) * steps
+    return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+@contextlib.contextmanager
+def faults_of_reading() -> Iterator[None]:
+    """Makes a `UserError` again of one that TensorFlow met in a batch and wrapped.
+
+    Raises:
+        UserError: A picture could not be read while batches were made.
+    """
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        found = re.search(rf"\b{UserError.__name__}: (.*)", error.message)
+        if not found:
+            raise
+        raise UserError(found[1]) from error
+
+
+def _depths(pairs: Pairs, teacher_depth: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What goes through the same crop and flip as the pictures, by its name in a batch."""
+    if teacher_depth is None:
+        return {"depth": pairs.depth}
+    if len(teacher_depth) != len(pairs):
+        raise ValueError(f"teacher_depth has {len(teacher_depth)} maps for {len(pairs)} pairs")
+    return {"depth": pairs.depth, "teacher_depth": teacher_depth}
+
+
+def _steps_per_epoch(count: int, batch_size: int) -> int:
+    steps = count // batch_size if batch_size > 0 else 0
+    if not steps:
+        raise UserError(f"--batch_size={batch_size}: there are {count} training pairs; choose "
+                        f"from 1 to {count}")
+    return steps
+
+
+def _batches_of_indices(
+    count: int, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int
+) -> tf.data.Dataset:
+    """The epoch and the indices [batch_size] of every batch, in the order of `epoch_order`."""
+    def batches_of(epoch):
+        order = epoch_order(count, seed, epoch)[: steps * batch_size]
+        indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order, [steps, batch_size]))
+        return indices.map(lambda index: (epoch, index))
+
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
+
+
+def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
+    """Reads rows `index` [B] of the stored arrays: [B, 480, 640, channels] each."""
+    types = [array.dtype for array in arrays]
+    rows = tf.numpy_function(
+        lambda index: [np.ascontiguousarray(array[index]) for array in arrays], [index], types
+    )
+    for position, (row, array) in enumerate(zip(rows, arrays, strict=True)):
+        row.set_shape([batch_size, *array.shape[1:]])
+        rows[position] = tf.reshape(row, [batch_size, HEIGHT, WIDTH, -1])
+    return rows
+
+
+def _sample_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Gives each sample its own seed, int32 [B, 2], whatever batch it is in."""
+    seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    of_epoch = tf.random.stateless_uniform([], seeds, minval=None, maxval=None, dtype=tf.int32)
+    return tf.stack([tf.fill(tf.shape(index), of_epoch), index], axis=1)

@@ -1,0 +1,221 @@
+"""The decoded cache: two files of blocks, one a pair, and a JSON that names them.
+
+Written into a folder of a temporary name that is renamed when complete, so several processes may
+open the same data at the same time and a killed one leaves no half cache.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mai_depth.atomic import remove_stale
+from mai_depth.atomic import write_json_atomic
+from mai_depth.data.block_file import BlockFile
+from mai_depth.data.block_file import append_block
+from mai_depth.data.pairs import HEIGHT
+from mai_depth.data.pairs import WIDTH
+from mai_depth.data.pairs import Pairs
+from mai_depth.depth import MIN_DEPTH_M
+from mai_depth.depth import missing_line
+from mai_depth.errors import UserError
+from mai_depth.workdir import require_space
+
+BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
+
+_FORMAT = 2  # goes into every key: raise it when the files change their meaning
+
+
+class Sample(NamedTuple):
+    """One decoded pair: `rgb` uint8 [480, 640, 3], `depth` uint16 [480, 640], content `digest`.
+
+    `cleared` counts the pixels whose code was taken for missing, see `depth.clear_missing`.
+    """
+
+    name: str
+    rgb: np.ndarray
+    depth: np.ndarray
+    digest: bytes
+    cleared: int = 0
+
+
+def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]) -> pathlib.Path:
+    """Derives the folder in which data is cached.
+
+    Args:
+        cache_dir: The folder of all caches (`--cache_dir`).
+        label: What a person sees in the folder's name.
+        key: All that decides on the cache's content and is quickly known.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    text = repr((_FORMAT, HEIGHT, WIDTH, *key))
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return pathlib.Path(cache_dir).expanduser() / f"{label}-{digest[:20]}"
+
+
+def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
+    """Opens a complete cache.
+
+    Args:
+        folder: From `cache_folder`.
+        allow_broken: Take also a cache from which broken pairs were left out.
+
+    Returns:
+        The pairs, or None where there is no such cache, or one of which it is seen at once that it
+        is damaged. A damaged block is seen when it is read, see `BlockFile`.
+    """
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        if index.pop("sha256") != _index_digest(index):
+            return None
+        shape = (len(index["names"]), HEIGHT, WIDTH)
+        rgb = BlockFile(folder / "rgb.u8", "u1", (*shape, 3), discard=folder)
+        depth = BlockFile(folder / "depth.u16", "<u2", shape, discard=folder)
+        if index["broken"] and not allow_broken:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Pairs(
+        names=tuple(index["names"]),
+        rgb=rgb,
+        depth=depth,
+        units_per_m=index["units_per_m"],
+        fingerprint=index["fingerprint"],
+        excluded=(*index["broken"], *index["without_depth"]),
+        cleared_pixels=index["cleared_pixels"],
+        cleared_maps=index["cleared_maps"],
+    )
+
+
+def write_cache(
+    folder: pathlib.Path,
+    samples: Iterable[Sample | UserError],
+    count: int,
+    units_per_m: float,
+) -> Pairs:
+    """Stores decoded samples and opens them.
+
+    Args:
+        folder: From `cache_folder`.
+        samples: What to store, in order; a `UserError` stands for a pair that is left out.
+        count: How many `samples` there are, for the progress bar and the space needed.
+        units_per_m: Stored depth units in a metre.
+
+    Returns:
+        The pairs. Those without any valid depth are left out and listed in `excluded`.
+
+    Raises:
+        UserError: The cache folder cannot be written, has no space, or nothing is left.
+    """
+    with _temporary_folder(folder, count * BYTES_PER_PAIR) as temporary:
+        quiet = not sys.stderr.isatty()
+        bar = tqdm(samples, "decoding", count, unit=" pairs", leave=False,
+                   delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
+        index = _write_files(temporary, bar, units_per_m)
+        write_json_atomic(
+            temporary / "index.json", {**index, "sha256": _index_digest(index)})
+        _publish(temporary, folder, index["fingerprint"])
+    pairs = read_cache(folder)
+    if pairs is None:
+        raise UserError(f"{folder}: the cache vanished while it was written; run again, or choose "
+                        "another --cache_dir")
+    return pairs
+
+
+def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
+    """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
+    if pairs.cleared_pixels:
+        warnings.warn(missing_line(pairs.cleared_pixels, pairs.cleared_maps), stacklevel=3)
+    if pairs.excluded:
+        shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
+        warnings.warn(
+            f"{len(pairs.excluded)} pairs left out (all of them in {folder / 'index.json'}): "
+            f"{shown}",
+            stacklevel=3,
+        )
+
+
+def _write_files(
+    folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
+) -> dict:
+    names, broken, without_depth, cleared = [], [], [], []
+    content = hashlib.sha256(repr(float(units_per_m)).encode())
+    with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
+        for sample in samples:
+            if isinstance(sample, UserError):
+                broken.append(str(sample))
+                continue
+            if not _has_depth(sample.depth, units_per_m):
+                without_depth.append(f"{sample.name}: no pixel has a valid depth")
+                continue
+            append_block(rgb, len(names), np.ascontiguousarray(sample.rgb, np.uint8))
+            append_block(depth, len(names), np.ascontiguousarray(sample.depth, "<u2"))
+            names.append(sample.name)
+            cleared.append(sample.cleared)
+            content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
+        for file in (rgb, depth):
+            file.flush()
+            os.fsync(file.fileno())
+    if not names:
+        raise UserError(f"no usable pair; the first is {[*without_depth, *broken][0]}; check "
+                        "--data_dir and --depth_units_per_m")
+    return {
+        "names": names,
+        "broken": broken,
+        "without_depth": without_depth,
+        "cleared_pixels": sum(cleared),
+        "cleared_maps": sum(map(bool, cleared)),
+        "units_per_m": float(units_per_m),
+        "fingerprint": content.hexdigest(),
+    }
+
+
+def _index_digest(index: dict) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
+def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
+    return bool((depth > MIN_DEPTH_M * units_per_m).any())
+
+
+@contextlib.contextmanager
+def _temporary_folder(folder: pathlib.Path, needed_bytes: int) -> Iterator[pathlib.Path]:
+    cache_dir = folder.parent
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        remove_stale(cache_dir, ".writing-*")
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=cache_dir))
+    except OSError as error:
+        raise UserError(
+            f"--cache_dir={cache_dir}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    try:
+        require_space(cache_dir, needed_bytes, "the decoded pictures", "cache_dir")
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary: pathlib.Path, folder: pathlib.Path, fingerprint: str) -> None:
+    temporary.chmod(0o755)  # mkdtemp makes it private
+    there = read_cache(folder)
+    if there is None or there.fingerprint != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of before a pair was mended
+    try:
+        os.rename(temporary, folder)
+    except OSError:
+        if read_cache(folder) is None:  # else another process was faster, with the same content
+            raise

@@ -1,0 +1,161 @@
+"""The default data set: procedural rooms and streets with exact depth, written once, no download.
+
+A scene is a pure function of (seed, split, index): the same on one core and on many, today and
+tomorrow. The pictures come from the ray caster in `mai_depth.data.scenes`.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+import tqdm
+from PIL import Image
+
+from mai_depth.atomic import remove_stale
+from mai_depth.atomic import write_json_atomic
+from mai_depth.data.scenes import sensor
+from mai_depth.data.scenes.rooms import room
+from mai_depth.data.scenes.shading import render
+from mai_depth.data.scenes.streets import street
+from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
+
+VERSION = 1  # of the pictures; a folder of another version is made anew
+_RECORD = "synthetic.json"
+_SPLITS = ("train", "validation")
+_SHARE_OF_ROOMS = 0.65
+
+
+def make_scene(seed: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Makes one picture of a random room or street, and its depth as a stereo sensor gives it.
+
+    Args:
+        seed: One or several integers >= 0.
+
+    Returns:
+        RGB, uint8 [480, 640, 3], and z depth, float32 [480, 640] in metres, 0.4 to 40, rounded to
+        millimetres, 0 = missing.
+    """
+    random = np.random.default_rng(seed)
+    scene = (room if random.random() < _SHARE_OF_ROOMS else street)(random)
+    color, depth, shine = render(scene)
+    rgb = sensor.photograph(color, random)
+    return rgb, sensor.measure(depth, color, shine, scene.camera.focal, random)
+
+
+def write_synthetic(
+    folder: str | os.PathLike,
+    *,
+    train: int = 300,
+    validation: int = 60,
+    seed: int = 0,
+    workers: int | None = None,
+) -> pathlib.Path:
+    """Writes the data set as `SPLIT/rgb/NAME.jpg` and `SPLIT/depth/NAME.png` (uint16, mm).
+
+    The folder appears when it is complete, or not at all. A folder that was written with the same
+    arguments is left as it is.
+
+    Args:
+        folder: Where to put it; its parents are made.
+        train: Number of training pairs.
+        validation: Number of validation pairs; no scene is in both splits.
+        seed: Another seed gives other scenes.
+        workers: Number of processes; all cores when None. The pictures do not depend on it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The folder holds something else, or cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    record = {"version": VERSION, "train": train, "validation": validation, "seed": seed}
+    if _is_complete(folder, record):
+        return folder
+    _refuse_files_of_others(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder.parent, f".{folder.name}.*")
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); set --cache_dir"
+        ) from error
+    try:
+        _write_splits(temporary, record, workers)
+        write_json_atomic(temporary / _RECORD, record)
+        os.sync()  # once for all pictures, before the name says that they are complete
+        if not _is_complete(folder, record):  # else another process was faster
+            _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _is_complete(folder: pathlib.Path, record: dict) -> bool:
+    try:
+        return read_json(folder / _RECORD) == record
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_files_of_others(folder: pathlib.Path) -> None:
+    occupied = folder.is_dir() and any(folder.iterdir())
+    if occupied and not (folder / _RECORD).is_file():
+        raise UserError(f"{folder}: holds other files; empty it or set another --cache_dir")
+
+
+def _put_in_place(temporary: pathlib.Path, folder: pathlib.Path) -> None:
+    """Renames; an older data set of this module makes room."""
+    _refuse_files_of_others(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o777 & ~umask)  # mkdtemp makes it private
+    temporary.replace(folder)
+
+
+def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> None:
+    tasks = []
+    for number, split in enumerate(_SPLITS):
+        for kind in ("rgb", "depth"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(record[split]):
+            tasks.append((folder / split, index, (record["seed"], number, index)))
+    workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
+    with tqdm.tqdm(total=len(tasks), desc="synthetic scenes", unit="pair") as bar:
+        for _ in map(_write_pair, tasks) if workers == 1 else _in_parallel(tasks, workers):
+            bar.update()
+
+
+def _in_parallel(tasks: list[tuple], workers: int) -> Iterator[None]:
+    # Spawned, not forked: the threads of a parent that has loaded TensorFlow do not survive a
+    # fork. Ctrl-C is for the parent alone, which then starts nothing new.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield from pool.map(_write_pair, tasks)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_pair(task: tuple[pathlib.Path, int, tuple[int, int, int]]) -> None:
+    folder, index, seed = task
+    rgb, depth_m = make_scene(seed)
+    name = f"{index:04d}"
+    Image.fromarray(rgb).save(folder / "rgb" / f"{name}.jpg", quality=92)
+    units = np.rint(depth_m * 1000).astype(np.uint16)
+    Image.fromarray(units).save(folder / "depth" / f"{name}.png", compress_level=1)

@@ -1,0 +1,1 @@
+"""From a student to a verified file for a phone or a board."""

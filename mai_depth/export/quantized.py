@@ -1,0 +1,80 @@
+"""Quantization-aware training of a student and the export of what came of it."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from mai_depth.data.augment import Augmentation
+from mai_depth.data.pairs import Pairs
+from mai_depth.export.litert import ExportOptions
+from mai_depth.export.litert import export_tflite
+from mai_depth.network.model_file import load_model
+from mai_depth.network.teacher import load_teacher
+from mai_depth.quantize.aware import convert_core
+from mai_depth.quantize.aware import quantize
+from mai_depth.quantize.aware import rebuild_student
+from mai_depth.quantize.fine_tuning import fine_tune
+from mai_depth.quantize.fine_tuning import quantization_batches
+from mai_depth.training.run import Recipe
+from mai_depth.training.teacher_depth import cache_teacher_depth
+
+RECIPE = Recipe(
+    epochs=3, batch_size=16, learning_rate=3e-5, adam_epsilon=1e-7, distillation_loss_weight=30.0,
+    augmentation=Augmentation(min_crop=0.6))
+"""The same as recipes/qat.flags."""
+
+_OPTIONS = ExportOptions("qat")
+_CALIBRATION_BATCHES = 8
+
+
+def train_quantized(
+    student_path: str | os.PathLike,
+    output: str | os.PathLike,
+    train: Pairs,
+    validation: Pairs,
+    recipe: Recipe,
+    *,
+    cache_dir: str,
+    options: ExportOptions = _OPTIONS,
+    teacher_path: pathlib.Path | None = None,
+    allow_inaccurate: bool = False,
+) -> dict[str, Any]:
+    """Fine-tunes a trained student for integers and exports it.
+
+    Args:
+        student_path: The `.keras` file that train.py left, with its `.json`.
+        output: The `.tflite` file to write; `output.json` is written beside it.
+        train: What is learned.
+        validation: What is measured after each epoch, and verified with.
+        recipe: How to train; few epochs at a small learning rate.
+        cache_dir: Where the teacher's answers are kept.
+        options: What else the file is like.
+        teacher_path: The teacher to distil from, or None for the student as it is in floats.
+        allow_inaccurate: As in `litert.export_tflite`.
+
+    Returns:
+        The content of the sidecar.
+
+    Raises:
+        UserError: A bad model, too few pictures, a loss that is not finite, or a file that is not
+            accurate.
+    """
+    twin = rebuild_student(load_model(student_path), student_path)
+    teacher_depth = None
+    if recipe.distillation_loss_weight:
+        teacher_path = teacher_path or student_path
+        teacher_depth = cache_teacher_depth(
+            load_teacher(teacher_path), teacher_path, train, cache_dir)
+    batches = quantization_batches(twin, train, recipe)
+    images = [batch["image"].numpy() for batch in batches.take(_CALIBRATION_BATCHES)]
+    quantized = quantize(twin, images)
+    fine_tune(quantized, train, validation, recipe, teacher_depth=teacher_depth)
+    return export_tflite(
+        student_path, output, options, validation, core=convert_core(quantized),
+        allow_inaccurate=allow_inaccurate)
+
+
+def recipe_for(count: int) -> Recipe:
+    """The recipe for `count` training pictures: few of them make smaller batches."""
+    return dataclasses.replace(RECIPE, batch_size=max(1, min(RECIPE.batch_size, count)))

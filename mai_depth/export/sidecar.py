@@ -1,0 +1,78 @@
+"""What an exported file says about itself: a JSON beside it, and the same inside it."""
+
+import os
+import pathlib
+from importlib import metadata
+from typing import Any
+
+from mai_depth.json_file import read_json
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.graph import delegate_partitions
+from mai_depth.tflite.graph import open_quietly
+
+_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "mai-depth")
+_TRAINING = ("metrics", "builder")
+
+
+def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads from the file itself what a user of it must know.
+
+    Args:
+        path: A .tflite file of one picture in and one depth map out.
+
+    Returns:
+        Input, output, operators, partitions of the XNNPACK delegate, costs.
+    """
+    file = TfliteFile(path)
+    interpreter = open_quietly(path)
+    partitions, left = delegate_partitions(interpreter)
+    operators: dict[str, int] = {}
+    for op in file.ops():
+        operators[op.name] = operators.get(op.name, 0) + 1
+    return {
+        "input": _tensor(interpreter.get_input_details()[0])
+        | {"range": [0, 255], "unit": "RGB, camera values"},
+        "output": _tensor(interpreter.get_output_details()[0]) | {"unit": "metre"},
+        "operators": operators,
+        "delegate_partitions": partitions,
+        "not_delegated": list(left),
+        "macs": file.macs(),
+        "parameters": file.parameters(),
+    }
+
+
+def _tensor(detail: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": detail["name"],
+        "shape": [int(side) for side in detail["shape"]],
+        "dtype": detail["dtype"].__name__,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that an exported file depends on."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
+    """Reads what training wrote beside a student.
+
+    Args:
+        keras_path: The `.keras` file.
+
+    Returns:
+        `metrics` and `builder` (the builder's arguments) of the `.json` beside it, as far as they
+        are there.
+    """
+    beside = pathlib.Path(keras_path).with_suffix(".json")
+    try:
+        content = read_json(beside)
+    except (OSError, ValueError):
+        return {}
+    return {key: content[key] for key in _TRAINING if key in content}

@@ -1,0 +1,118 @@
+"""An exported model against the Keras model that it was made of, on pictures."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from mai_depth.data.pairs import Pairs
+from mai_depth.errors import UserError
+from mai_depth.metrics import si_rmse
+
+NUM_PICTURES = 16
+
+# Metres of mean difference, or an increase of si-RMSE, that the numbers of a format may cause.
+_MEAN_LIMITS_M = {"none": 1e-4, "float16": 0.01}
+_SI_RMSE_LIMITS = {"dynamic": 0.01, "int8": 0.01, "qat": 0.005}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """How far an exported model is from its Keras model.
+
+    Attributes:
+        images: Pictures compared.
+        max_difference_m: Largest difference of any pixel.
+        mean_difference_m: Mean absolute difference.
+        si_rmse: Of the exported model on these pictures, the mean over them.
+        si_rmse_keras: Of the Keras model.
+        passed: Whether the limit for the format was kept.
+        limit: In words.
+    """
+
+    images: int
+    max_difference_m: float
+    mean_difference_m: float
+    si_rmse: float
+    si_rmse_keras: float
+    passed: bool
+    limit: str
+
+    @property
+    def si_rmse_change(self) -> float:
+        """Positive when the exported model is worse."""
+        return self.si_rmse - self.si_rmse_keras
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for a JSON file."""
+        return dataclasses.asdict(self) | {"si_rmse_change": self.si_rmse_change}
+
+    def __str__(self) -> str:
+        return format_verification(self.as_dict())
+
+
+def format_verification(figures: dict[str, Any]) -> str:
+    """Writes the figures of `Verification.as_dict` in one line."""
+    return (
+        f"against the Keras model on {figures['images']} pictures: mean "
+        f"{figures['mean_difference_m']:.2g} m, max {figures['max_difference_m']:.2g} m, si-RMSE "
+        f"{figures['si_rmse_keras']:.4f} -> {figures['si_rmse']:.4f} "
+        f"({figures['si_rmse_change']:+.4f}); limit: {figures['limit']}"
+    )
+
+
+def verify(
+    run: Callable[[np.ndarray], np.ndarray], model: keras.Model, pairs: Pairs, quantization: str
+) -> Verification:
+    """Compares on `NUM_PICTURES` pairs, taken evenly.
+
+    Args:
+        run: From a picture uint8 [height, width, 3] to metres [height, width].
+        model: The Keras model with the same form of upsampling (the plain one of it).
+        pairs: Pictures and their depth.
+        quantization: Decides the limit.
+
+    Returns:
+        The figures.
+
+    Raises:
+        UserError: No pictures, or a depth that is not finite, which no limit could allow.
+    """
+    count = min(NUM_PICTURES, len(pairs))
+    if not count:
+        raise UserError("verification: no pictures; give some in --data_dir")
+    differences, scores, keras_scores = [], [], []
+    for index in np.linspace(0, len(pairs) - 1, count).round().astype(int).tolist():
+        image = np.asarray(pairs.rgb[index])
+        expected = model.predict_on_batch(image[None].astype(np.float32))[0, ..., 0]
+        depth = run(image)
+        if not (np.isfinite(depth).all() and np.isfinite(expected).all()):
+            raise UserError(f"verification: the depth of picture {pairs.names[index]} is not "
+                            "finite; train the student again")
+        difference = np.abs(depth - expected)
+        differences.append((difference.max(), difference.mean()))
+        truth = pairs.depth_m(index)
+        scores.append(si_rmse(truth, depth))
+        keras_scores.append(si_rmse(truth, expected))
+    largest, mean = np.max(differences, axis=0)[0], np.mean(differences, axis=0)[1]
+    score, keras_score = float(np.mean(scores)), float(np.mean(keras_scores))
+    passed, limit = _judge(quantization, float(mean), score - keras_score)
+    return Verification(
+        images=count,
+        max_difference_m=float(largest),
+        mean_difference_m=float(mean),
+        si_rmse=score,
+        si_rmse_keras=keras_score,
+        passed=passed,
+        limit=limit,
+    )
+
+
+def _judge(quantization: str, mean_m: float, si_rmse_change: float) -> tuple[bool, str]:
+    if quantization in _MEAN_LIMITS_M:
+        limit = _MEAN_LIMITS_M[quantization]
+        return mean_m <= limit, f"mean {limit:g} m"
+    limit = _SI_RMSE_LIMITS[quantization]
+    return si_rmse_change <= limit, f"si-RMSE +{limit:g}"

@@ -1,0 +1,1 @@
+"""The networks: built, started from other weights, saved and loaded without trust."""

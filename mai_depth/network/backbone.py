@@ -1,0 +1,183 @@
+"""MobileNetV3-Small as a feature pyramid, and its start from ImageNet weights of any width.
+
+The only file that knows the layer names of `keras.applications`.
+"""
+
+import pathlib
+import re
+from typing import Any
+
+import keras
+import numpy as np
+
+from mai_depth.errors import UserError
+from mai_depth.network.batch_norm import factor_and_shift
+
+# Keras sets 0.999, whose average lags for thousands of steps: more than a short schedule has.
+BATCH_NORM_MOMENTUM = 0.95
+
+# The features before a stride, by their names in keras.applications; P1 is the activated stem.
+_FEATURES = {
+    "P2": "expanded_conv_project_bn",
+    "P3": "expanded_conv_2_add",
+    "P4": "expanded_conv_7_add",
+    "P5": "expanded_conv_10_add",
+}
+_IMAGENET_ALPHAS = (0.75, 1.0)
+_BLOCKS = 11
+
+
+def build_backbone(
+    image: Any, *, alpha: float, minimalistic: bool = False, framework: Any = keras
+) -> dict[str, Any]:
+    """Applies MobileNetV3-Small (Howard et al., 2019) without its classifier to a picture.
+
+    Args:
+        image: Keras tensor [batch, height, width, 3], RGB 0..255, sides divisible by 32.
+        alpha: Width multiplier.
+        minimalistic: Without squeeze-excite, hard-swish and 5x5 convolutions.
+        framework: The Keras to build in: `keras`, or `tf_keras` for quantization.
+
+    Returns:
+        {"P1": ..., "P5": ...}: features at strides 2, 4, 8, 16 and 32 of `image`.
+    """
+    model = framework.applications.MobileNetV3Small(
+        input_tensor=image,
+        input_shape=tuple(image.shape[1:]),
+        alpha=alpha,
+        minimalistic=minimalistic,
+        include_top=False,
+        weights=None,
+    )
+    layers = {_plain_name(layer.name): layer for layer in model.layers}
+    for layer in model.layers:
+        if isinstance(layer, framework.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+    features = {"P1": layers["expanded_conv_depthwise_pad"].input}
+    return features | {stride: layers[name].output for stride, name in _FEATURES.items()}
+
+
+def load_encoder_weights(
+    model: keras.Model, weights: str, *, alpha: float, minimalistic: bool
+) -> None:
+    """Starts the encoder of a built student from ImageNet weights.
+
+    A checkpoint of another width fills the encoder by slicing, see `slice_weights`.
+
+    Args:
+        model: A model around `build_backbone`; its other layers are left alone.
+        weights: `imagenet` (downloaded by Keras: alpha 0.75 or 1.0, minimalistic 1.0) or the path
+            of a local `.weights.h5` of MobileNetV3Small(alpha=1.0, include_top=False).
+        alpha: The width multiplier of `model`.
+        minimalistic: As in `build_backbone`.
+
+    Raises:
+        UserError: The file is missing or of another network, or the download failed.
+    """
+    download = weights == "imagenet"
+    wide_alpha = alpha if download and not minimalistic and alpha in _IMAGENET_ALPHAS else 1.0
+    if alpha > wide_alpha:
+        raise UserError(f"--alpha={alpha}: wider than the weights of --encoder_weights (alpha "
+                        "1.0); give a smaller one, or --encoder_weights=none")
+    if not download and not pathlib.Path(weights).is_file():
+        raise UserError(f"{weights}: no such file; --encoder_weights takes imagenet, none or a "
+                        "local .weights.h5")
+    try:
+        wide = keras.applications.MobileNetV3Small(
+            input_shape=(224, 224, 3), alpha=wide_alpha, minimalistic=minimalistic,
+            include_top=False, weights=weights)
+    except Exception as error:  # the loaders of h5py and urllib raise many types
+        remedy = ("no download; give --encoder_weights=PATH of a local .weights.h5, or none"
+                  if download else "not weights of MobileNetV3Small(alpha=1.0, include_top=False); "
+                  "give another file to --encoder_weights")
+        raise UserError(f"{weights}: {remedy} ({_first_line(error)})") from error
+    slice_weights(wide, model)
+
+
+def slice_weights(wide: keras.Model, narrow: keras.Model) -> None:
+    """Fills a narrower MobileNetV3-Small with the strongest channels of a wider one.
+
+    Channels that are added to each other or feed each other form one space; in every space the
+    channels with the largest norm of their producing kernels (BatchNorm folded in, summed over all
+    producers) are kept, so the same channel is kept in each layer that touches it.
+
+    Args:
+        wide: MobileNetV3Small of `keras.applications`.
+        narrow: A model that holds its layers by the same names, with at most as many channels.
+    """
+    sources = {layer.name: layer for layer in wide.layers}
+    targets = {layer.name: layer for layer in narrow.layers}
+    spaces = _channel_spaces(sources)
+    kept = _kept_channels(spaces, sources, targets)
+    for name, (inputs, outputs) in spaces.items():
+        if name not in targets:
+            continue
+        sliced = []
+        for value in sources[name].get_weights():
+            if value.ndim == 4 and inputs is not None:
+                value = value[:, :, kept[inputs]]
+            # A depthwise kernel is [height, width, channels, 1]: its channels are its inputs.
+            if value.ndim == 1 or value.shape[-1] > 1 or outputs != inputs:
+                value = value[..., kept[outputs]]
+            sliced.append(value)
+        targets[name].set_weights(sliced)
+
+
+def _channel_spaces(layers: dict) -> dict[str, tuple[str | None, str]]:
+    """Maps each layer with weights to the spaces of its input and output channels."""
+    spaces = {"conv": (None, "stem"), "conv_bn": (None, "stem")}
+    previous = "stem"
+    for block in range(_BLOCKS):
+        prefix = f"expanded_conv_{block}_" if block else "expanded_conv_"
+        inner = f"inner_{block}" if block else "stem"
+        output = previous if f"{prefix}add" in layers else f"output_{block}"
+        spaces |= {
+            f"{prefix}expand": (previous, inner),
+            f"{prefix}expand_bn": (None, inner),
+            f"{prefix}depthwise": (inner, inner),
+            f"{prefix}depthwise_bn": (None, inner),
+            f"{prefix}squeeze_excite_conv": (inner, f"squeeze_{block}"),
+            f"{prefix}squeeze_excite_conv_1": (f"squeeze_{block}", inner),
+            f"{prefix}project": (inner, output),
+            f"{prefix}project_bn": (None, output),
+        }
+        previous = output
+    return {name: pair for name, pair in spaces.items() if name in layers}
+
+
+def _kept_channels(spaces: dict, sources: dict, targets: dict) -> dict[str, np.ndarray]:
+    """Chooses the channels of every space: the strongest ones, in their old order."""
+    strength: dict[str, np.ndarray] = {}
+    width: dict[str, int] = {}
+    for name, (inputs, outputs) in spaces.items():
+        layer = sources[name]
+        if inputs == outputs or isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        if name.endswith("squeeze_excite_conv_1"):
+            continue  # a gate: it weighs the channels of its space and produces none
+        kernel = layer.get_weights()[0]
+        norm = np.sqrt((kernel**2).sum(axis=(0, 1, 2))) * _batch_norm_scale(sources, name)
+        strength[outputs] = strength.get(outputs, 0.0) + norm**2
+        if name in targets:
+            width[outputs] = targets[name].get_weights()[0].shape[-1]
+    return {
+        space: np.sort(np.argsort(-strength[space], kind="stable")[: width.get(space)])
+        for space in strength
+    }
+
+
+def _batch_norm_scale(layers: dict, name: str) -> np.ndarray | float:
+    batch_norm = layers.get(f"{name}_bn")
+    if batch_norm is None:
+        return 1.0
+    return np.abs(factor_and_shift(batch_norm)[0])
+
+
+def _plain_name(name: str) -> str:
+    """Writes a layer name of tf_keras (`Conv/BatchNorm`) as Keras 3 does (`conv_bn`)."""
+    name = re.sub(r"/BatchNorm$", "_bn", name)
+    return re.sub(r"^Conv", "conv", name).replace("/", "_").lower()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,198 @@
+"""The trained networks that the package brings, described by `pretrained/index.json`.
+
+The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license"}`; `metrics` holds
+`data` and the numbers of `mai_depth.metrics`. Importing this module loads no TensorFlow.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pathlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+from mai_depth.atomic import write_bytes_atomic
+from mai_depth.atomic import write_json_atomic
+from mai_depth.checksum import check_sha256
+from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
+from mai_depth.metrics import NAMES
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = pathlib.Path(__file__).parent.parent / "pretrained"
+
+_INDEX = "index.json"
+_REINSTALL = "install mai_depth again"
+# Beside a .keras: what exports and the quantized training read of the training.
+_KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics")
+_DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
+         "them trained on; 480x640, per image")
+_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
+            "from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
+
+
+def list_pretrained() -> list[dict[str, Any]]:
+    """Describes the networks that the package brings.
+
+    Returns:
+        Their entries of the index: `name`, `file`, `sha256`, `metrics`, `recipe`, `license`.
+
+    Raises:
+        UserError: The index is missing or broken.
+    """
+    path = FOLDER / _INDEX
+    try:
+        entries = read_json(path, list)
+        if not all({"name", "file", "sha256", "metrics"} <= entry.keys() for entry in entries):
+            raise ValueError("an entry without name, file, sha256 or metrics")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: broken ({error}); {_REINSTALL}") from error
+    return entries
+
+
+def pretrained_path(name: str) -> pathlib.Path:
+    """Finds the file of a network, `.keras` or `.tflite`, and checks that it is intact.
+
+    Args:
+        name: A `name` of `list_pretrained`, for instance `nyuv2_student_90m`.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: No such network, or its file is missing or damaged.
+    """
+    entries = {entry["name"]: entry for entry in list_pretrained()}
+    if name not in entries:
+        names = ", ".join(sorted(entries)) or "none yet"
+        raise UserError(f"{name}: no such pretrained network; there are: {names}")
+    path = FOLDER / entries[name]["file"]
+    check_sha256(path, entries[name]["sha256"], _REINSTALL)
+    return path
+
+
+def is_pretrained(path: str | os.PathLike) -> bool:
+    """Tells whether a file is one of those that the package brings, wherever it lies.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        Whether its sha256 stands in the index.
+    """
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return any(entry["sha256"] == found for entry in list_pretrained())
+
+
+def is_name(value: str) -> bool:
+    """Whether a value that may be a path or a network's name can be a name: a bare word."""
+    return "." not in value and "/" not in value
+
+
+def encoder_file(value: str | None) -> str | None:
+    """Resolves the name of a network in the place where an encoder starts.
+
+    Args:
+        value: A `name` of `list_pretrained` whose file is a `.keras`, or whatever else
+            `build_student` takes as `encoder_weights`.
+
+    Returns:
+        The network's file, or `value` where that is no name.
+
+    Raises:
+        UserError: No such network, or its file is damaged.
+    """
+    if value in (None, "imagenet") or not is_name(value):
+        return value
+    known = [entry["name"] for entry in list_pretrained() if entry["file"].endswith(".keras")]
+    if value not in known:
+        if os.path.isfile(value):
+            return value
+        raise UserError(f"--encoder_weights={value}: no such file or pretrained network; there "
+                        f"are: imagenet, none, {', '.join(sorted(known))}")
+    return os.fspath(pretrained_path(value))
+
+
+def load_pretrained(name: str) -> "keras.Model":
+    """Loads a network that was trained already, without a download.
+
+    Args:
+        name: A `name` of `list_pretrained` whose file is a `.keras`.
+
+    Returns:
+        The model, not compiled: `image` [batch, 480, 640, 3] float32 RGB 0..255 to `depth_m`
+        [batch, 480, 640, 1] float32 metres.
+
+    Raises:
+        UserError: No such network, it is a `.tflite`, or its file is damaged.
+    """
+    path = pretrained_path(name)
+    if path.suffix != ".keras":
+        raise UserError(f"{name}: a {path.suffix} file, not a Keras model; "
+                        f"pretrained_path({name!r}) names it for an interpreter")
+    from mai_depth.network.model_file import load_model
+
+    return load_model(path)
+
+
+def best_pretrained() -> str:
+    """Names the network with the lowest si-RMSE that this installation can run.
+
+    Returns:
+        The best `.keras`, or without TensorFlow the best `.tflite`.
+
+    Raises:
+        UserError: There is none.
+    """
+    suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
+    usable = [entry for entry in list_pretrained() if entry["file"].endswith(suffix)]
+    if not usable:
+        raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "
+                        "or .tflite file")
+    return min(usable, key=lambda entry: entry["metrics"]["si_rmse"])["name"]
+
+
+def add_pretrained(
+    name: str, source: str | os.PathLike, measured: str | os.PathLike, *, recipe: str
+) -> dict[str, Any]:
+    """Puts a network trained on NYU Depth V2 into the package; the maintainers' step.
+
+    Args:
+        name: What `load_pretrained` or `pretrained_path` shall find; an older one is replaced.
+        source: The `.keras` or `.tflite` file.
+        measured: Where its metrics on the validation pictures stand: of a `.keras` the `.json` of
+            its training, of a `.tflite` what `python -m benchmark --graph=SOURCE --data_dir=NYUV2
+            --json=FILE` wrote.
+        recipe: The flags that it was trained with.
+
+    Returns:
+        Its entry of the index.
+
+    Raises:
+        UserError: A file cannot be read, or the metrics are those of another file.
+    """
+    source = pathlib.Path(source)
+    try:
+        content = source.read_bytes()
+        record = read_json(measured)
+        row = record["metrics"] if source.suffix == ".keras" else record["rows"][0]
+        metrics = {key: round(row[key], 4) for key in (*NAMES, "images")}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{source}, {measured}: cannot be taken ({error!r})") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    if source.suffix != ".keras" and row.get("sha256") != sha256:
+        raise UserError(f"{measured}: measured another file than {source}; measure it again")
+    entry = {"name": name, "file": name + source.suffix, "sha256": sha256,
+             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE}
+    entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
+    write_bytes_atomic(FOLDER / entry["file"], content)
+    if source.suffix == ".keras":
+        kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
+        if "builder" in kept:  # the path of the start is one of the machine that trained
+            kept["builder"] = {**kept["builder"], "encoder_weights": None}
+        write_json_atomic(FOLDER / f"{name}.json", kept)
+    write_json_atomic(FOLDER / _INDEX, list(entries.values()))
+    return entry

@@ -1,0 +1,1 @@
+"""`python -m mai_depth.predict`: depth of pictures, videos and cameras."""

@@ -1,0 +1,223 @@
+"""Depth of pictures, videos and cameras.
+
+    python -m mai_depth.predict --input=photo.jpg --output=depth
+    python -m mai_depth.predict --input=photos/ --model=student.tflite --write=color,ply
+    python -m mai_depth.predict --input=clip.mp4 --write=side_by_side
+
+A .tflite needs numpy, pillow, absl-py and ai-edge-litert alone; tqdm, if installed, shows a bar.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+
+from absl import flags
+
+from mai_depth import command
+from mai_depth import number_flags
+from mai_depth.atomic import remove_abandoned
+from mai_depth.checksum import check_checksum
+from mai_depth.colormap import COLORMAPS
+from mai_depth.errors import UserError
+from mai_depth.network.pretrained import best_pretrained
+from mai_depth.network.pretrained import is_pretrained
+from mai_depth.network.pretrained import pretrained_path
+from mai_depth.paths import expand
+from mai_depth.predict import video
+from mai_depth.predict.camera_picture import FITS
+from mai_depth.predict.camera_picture import read_picture
+from mai_depth.predict.depth_network import DepthNetwork
+from mai_depth.predict.depth_network import open_network
+from mai_depth.predict.picture_list import VIDEO_SUFFIXES
+from mai_depth.predict.picture_list import Entry
+from mai_depth.predict.picture_list import list_pictures
+from mai_depth.predict.prediction import KINDS
+from mai_depth.predict.prediction import Style
+from mai_depth.predict.prediction import predict
+from mai_depth.predict.prediction import write_prediction
+from mai_depth.streams import printable
+from mai_depth.tflite.graph import MAX_THREADS
+from mai_depth.tflite.graph import read_tflite
+from mai_depth.tflite.runner import try_graph
+
+try:
+    from tqdm import tqdm
+except ImportError:  # on a board
+    tqdm = None
+
+_CAMERA_DIGITS = 4
+
+_INPUT = flags.DEFINE_string(
+    "input", None, "A picture, a folder (with its subfolders), a .txt with one picture a line, a "
+    "video file, or the number of a camera (Ctrl-C ends it).")
+_OUTPUT = flags.DEFINE_string("output", "depth", "Folder for the results; keeps the input's tree.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "A .keras or .tflite file. Default: the best that the package brings.")
+_WRITE = flags.DEFINE_list(
+    "write", None, "What to write: depth (16-bit PNG, millimetres), npy (float32, metres), color, "
+    "side_by_side, ply (points), separated by commas. Default: depth,color; of a video color.")
+_FIT = flags.DEFINE_enum(
+    "fit", "pad", FITS, "How a picture of another aspect is shown to the network: padded, its "
+    "middle alone (the rest is missing), or stretched.")
+_COLORMAP = flags.DEFINE_enum("colormap", "turbo", COLORMAPS, "Colours.")
+_NEAR_M = number_flags.define_float(
+    "near_m", None, "Depth of the warmest colour. Default: the picture's 2nd percentile.", 0.0,
+    10_000.0)
+_FAR_M = number_flags.define_float(
+    "far_m", None, "Depth of the coldest colour. Default: the picture's 98th percentile.", 0.0,
+    10_000.0)
+_FIELD_OF_VIEW_DEG = number_flags.define_float(
+    "field_of_view_deg", 60.0, "For ply: the angle that the camera sees along the longer side.",
+    1.0, 170.0)
+_NUM_THREADS = number_flags.define_integer(
+    "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
+    MAX_THREADS)
+
+
+def main() -> None:
+    """Opens the input, then the network, and writes what was asked for."""
+    if not _INPUT.value:
+        raise UserError("--input: give a picture, folder, .txt list, video or camera number")
+    style = _style()
+    source, output = _source(), expand(_OUTPUT.value, "output")
+    is_video = isinstance(source, int) or source.suffix.lower() in VIDEO_SUFFIXES
+    kinds = _kinds(is_video)
+    entries = [] if is_video else list_pictures(source, output, _say)
+    _make_output(output)
+    network = _network()
+    if is_video:
+        _predict_video(source, output, network, kinds[0], style)
+    else:
+        _predict_pictures(entries, output, network, kinds, style)
+
+
+def _source() -> pathlib.Path | int:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", _INPUT.value):
+        raise UserError(f"--input={_INPUT.value}: a URL; download it first")
+    source = expand(_INPUT.value, "input")
+    if _INPUT.value.isdecimal() and not source.exists():
+        if len(_INPUT.value) > _CAMERA_DIGITS:
+            raise UserError(f"--input={_INPUT.value}: no camera has such a number; give 0 for the "
+                            "first one")
+        return int(_INPUT.value)
+    if not source.exists():
+        raise UserError(f"--input={source}: no such file or folder")
+    return source
+
+
+def _style() -> Style:
+    near, far = _NEAR_M.value, _FAR_M.value
+    if near is not None and far is not None and near >= far:
+        raise UserError(f"--near_m={near:g} --far_m={far:g}: near must be less than far")
+    return Style(near, far, _COLORMAP.value, _FIELD_OF_VIEW_DEG.value)
+
+
+def _kinds(is_video: bool) -> tuple[str, ...]:
+    possible = ("color", "side_by_side") if is_video else KINDS
+    chosen = _WRITE.value or (["color"] if is_video else ["depth", "color"])
+    strange = [kind for kind in chosen if kind not in possible]
+    if strange:
+        what = "a video" if is_video else "a picture"
+        raise UserError(f"--write={','.join(strange)}: of {what} there is {', '.join(possible)}")
+    if is_video and len(chosen) > 1:
+        raise UserError(f"--write={','.join(chosen)}: a video becomes one of {', '.join(possible)}")
+    return tuple(chosen)
+
+
+def _make_output(output: pathlib.Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        writable = os.access(output, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot be made ({error.strerror}); give another folder"
+                        ) from error
+    if not writable:
+        raise UserError(f"--output={output}: cannot be written; give another folder")
+
+
+def _network() -> DepthNetwork:
+    if _MODEL.value is None:
+        return open_network(pretrained_path(best_pretrained()), _NUM_THREADS.value)
+    path = expand(_MODEL.value, "model")
+    if path.suffix == ".tflite":
+        _check_graph(path)
+    return open_network(path, _NUM_THREADS.value)
+
+
+def _check_graph(path: pathlib.Path) -> None:
+    """Before LiteRT sees it: what is damaged can end this process without a word.
+
+    A checksum tells a damaged file, but whoever made the graph has written it too.
+    """
+    read_tflite(path)
+    if is_pretrained(path):
+        return
+    warning = check_checksum(path)
+    if warning:
+        _say(f"warning: {warning}")
+    try_graph(path)
+
+
+def _predict_pictures(
+    entries: list[Entry], output: pathlib.Path, network: DepthNetwork, kinds: tuple[str, ...],
+    style: Style,
+) -> None:
+    for folder in {(output / stem).parent for _, stem in entries}:
+        remove_abandoned(folder)
+    skipped = 0
+    for path, stem in tqdm(entries, unit="picture") if tqdm else entries:
+        try:
+            prediction = predict(network, read_picture(path), _FIT.value)
+            with _named(output / stem):
+                write_prediction(output / stem, prediction, kinds, style)
+        except UserError as error:
+            message = str(error)
+            _say(f"skipped: {message if str(path) in message else f'{path}: {message}'}")
+            skipped += 1
+    if skipped:
+        raise UserError(f"{skipped} of {len(entries)} pictures skipped; see above")
+
+
+def _predict_video(
+    source: pathlib.Path | int, output: pathlib.Path, network: DepthNetwork, kind: str,
+    style: Style,
+) -> None:
+    is_camera = isinstance(source, int)
+    name = f"camera{source}" if is_camera else source.stem
+    remove_abandoned(output)
+    frames, rate, count = video.read_frames(source if is_camera else os.fspath(source))
+    frames = tqdm(frames, total=count, unit=" frames") if tqdm else frames
+    path = output / f"{name}_{kind}.mp4"
+    with _named(path):
+        video.write_video(
+            path, frames, rate, network, fit=_FIT.value, style=style,
+            beside=kind == "side_by_side", ends_with_interrupt=is_camera)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Makes one line of what a name or a folder's rights forbid; a full disk ends everything."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.errno in command.FULL:
+            raise
+        reason = ("there is a file where its folder should be"
+                  if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror)
+        raise UserError(f"{error.filename2 or path}: cannot be written ({reason}); rename it, or "
+                        "give another --output") from error
+
+
+def _say(message: str) -> None:
+    line = printable(message)
+    if tqdm:
+        tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command.run(main)

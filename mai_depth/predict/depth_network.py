@@ -1,0 +1,87 @@
+"""A trained network from one picture to metres: a `.keras` or a `.tflite` file."""
+
+import contextlib
+import os
+import pathlib
+from typing import Protocol
+
+import numpy as np
+
+from mai_depth.environment import check_environment
+from mai_depth.environment import start_tensorflow
+from mai_depth.errors import UserError
+from mai_depth.tflite.runner import TfliteNetwork
+
+
+class DepthNetwork(Protocol):
+    """From a picture to its depth.
+
+    Attributes:
+        picture_size: (width, height) of the picture that it takes.
+    """
+
+    picture_size: tuple[int, int]
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Answers with depth.
+
+        Args:
+            rgb: uint8 [height, width, 3] of `picture_size`.
+
+        Returns:
+            float32 [height', width'] in metres.
+        """
+
+
+def open_network(path: str | os.PathLike, num_threads: int = 1) -> DepthNetwork:
+    """Opens a depth network by the suffix of its file.
+
+    Args:
+        path: A `.keras` or `.tflite` file.
+        num_threads: Threads for one picture.
+
+    Returns:
+        The network.
+
+    Raises:
+        UserError: Missing, broken, or not a depth network.
+    """
+    suffix = pathlib.Path(path).suffix
+    if suffix == ".tflite":
+        return TfliteNetwork(path, num_threads)
+    if suffix == ".keras":
+        return KerasNetwork(path, num_threads)
+    raise UserError(f"--model={path}: give a .keras or .tflite file")
+
+
+class KerasNetwork:
+    """A `.keras` file (see `DepthNetwork`).
+
+    Attributes:
+        picture_size: (width, height).
+
+    Args:
+        path: The file, of any Keras model from [1, H, W, 3] RGB 0..255 to [1, H, W, 1] metres.
+        num_threads: Has an effect on the first network of a process alone.
+
+    Raises:
+        UserError: The file cannot be loaded, or TensorFlow is not installed or unfit.
+    """
+
+    def __init__(self, path: str | os.PathLike, num_threads: int):
+        check_environment()
+        start_tensorflow()
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # TensorFlow has started its threads already
+            tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        from mai_depth.network.model_file import load_model
+
+        self._model = load_model(path)
+        height, width = self._model.inputs[0].shape[1:3]
+        self.picture_size = (width, height)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Answers with metres, see `DepthNetwork`."""
+        return self._model.predict_on_batch(rgb[None].astype(np.float32))[0, ..., 0]

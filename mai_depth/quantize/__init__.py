@@ -1,0 +1,1 @@
+"""A student written and fine-tuned for 8-bit integers."""

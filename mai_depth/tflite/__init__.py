@@ -1,0 +1,1 @@
+"""Reading, checking, running and editing `.tflite` files without TensorFlow."""

@@ -1,0 +1,1 @@
+"""Losses, the distillation step, and one training after the other in a folder."""

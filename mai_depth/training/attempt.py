@@ -1,0 +1,264 @@
+"""One attempt at a run: its models, its optimizer, its epochs, and what is kept of each."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mai_depth.atomic import write_json_atomic
+from mai_depth.atomic import write_text_atomic
+from mai_depth.data.batches import faults_of_reading
+from mai_depth.data.batches import training_batches
+from mai_depth.errors import UserError
+from mai_depth.network.model_file import load_model
+from mai_depth.network.model_file import save_model
+from mai_depth.stopping import Request
+from mai_depth.stopping import Stopped
+from mai_depth.stopping import stops_between_steps
+from mai_depth.training import checkpoint
+from mai_depth.training.callbacks import AverageWeights
+from mai_depth.training.callbacks import KeepEpoch
+from mai_depth.training.callbacks import WatchSteps
+from mai_depth.training.callbacks import tensorboard
+from mai_depth.training.depth_scale import TOLERANCE
+from mai_depth.training.depth_scale import centre_scale
+from mai_depth.training.distiller import Distiller
+from mai_depth.training.distiller import training_view
+from mai_depth.training.evaluation import evaluate
+from mai_depth.training.run import Recipe
+from mai_depth.training.run import Run
+from mai_depth.workdir import remove_leftovers
+from mai_depth.workdir import require_space
+
+
+class Trainer:
+    """The models and the optimizer of a run, at its start or as a state has left them.
+
+    Args:
+        run: What to train.
+        state: Where to continue, or None to start.
+        halvings: How often the learning rate is halved.
+    """
+
+    def __init__(self, run: Run, state: checkpoint.State | None, halvings: int):
+        keras.utils.set_random_seed(run.recipe.seed)
+        self.run = run
+        self.average = run.build()
+        self.trained = _trained_copy(self.average, run.build, run.recipe.mixed_precision)
+        self.distiller = _distiller(self.trained, run)
+        optimizer = _optimizer(run.recipe, run.steps, 0.5**halvings)
+        self.distiller.compile(optimizer=optimizer)
+        optimizer.build(self.distiller.trainable_variables)
+        projection = self.distiller.projection
+        self.variables = [
+            *self.trained.variables,
+            *self.average.variables,
+            *(projection.variables if projection else ()),
+            *optimizer.variables,
+        ]
+        self.state = checkpoint.State(0, run.identity, [], [], {}, halvings)
+        if state is not None:
+            self._restore(state)
+
+    def _restore(self, state: checkpoint.State) -> None:
+        if [tuple(v.shape) for v in self.variables] != [array.shape for array in state.arrays]:
+            raise UserError(f"{self.run.path.parent}: its state is that of another version of this "
+                            "program; continue with that one, or give --overwrite")
+        for variable, array in zip(self.variables, state.arrays, strict=True):
+            variable.assign(array)
+        self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)
+        print(f"{self.run.path}: continuing after epoch {state.epoch} of {self.run.recipe.epochs}")
+        self._write_results(is_best=state.best["epoch"] == state.epoch)
+
+    def fit(self) -> dict[str, float]:
+        """Trains the epochs that are left.
+
+        Returns:
+            The metrics of the best epoch's model, which lies in the run's file.
+
+        Raises:
+            NonFinite: Before anything that is not finite is saved.
+            UserError: The disk or the memory is full, or a cache was damaged.
+            Stopped: After SIGTERM or Ctrl-C; says how to continue.
+        """
+        self._prepare_folder()
+        with stops_between_steps() as request, faults_of_reading():
+            try:
+                if self.state.epoch < self.run.recipe.epochs:
+                    self._fit_epochs(request)
+                metrics = self._finish()
+                if request.signum is not None:
+                    raise Stopped(request.signum)
+            except Stopped as stop:
+                raise self._stopped(stop) from None
+            except tf.errors.ResourceExhaustedError as error:
+                raise UserError(
+                    f"out of memory with --batch_size={self.run.recipe.batch_size}; lower it, "
+                    "the last complete epoch is kept") from error
+        return metrics
+
+    def _fit_epochs(self, request: Request) -> None:
+        run, first = self.run, self.state.epoch
+        average = AverageWeights(
+            self.trained, self.average, run.recipe.ema_momentum, steps=first * run.steps)
+        keep = KeepEpoch(self.variables, self._measure, self._keep)
+        self.distiller.fit(
+            _batches(self.average, run, first),
+            initial_epoch=first,
+            epochs=run.recipe.epochs,
+            steps_per_epoch=run.steps,
+            shuffle=False,  # the batches come in the order of `epoch_order`
+            callbacks=[average, WatchSteps(request), keep, *tensorboard(run.path.parent)],
+        )
+
+    def _prepare_folder(self) -> None:
+        """What must be known or be gone before the first step; what it removes comes last."""
+        run = self.run
+        remove_leftovers(*map(run.path.with_name, (
+            run.path.name, f"{run.path.stem}.json", f"{run.path.stem}-*.state", "log.csv",
+            "flags.txt", "sheet.png")))
+        model_bytes, size = (checkpoint.state_bytes(variables) for variables in (
+            self.average.variables, self.variables))
+        there = sum(path.stat().st_size for path in checkpoint.state_paths(run.path))
+        require_space(
+            run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there,
+            "the run's model and states", "workdir")
+        if run.conduct.flags is not None:
+            write_text_atomic(run.path.with_name("flags.txt"), run.conduct.flags)
+        if run.conduct.overwrite and not self.state.epoch:
+            checkpoint.remove_states(run.path)
+            run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
+
+    def _measure(self) -> dict[str, float]:
+        return evaluate(self.average, self.run.validation_pairs)
+
+    def _keep(
+        self,
+        epoch: int,
+        arrays: list[np.ndarray],
+        losses: dict[str, float],
+        metrics: dict[str, float],
+    ) -> None:
+        """Keeps an epoch: first its state, from which the other files can be made again."""
+        row = {"epoch": epoch, **losses}
+        row |= {f"val_{name}": value for name, value in metrics.items() if name != "images"}
+        best = self.state.best
+        if not best or metrics["si_rmse"] < best["metrics"]["si_rmse"]:
+            best = {"epoch": epoch, "metrics": metrics}
+        self.state = dataclasses.replace(
+            self.state, epoch=epoch, rows=[*self.state.rows, row], best=best)
+        size = checkpoint.state_bytes(arrays)
+        try:
+            checkpoint.save_state(
+                self.run.path, dataclasses.replace(self.state, arrays=arrays))
+            self._write_results(is_best=best["epoch"] == epoch)
+        except OSError as error:
+            raise UserError(
+                f"{self.run.path.parent}: epoch {epoch} could not be kept "
+                f"({error.strerror or error}), earlier ones are; a state needs {size / 1e6:.1f} "
+                "MB: free some space and run the same command again") from error
+
+    def _write_results(self, is_best: bool, finished: bool = False) -> None:
+        """Writes what follows from the state: the model if it is the best, its JSON, the log."""
+        path = self.run.path
+        if is_best:
+            save_model(self.average, path)
+        if is_best or finished:
+            record = {**self.run.record, **self.state.best, "halvings": self.state.halvings,
+                      "finished": finished}
+            write_json_atomic(path.with_suffix(".json"), record)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.state.rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.state.rows)
+        write_text_atomic(path.with_name("log.csv"), table.getvalue())
+
+    def _finish(self) -> dict[str, float]:
+        """Notes that nothing is left to do; only then the states may go."""
+        if not self.run.path.is_file():
+            raise UserError(f"{self.run.path}: was removed while the run went on; run the same "
+                            "command with --overwrite")
+        self._centre_scale()
+        self._write_results(is_best=False, finished=True)
+        checkpoint.remove_states(self.run.path)
+        return self.state.best["metrics"]
+
+    def _centre_scale(self) -> None:
+        """Sets the scale of the best epoch's model right; doing it twice changes nothing."""
+        run = self.run
+        model = load_model(run.path, trusted_packages=("keras_cv", "keras_hub"))
+        if abs(centre_scale(model, run.train_pairs, run.max_depth_m)) > TOLERANCE:
+            save_model(model, run.path)
+        best = {**self.state.best, "metrics": evaluate(model, run.validation_pairs)}
+        self.state = dataclasses.replace(self.state, best=best)
+
+    def _stopped(self, stop: Stopped) -> Stopped:
+        begun = self.run.conduct.overwrite and self.state.epoch
+        again = " without --overwrite" if begun else ""
+        return Stopped(
+            stop.signum,
+            f"stopped; {self.state.epoch} of {self.run.recipe.epochs} epochs are kept in "
+            f"{self.run.path.parent}; the same command{again} continues")
+
+
+def _distiller(trained: keras.Model, run: Run) -> Distiller:
+    recipe = run.recipe
+    return Distiller(
+        trained,
+        run.teacher,
+        max_depth_m=run.max_depth_m,
+        distillation_loss_weight=recipe.distillation_loss_weight,
+        distill=recipe.distill,
+        gradient_loss_weight=recipe.gradient_loss_weight,
+    )
+
+
+def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) -> keras.Model:
+    """The same model with the same weights; the average stays float32, it is what is saved."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if mixed_precision else "float32")
+    try:
+        trained = build()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    trained.set_weights(average.get_weights())
+    return trained
+
+
+def _optimizer(
+    recipe: Recipe, steps_per_epoch: int, factor: float
+) -> keras.optimizers.Optimizer:
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        factor * recipe.learning_rate,
+        max(1, recipe.epochs * steps_per_epoch),
+        end_learning_rate=0.0,
+        power=recipe.decay_power,
+    )
+    optimizer = keras.optimizers.Adam(
+        schedule, beta_1=0.9, beta_2=0.999, epsilon=recipe.adam_epsilon)
+    if recipe.mixed_precision:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
+    view = training_view(model)
+    # The loss is taken at twice the map's size: the picture that the student's encoder sees.
+    depth_size = tuple(2 * side for side in view.output["logits"].shape[1:3])
+    return training_batches(
+        run.train_pairs,
+        view_size=view.input.shape[1:3],
+        depth_size=depth_size,
+        batch_size=run.recipe.batch_size,
+        seed=run.recipe.seed,
+        first_epoch=first_epoch,
+        epochs=run.recipe.epochs,
+        augmentation=run.recipe.augmentation,
+        teacher_depth=run.teacher_depth,
+        teacher_view_size=(
+            training_view(run.teacher).input.shape[1:3] if run.teacher is not None else None),
+    )

@@ -1,0 +1,147 @@
+"""Knowledge distillation: the custom training step that adds the teacher to the depth loss."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mai_depth.training.losses import DistillationLoss
+from mai_depth.training.losses import GradientLoss
+from mai_depth.training.losses import SiLog
+from mai_depth.training.losses import depth_to_logits
+
+
+def training_view(model: keras.Model) -> keras.Model:
+    """Cuts a depth model at its `view` layer, where the training pictures enter.
+
+    The layers are shared with `model`: training the view trains the model.
+
+    Args:
+        model: A model with the layers `view`, `depth_logits` and `depth_low`.
+
+    Returns:
+        A model from [batch, *view, 3] to `logits` and `depth` [batch, h, w, 1] (before and after
+        the activation, in metres) and `features` [batch, h, w, c], the input of `depth_logits`.
+    """
+    head = model.get_layer("depth_logits")
+    outputs = {
+        "logits": head.output,
+        "features": head.input,
+        "depth": model.get_layer("depth_low").output,
+    }
+    return keras.Model(model.get_layer("view").output, outputs)
+
+
+class Distiller(keras.Model):
+    """Trains a student on depth and, with a teacher, on the teacher's answer (paper, section 2.2).
+
+    `total_loss = student_loss + distillation_loss_weight * distillation_loss`, where the student's
+    loss is silog (Lee et al., 2019) and the distillation loss is the L2 distance between the maps
+    before the last activation. The target of the latter is the teacher's depth through the inverse
+    of the student's head, so a teacher of any resolution and any maximum depth will do.
+
+    Batches are dictionaries: `image` [batch, *view, 3], `depth` [batch, h, w, 1] in metres with
+    0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
+    `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand.
+
+    Args:
+        student: A depth model, see `training_view`.
+        teacher: Another one, or None: then `teacher_depth` is used where a batch has it.
+        max_depth_m: The depth that the student's head reaches; deeper pixels leave the loss.
+        distillation_loss_weight: 0 trains without the teacher.
+        distill: `logits`, or `features` for the penultimate map through a 1x1 projection, which
+            needs `teacher`.
+        gradient_loss_weight: Weight of the differences of log depth between neighbours.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        teacher: keras.Model | None = None,
+        *,
+        max_depth_m: float,
+        distillation_loss_weight: float = 0.0,
+        distill: str = "logits",
+        gradient_loss_weight: float = 0.0,
+    ):
+        super().__init__(name="distiller")
+        self.student = training_view(student)
+        self.teacher = training_view(teacher) if teacher is not None else None
+        self.projection = None
+        if self.teacher is not None:
+            self.teacher.trainable = False
+            if distill == "features":
+                channels = self.teacher.output["features"].shape[-1]
+                self.projection = keras.layers.Conv2D(channels, 1, name="projection")
+                self.projection.build(self.student.output["features"].shape)
+        self.max_depth_m = max_depth_m
+        self.distillation_loss_weight = distillation_loss_weight
+        self.gradient_loss_weight = gradient_loss_weight
+        self.student_loss = SiLog(max_depth_m=max_depth_m)
+        self.gradient_loss = GradientLoss(max_depth_m=max_depth_m)
+        self.distillation_loss = DistillationLoss()
+        self.means = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("total_loss", "student_loss", "distillation_loss")
+        }
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The running means that Keras resets at each epoch."""
+        return list(self.means.values())
+
+    def call(self, image: Any, training: bool = False) -> dict[str, Any]:
+        """The student's `logits`, `features` and `depth` for [batch, *view, 3]."""
+        return self.student(image, training=training)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One optimisation step; the teacher stays outside the tape and is never updated."""
+        target = self._target(batch)
+        with tf.GradientTape() as tape:
+            student = self.student(batch["image"], training=True)
+            losses = self._terms(student, batch["depth"], target)
+            loss = self.optimizer.scale_loss(losses["total_loss"])
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        for name, value in losses.items():
+            self.means[name].update_state(value)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    def _target(self, batch: dict[str, Any]) -> Any:
+        """What the student shall match, on its grid; None without distillation."""
+        if not self.distillation_loss_weight:
+            return None
+        if "teacher_depth" in batch:
+            return self._target_logits(batch["teacher_depth"])
+        answer = self.teacher(batch["teacher_image"], training=False)
+        if self.projection is not None:
+            return self._to_grid(answer["features"])
+        return self._target_logits(answer["depth"])
+
+    def _target_logits(self, depth: Any) -> Any:
+        return depth_to_logits(self._to_grid(depth), self.max_depth_m)
+
+    def _to_grid(self, values: Any) -> Any:
+        size = self.student.output["logits"].shape[1:3]
+        return keras.ops.image.resize(values, size, interpolation="bilinear")
+
+    def _terms(self, student: dict[str, Any], depth: Any, target: Any) -> dict[str, Any]:
+        size = keras.ops.shape(depth)[1:3]
+        predicted = keras.ops.image.resize(
+            keras.ops.cast(student["depth"], "float32"), size, interpolation="bilinear")
+        student_loss = self.student_loss(depth, predicted)
+        if self.gradient_loss_weight:
+            student_loss += self.gradient_loss_weight * self.gradient_loss(depth, predicted)
+        distillation_loss = keras.ops.zeros(())
+        if target is not None:
+            answer = student["logits"]
+            if self.projection is not None:
+                answer = self.projection(student["features"])
+            distillation_loss = self.distillation_loss(target, keras.ops.cast(answer, "float32"))
+        total = student_loss + self.distillation_loss_weight * distillation_loss
+        return {
+            "total_loss": total,
+            "student_loss": student_loss,
+            "distillation_loss": distillation_loss,
+        }

@@ -1,0 +1,137 @@
+"""What a run of a training is asked for, and whether it is already done."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from mai_depth.data.augment import Augmentation
+from mai_depth.data.batches import Pairs
+from mai_depth.errors import UserError
+from mai_depth.json_file import read_json
+from mai_depth.training import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the defaults are the paper's (section 3.3) where it names them."""
+
+    epochs: int = 500
+    batch_size: int = 32
+    learning_rate: float = 8e-3
+    decay_power: float = 0.9
+    adam_epsilon: float = 1e-3
+    ema_momentum: float = 0.0
+    gradient_loss_weight: float = 0.0
+    distillation_loss_weight: float = 0.0
+    distill: str = "logits"
+    mixed_precision: bool = False
+    seed: int = 0
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conduct:
+    """How a run behaves; nothing of it changes what an undisturbed run computes.
+
+    Attributes:
+        overwrite: Start anew where another or the same run has left something.
+        nan_policy: `fail` ends the run at a loss that is not finite; `rollback` goes back to the
+            last epoch with half the learning rate, at most three times.
+        flags: A flagfile that repeats the run, noted as `flags.txt`; None notes nothing.
+    """
+
+    overwrite: bool = False
+    nan_policy: str = "fail"
+    flags: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training of one model.
+
+    Attributes:
+        build: Makes the model, with its starting weights.
+        train_pairs: What is learned.
+        validation_pairs: What is measured after each epoch.
+        path: The `.keras` file to write; its `.json`, `log.csv` and the states go beside it.
+        recipe: How to train.
+        max_depth_m: The depth that the model's head reaches.
+        description: What else decides on the result and goes into the `.json`, e.g. the builder's
+            arguments.
+        conduct: How the run behaves.
+        teacher: A depth model to distil from, asked for every augmented picture.
+        teacher_depth: Or its answers to `train_pairs`, uint16 [count, 480, 640] in their units.
+    """
+
+    build: Callable[[], keras.Model]
+    train_pairs: Pairs
+    validation_pairs: Pairs
+    path: pathlib.Path
+    recipe: Recipe
+    max_depth_m: float
+    description: dict[str, Any] = dataclasses.field(default_factory=dict)
+    conduct: Conduct = Conduct()
+    teacher: keras.Model | None = None
+    teacher_depth: Any = None
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch; what does not fill a batch waits for another epoch's order."""
+        return len(self.train_pairs) // self.recipe.batch_size
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All that decides on the result, as the `.json` beside the model tells it."""
+        data = {"train_data": self.train_pairs.fingerprint,
+                "validation_data": self.validation_pairs.fingerprint}
+        return {**self.description, "recipe": dataclasses.asdict(self.recipe),
+                "max_depth_m": self.max_depth_m, "data": data}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The same, flat: a run is continued only under the same identity."""
+        return checkpoint.identity_of(self.record)
+
+
+def load_state(run: Run) -> checkpoint.State | None:
+    """Reads the newest whole state of a run; `UserError` if it is that of another run."""
+    state = checkpoint.load_state(run.path)
+    if state is not None:
+        checkpoint.require_same(run.path, state.identity, run.identity)
+    return state
+
+
+def is_complete(path: pathlib.Path) -> bool:
+    """Tells whether a model file is there and no longer in training."""
+    return path.is_file() and not checkpoint.state_paths(path)
+
+
+def finished_metrics(run: Run) -> dict[str, float] | None:
+    """Tells whether there is nothing left to do.
+
+    Args:
+        run: The run; with `conduct.overwrite` there always is something to do.
+
+    Returns:
+        The metrics of the finished run, or None.
+
+    Raises:
+        UserError: The model there is that of another run, or of none that is known.
+    """
+    path = run.path
+    if run.conduct.overwrite or not is_complete(path):
+        return None
+    try:
+        record = read_json(path.with_suffix(".json"))
+        then = checkpoint.identity_of({key: record[key] for key in run.record if key in record})
+        finished, metrics = record["finished"], record["metrics"]
+    except (OSError, ValueError, KeyError, TypeError):
+        finished = False
+    if not finished:
+        raise UserError(f"{path}: was not left by a run that can be continued; move it, give "
+                        "--overwrite to replace it, or another --workdir")
+    checkpoint.require_same(path, then, run.identity)
+    return metrics
