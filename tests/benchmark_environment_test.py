@@ -1,33 +1,15 @@
-"""The benchmark with its four packages alone, as on a Raspberry Pi: no TensorFlow. Slow."""
+"""The benchmark with the packages of a board alone, as on a Raspberry Pi: no TensorFlow. Slow."""
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
-import venv
-from importlib import metadata
 
 import benchmark_graphs
 import pytest
 
-PACKAGES = ("numpy", "pillow", "absl-py", "ai-edge-litert")
 METRICS = ("si_rmse", "rmse", "log10", "abs_rel", "delta1", "delta2", "delta3",
            "rmse_median_scaled", "images")
-
-
-@pytest.fixture(scope="session")
-def bare_python(tmp_path_factory) -> pathlib.Path:
-    """A Python that has the four packages in our versions, and what they bring."""
-    folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    pinned = [f"{name}=={metadata.version(name)}" for name in PACKAGES]
-    done = subprocess.run([python, "-m", "pip", "install", "-q", *pinned],
-                          capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"the packages cannot be installed: {done.stderr[-300:]}")
-    return python
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import venv
 
 import numpy as np
 import pytest
@@ -39,6 +41,20 @@ def commands():
     commands = Commands()
     yield commands
     commands.close()
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory) -> pathlib.Path:
+    """A Python with the packages of requirements-board.txt alone, as on a board."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-r", "requirements-board.txt",
+         "-c", ".ci/constraints.txt"], cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"the packages cannot be installed: {done.stderr[-300:]}")
+    return python
 
 
 @pytest.fixture(scope="session")
