@@ -3,7 +3,7 @@
 Importing this package is cheap: TensorFlow is loaded by the modules that need it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):
