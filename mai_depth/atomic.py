@@ -94,7 +94,7 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
     Args:
         folder: Where `atomic_path` or `temporary_folder` was used; its subfolders stay as they are.
     """
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(pathlib.Path(folder)) as entries:
         for entry in [entry for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
             with contextlib.suppress(OSError):  # somebody is at work on it, or it is not ours
                 handle = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import NoReturn
 
 from absl import app
 from absl import flags
@@ -22,7 +21,7 @@ FAULT = 1
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
+def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, calls `main()` and exits with its code.
 
     A `UserError`, a full disk, SIGTERM and Ctrl-C become one line on stderr; a bug stays a

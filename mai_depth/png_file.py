@@ -40,7 +40,7 @@ def write_gray16(
         _write_chunk(file, b"tEXt", "\0".join(MARK).encode("latin-1"))
         for block in blocks:
             rows = block.astype(">u2").view(np.uint8)
-            _write_data(file, squeezed.compress(_differences(rows, above)))
+            _write_data(file, squeezed.compress(_differences(rows, above).data))
             above = rows[-1:]
         _write_data(file, squeezed.flush())
         _write_chunk(file, b"IEND", b"")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 # A name in somebody's model could retitle the terminal or write to the clipboard. What progress
 # bars need is let through: colours, going up a line, backspace, carriage return.
@@ -55,7 +56,7 @@ def without_lines(pattern: str) -> Iterator[None]:
     with sieve:
         sys.stderr.flush()
         before = os.dup(2)
-        os.dup2(sieve.stdin.fileno(), 2)
+        os.dup2(sieve.stdin.fileno(), 2)  # type: ignore[union-attr]  # it is a pipe
         try:
             yield
         finally:
@@ -89,7 +90,7 @@ class Lines(io.TextIOWrapper):
             line_buffering=descriptor == 2 or os.isatty(descriptor))
         self.is_line_open = False
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         """Writes text; what would command a terminal is written as an escape."""
         if text:
             self.is_line_open = not text.endswith(("\n", "\r"))
@@ -97,7 +98,7 @@ class Lines(io.TextIOWrapper):
 
 
 class _Unbroken(io.FileIO):
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:

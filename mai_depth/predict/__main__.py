@@ -83,12 +83,11 @@ def main() -> None:
         raise UserError("--input: give a picture, folder, .txt list, video or camera number")
     style = _style()
     source, output = _source(), expand(_OUTPUT.value, "output")
-    is_video = isinstance(source, int) or source.suffix.lower() in VIDEO_SUFFIXES
-    kinds = _kinds(is_video)
-    entries = [] if is_video else list_pictures(source, output, _say)
+    kinds = _kinds(_is_video(source))
+    entries = _pictures(source, output)
     _make_output(output)
     network = _network()
-    if is_video:
+    if entries is None:
         _predict_video(source, output, network, kinds[0], style)
     else:
         _predict_pictures(entries, output, network, kinds, style)
@@ -106,6 +105,17 @@ def _source() -> pathlib.Path | int:
     if not source.exists():
         raise UserError(f"--input={source}: no such file or folder")
     return source
+
+
+def _is_video(source: pathlib.Path | int) -> bool:
+    return isinstance(source, int) or source.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _pictures(source: pathlib.Path | int, output: pathlib.Path) -> list[Entry] | None:
+    """The pictures to predict; None for a video or a camera."""
+    if isinstance(source, int) or _is_video(source):
+        return None
+    return list_pictures(source, output, _say)
 
 
 def _style() -> Style:
@@ -186,9 +196,10 @@ def _predict_video(
     style: Style,
 ) -> None:
     is_camera = isinstance(source, int)
-    name = f"camera{source}" if is_camera else source.stem
+    name = f"camera{source}" if isinstance(source, int) else source.stem
     remove_abandoned(output)
-    frames, rate, count = video.read_frames(source if is_camera else os.fspath(source))
+    frames, rate, count = video.read_frames(
+        source if isinstance(source, int) else os.fspath(source))
     frames = tqdm(frames, total=count, unit=" frames") if tqdm else frames
     path = output / f"{name}_{kind}.mp4"
     with _named(path):

@@ -46,7 +46,7 @@ def write_ply(path: str | os.PathLike, points: np.ndarray) -> None:
         points: Of `point_cloud`.
     """
     kinds = {"f": "float", "u": "uchar"}
-    properties = [f"property {kinds[_VERTEX[name].kind]} {name}" for name in _VERTEX.names]
+    properties = [f"property {kinds[_VERTEX[name].kind]} {name}" for name in _VERTEX.names or ()]
     header = "\n".join([
         "ply", "format binary_little_endian 1.0", "comment metres: x right, y down, z forward",
         f"element vertex {len(points)}", *properties, "end_header", ""])

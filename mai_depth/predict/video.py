@@ -30,7 +30,7 @@ class SteadyRange:
 
     def __init__(self, memory_frames: float = _MEMORY_FRAMES):
         self._share = 1.0 / memory_frames
-        self._limits = None
+        self._limits: np.ndarray | None = None
 
     def update(self, depth_m: np.ndarray) -> tuple[float, float]:
         """Takes in a frame.
@@ -121,7 +121,8 @@ class _Writer:
     """An .mp4 that is opened by its first frame."""
 
     def __init__(self, path: pathlib.Path, frame_rate: float):
-        self._path, self._frame_rate, self._cv2, self._writer = path, frame_rate, _opencv(), None
+        self._path, self._frame_rate, self._cv2 = path, frame_rate, _opencv()
+        self._writer: Any = None
         self._count = 0
 
     def __enter__(self) -> "_Writer":

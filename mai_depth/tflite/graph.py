@@ -116,7 +116,7 @@ class TfliteFile:
 
     def _weights(self) -> list[Tensor]:
         """Constant floats anywhere, and whatever a convolution holds; shared buffers once."""
-        weights = {}
+        weights: dict[int, Tensor] = {}
         for op in self._graph.ops:
             weighted = op.name in _WEIGHTED
             for tensor in (self._graph.tensors[i] for i in op.inputs if i >= 0):

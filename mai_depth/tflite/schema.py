@@ -6,6 +6,7 @@ Every length is checked against the file's size, so that a broken file ends in a
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 from typing import NamedTuple
@@ -183,7 +184,7 @@ def indices(values: Any) -> tuple[int, ...]:
     return () if isinstance(values, int) else tuple(int(i) for i in values)
 
 
-def _macs(name: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
+def _macs(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> int:
     if name == "CONV_2D":  # filter [out, height, width, in]
         return outputs[0].elements * math.prod(inputs[1].shape[1:])
     if name == "DEPTHWISE_CONV_2D":  # filter [1, height, width, channels]
