@@ -55,14 +55,14 @@ def mid_write_model(count):
     def copy(original):
         calls = itertools.count()
 
-        def part(source, target):
-            original(source, target)
+        def part(config, source, target):
+            original(config, source, target)
             if next(calls) == count % 2:
                 os.truncate(target, target.stat().st_size // 2)
                 die()
         return part
 
-    replace(model_file, "_copy_portable", copy)
+    replace(model_file, "_copy_with", copy)
 
 
 def before_rename(count):
