@@ -1,5 +1,7 @@
 """Putting bodies together: groups in their own frame, and the choice of a camera."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mai_depth.data.scenes import textures
@@ -72,9 +74,9 @@ def paint(pattern, gloss: float = 0.0, emission: float = 0.0, **settings) -> Mat
     return Material(lambda u, v, pixel: pattern(u, v, pixel, **settings), gloss, emission)
 
 
-def pick(random: np.random.Generator, colors: list[Vector], spread: float = 0.12) -> np.ndarray:
+def pick(random: np.random.Generator, colors: Sequence[Vector], spread: float = 0.12) -> np.ndarray:
     """One of some sRGB colours, a little varied, linear float32 [3, 1]."""
-    color = textures.linear(*colors[random.integers(len(colors))])
+    color = textures.linear(*colors[int(random.integers(len(colors)))])
     varied = color * np.exp(random.normal(0, spread)) * np.exp(random.normal(0, spread / 4, (3, 1)))
     return np.clip(varied, 0, 0.9).astype(np.float32)
 

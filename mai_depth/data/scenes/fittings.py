@@ -11,8 +11,8 @@ from mai_depth.data.scenes import textures
 from mai_depth.data.scenes.build import Group
 from mai_depth.data.scenes.build import paint
 from mai_depth.data.scenes.build import pick
-from mai_depth.data.scenes.solids import Box
 from mai_depth.data.scenes.solids import Material
+from mai_depth.data.scenes.solids import Solid
 
 WALLS = [
     (235, 230, 220),
@@ -103,7 +103,7 @@ def door(group: Group, random: Generator) -> None:
     group.box((0, 2.0, -0.03), (0.99, 0.07, 0.06), frame)
 
 
-def window(group: Group, random: Generator, height: float) -> Box:
+def window(group: Group, random: Generator, height: float) -> Solid:
     """A bright pane with a sill, perhaps curtains and a radiator; returns the pane."""
     width, tall = random.uniform(0.9, 1.5), random.uniform(1.0, 1.4)
     bottom = min(0.9, height - tall - 0.2)

@@ -78,8 +78,8 @@ def clutter(group: Group, random: Generator, width: float, depth: float, count: 
             here.round((0, 0, 0), height, 0.037, 0.034, enamel(random, 0.8))
             here.round((0, height, 0), 0.08, 0.03, 0.013, enamel(random, 0.8))
         else:
-            size = random.uniform(0.08, 0.25, 3)
-            here.box((0, 0, 0), tuple(size), timber(random))
+            wide, high, deep = random.uniform(0.08, 0.25, 3)
+            here.box((0, 0, 0), (wide, high, deep), timber(random))
 
 
 def table(group: Group, random: Generator, width: float, depth: float, height: float) -> None:

@@ -63,8 +63,8 @@ class Camera:
         x = ((np.arange(width) + 0.5 - width / 2) / self.focal)[window[1]]
         y = ((height / 2 - 0.5 - np.arange(height)) / self.focal)[window[0]]
         axes = self.turned if frame is None else frame.T @ self.turned
-        along = np.float32(axes[:, :1] * x + axes[:, 2:])
-        down = np.float32(axes[:, 1:2] * y)
+        along = (axes[:, :1] * x + axes[:, 2:]).astype(np.float32)
+        down = (axes[:, 1:2] * y).astype(np.float32)
         return down[:, :, None] + along[:, None, :]
 
     def windows(self, corners: np.ndarray) -> np.ndarray:

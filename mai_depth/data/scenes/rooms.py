@@ -149,14 +149,14 @@ def _middle(
         colors = pick(random, furniture.CLOTHS), pick(random, furniture.CLOTHS)
         rug = paint(textures.carpet, color=colors[0], second=colors[1], half=half)
         group.box((0, 0, 0), (2 * half[0], 0.012, 2 * half[1]), rug)
-    at = group.inner((random.normal(0, 0.3), 0.0, random.normal(0, 0.3)))
+    middle = group.inner((random.normal(0, 0.3), 0.0, random.normal(0, 0.3)))
     if kind == "small" and random.random() < 0.5:
-        furniture.table(at, random, random.uniform(0.5, 0.8), 0.5, random.uniform(0.4, 0.75))
+        furniture.table(middle, random, random.uniform(0.5, 0.8), 0.5, random.uniform(0.4, 0.75))
     if kind == "living":
         if random.random() < 0.6:
-            furniture.dining(at, random)
+            furniture.dining(middle, random)
         else:
-            furniture.table(at, random, random.uniform(0.6, 1.1), 0.6, 0.42)
+            furniture.table(middle, random, random.uniform(0.6, 1.1), 0.6, 0.42)
     furniture.clutter(group, random, width * 0.6, depth * 0.6, int(random.integers(0, 4)))
 
 

@@ -39,7 +39,7 @@ class Light:
             Unit directions to the lamp, float32 [3, ...], and the irradiance on a surface that
             faces it, in multiples of `color`, float32 [...] or one number.
         """
-        at = np.float32(self.at).reshape((3,) + (1,) * (point.ndim - 1))
+        at = np.array(self.at, np.float32).reshape((3,) + (1,) * (point.ndim - 1))
         if self.sun:
             return at / np.sqrt(dot(at, at)), np.float32(1)
         towards = at - point

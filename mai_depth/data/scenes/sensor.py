@@ -21,7 +21,7 @@ def photograph(color: np.ndarray, random: np.random.Generator) -> np.ndarray:
     _, height, width = color.shape
     middle = np.percentile(color[:, ::8, ::8].mean(0), 60) + 1e-3
     balance = random.normal(1, 0.035, (3, 1, 1))
-    light = color * np.float32(random.uniform(0.24, 0.42) / middle * balance)
+    light: np.ndarray = color * np.float32(random.uniform(0.24, 0.42) / middle * balance)
     y = np.linspace(-0.75, 0.75, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     light *= 1 - np.float32(random.uniform(0.05, 0.25)) * (x * x + y * y)

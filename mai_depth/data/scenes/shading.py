@@ -49,7 +49,7 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if scene.haze is not None:
         veil, reach = scene.haze
         share = 1 - np.exp(distance * np.float32(-1 / reach))
-        color += share * (np.float32(veil).reshape(3, 1, 1) - color)
+        color += share * (np.array(veil, np.float32).reshape(3, 1, 1) - color)
     if scene.sky is not None and not seen.all():
         color[:, ~seen] = scene.sky(rays[:, ~seen])
     return color, depth, shine
@@ -57,7 +57,7 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _surfaces(scene: Scene, rays, distance, number) -> _Surfaces:
     count, shape = distance.size, distance.shape
-    origin = np.float32(scene.camera.position).reshape(3, 1)
+    origin = np.array(scene.camera.position, np.float32).reshape(3, 1)
     rays, distance, number = rays.reshape(3, -1), distance.ravel(), number.ravel()
     normal, albedo = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
     gloss, emission = np.zeros(count, np.float32), np.zeros(count, np.float32)
@@ -110,15 +110,16 @@ def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
     key, shape = surfaces.key[some], (3, -1)
     ray = rays[(slice(None), *some)].reshape(shape)
     normal = surfaces.normal[(slice(None), *some)].reshape(shape)
-    point = np.float32(scene.camera.position).reshape(3, 1) + ray * distance[some].ravel()
-    below, above = (np.float32(color).reshape(3, 1) for color in (scene.below, scene.above))
+    point = np.array(scene.camera.position, np.float32).reshape(3, 1) + ray * distance[some].ravel()
+    below, above = (
+        np.array(color, np.float32).reshape(3, 1) for color in (scene.below, scene.above))
     light = below + (0.5 + 0.5 * normal[1]) * (above - below)
     light *= shadows.openness(scene, point, normal, key, _STEP)
     shine = np.zeros(key.size, np.float32)
     view = ray / -np.sqrt(dot(ray, ray))
     for number, lamp in enumerate(scene.lights):
         random = np.random.default_rng([3, number])
-        color = np.float32(lamp.color).reshape(3, 1)
+        color = np.array(lamp.color, np.float32).reshape(3, 1)
         towards, strength = lamp.towards(point)
         strength = strength * shadows.visible_share(scene, lamp, point, normal, random)
         light += color * (np.maximum(dot(towards, normal), 0) * strength)

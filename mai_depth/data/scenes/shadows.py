@@ -33,10 +33,10 @@ def visible_share(
     facing = np.flatnonzero(dot(towards, normal) > 0)
     start = point[:, facing] + np.float32(2e-3) * normal[:, facing]
     if lamp.opening is not None:
-        direction = np.broadcast_to(np.float32(lamp.at).reshape(3, 1), start.shape)
+        direction = np.broadcast_to(np.array(lamp.at, np.float32).reshape(3, 1), start.shape)
         through = lamp.opening.blocks(start, direction, np.inf)
         facing, start = facing[through], start[:, through]
-    direction = np.float32(lamp.at).reshape(3, 1)
+    direction = np.array(lamp.at, np.float32).reshape(3, 1)
     if lamp.spread:
         # Another point of the lamp for every pixel: a soft edge instead of a hard one.
         shift = random.random((3, 1021), np.float32)[:, facing % 1021] - np.float32(0.5)
@@ -103,10 +103,8 @@ class _LampView:
         radius = np.sqrt(np.sum(np.square(solid.half))) + 2 * self.lamp.spread
         if distance <= radius:
             return np.arange(self.x.size)
-        axis, cosine = (
-            np.float32(axis / distance),
-            np.float32(np.sqrt(1 - (radius / distance) ** 2)),
-        )
+        cosine = np.float32(np.sqrt(1 - (radius / distance) ** 2))
+        axis = (axis / distance).astype(np.float32)
         return np.flatnonzero(dot(axis, self.towards) > cosine * self.distance)
 
 

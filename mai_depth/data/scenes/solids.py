@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,7 @@ class Solid:
         back = self._solid_at(origin, direction, leave, hit & ~front)
         return np.where(front, enter, np.where(back, leave, np.float32(np.inf)))
 
-    def blocks(self, origin: np.ndarray, direction: np.ndarray, reach: float) -> np.ndarray:
+    def blocks(self, origin: np.ndarray, direction: np.ndarray, reach: Any) -> np.ndarray:
         """Whether the body lies on rays between their origins and `reach`.
 
         Args:
@@ -168,7 +169,8 @@ class Solid:
         shape = (3, *wanted.shape)
         origin = np.broadcast_to(origin, shape)[:, wanted]
         direction = np.broadcast_to(direction, shape)[:, wanted]
-        solid[wanted] = self.mask(origin + distance[wanted] * direction)
+        mask: Any = self.mask  # asked of bodies that have one
+        solid[wanted] = mask(origin + distance[wanted] * direction)
         return solid
 
 
@@ -220,7 +222,8 @@ class Box(Solid):
         return face, np.take(normals, face, axis=1), u, v
 
     def _nearest_face(self, point: np.ndarray) -> np.ndarray:
-        face, least = np.uint8(0), np.float32(np.inf)
+        face: Any = np.uint8(0)
+        least: Any = np.float32(np.inf)
         for axis in range(3):
             gap = np.abs(np.abs(point[axis]) - np.float32(self.half[axis]))
             face = np.where(gap < least, np.uint8(2 * axis) + (point[axis] > 0), face)

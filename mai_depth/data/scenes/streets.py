@@ -1,5 +1,7 @@
 """Streets: a road with pavements, houses, parked and driving cars, trees, poles and a sky."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -72,8 +74,9 @@ def _daylight(solids: list[Solid], random: Generator, camera: Camera) -> Scene:
 
 
 def _sky(random: Generator, veil: np.ndarray, clear: bool):
-    zenith = np.float32([0.16, 0.33, 0.72] if clear else [0.6, 0.64, 0.7]).reshape(3, 1)
-    horizon = np.float32(veil * 1.15).reshape(3, 1)
+    zenith = np.array(
+        [0.16, 0.33, 0.72] if clear else [0.6, 0.64, 0.7], np.float32).reshape(3, 1)
+    horizon = (veil * 1.15).astype(np.float32).reshape(3, 1)
     cover, shift = random.uniform(-0.6, 1.2), random.uniform(0, 9)
 
     def sky(direction: np.ndarray) -> np.ndarray:
@@ -147,7 +150,7 @@ def _house(group: Group, random: Generator, width: float, height: float, depth: 
         )
     else:
         wall = paint(textures.plain, color=pick(random, _PLASTERS), mottle=0.06, period=4.0)
-    settings = dict(
+    settings: dict[str, Any] = dict(
         wall=wall.pattern,
         glass=textures.linear(50, 60, 70),
         frame=pick(random, [(235, 235, 230), (90, 70, 55), (60, 62, 66)]),

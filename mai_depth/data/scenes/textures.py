@@ -6,6 +6,7 @@ that far surfaces do not flicker.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _table() -> np.ndarray:
 
 def chance(*cells: np.ndarray) -> np.ndarray:
     """A number in 0..1 for each cell of a grid, always the same for the same cell."""
-    index = np.int32(0)
+    index: Any = np.int32(0)
     for cell, factor in zip(cells, (7919, 104729, 1299709), strict=False):
         index = index + np.asarray(cell).astype(np.int32) * np.int32(factor)
     return _table()[(index ^ (index >> 11)) & 4095]
@@ -102,7 +103,9 @@ def within(x: np.ndarray, low: float, high: float, pixel: np.ndarray) -> np.ndar
     return np.clip((x - low) / soft + 0.5, 0, 1) * np.clip((high - x) / soft + 0.5, 0, 1)
 
 
-def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+def mix(
+    first: np.ndarray, second: np.ndarray | np.float32, share: np.ndarray
+) -> np.ndarray:
     """`first` where `share` is 0, `second` where it is 1."""
     return first + share * (second - first)
 
