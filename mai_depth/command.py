@@ -2,9 +2,12 @@
 
 import errno
 import os
+import pathlib
 import sys
+import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -31,6 +34,7 @@ def run(main: Callable[[], int | None]) -> None:
         main: Takes nothing; returns the exit code or None for 0.
     """
     open_streams()
+    warnings.showwarning = _warn
     app.run(lambda _: _exit_code(main), flags_parser=_parse)
 
 
@@ -67,6 +71,14 @@ def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
             raise
         return FAULT, (f"error: {error.filename or 'disk'}: {os.strerror(error.errno)}; free some "
                        "space or write elsewhere")
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Says what this package warns of in one line; other warnings name their place in the code."""
+    if category is UserWarning and pathlib.Path(__file__).parent in pathlib.Path(where[0]).parents:
+        _say(f"warning: {message}")
+    else:
+        _say(warnings.formatwarning(message, category, *where[:2]))
 
 
 def _say(message: str) -> None:

@@ -71,6 +71,19 @@ def test_teacher_is_asked_once(pairs, tmp_path, monkeypatch):
     np.testing.assert_array_equal(answers, again)
 
 
+def test_an_answer_that_is_not_finite_names_teacher_and_picture(pairs, tmp_path, monkeypatch):
+    def broken(model, pairs):
+        yield np.full((480, 640), 2.0, np.float32)
+        yield np.full((480, 640), np.nan, np.float32)
+
+    model, path = red_as_depth(), tmp_path / "teacher.keras"
+    model.save(path)
+    monkeypatch.setattr("mai_depth.training.teacher_depth.predict_pairs", broken)
+    with pytest.raises(UserError, match=rf"^{path}: .* answer to {pairs.names[1]} is not finite"):
+        cache_teacher_depth(model, path, pairs, tmp_path)
+    assert not list((tmp_path / "teacher_depth").iterdir())
+
+
 def test_answers_that_do_not_fit_on_the_disk_leave_nothing(pairs, tmp_path, monkeypatch):
     model, path = red_as_depth(), tmp_path / "teacher.keras"
     model.save(path)

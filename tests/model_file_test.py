@@ -59,8 +59,19 @@ def test_names_nothing_that_older_keras_does_not_know(path):
 
 
 def test_settings_that_matter_are_kept():
-    assert model_file.portable_config([{"antialias": True, "renorm": False}]) == [
-        {"antialias": True}
+    def layer(module, **settings):
+        return {"module": module, "class_name": "Resizing", "config": settings}
+
+    assert model_file.portable_config([
+        layer("keras.layers", antialias=True, renorm=False),
+        layer("keras.layers", antialias=False, name="a"),
+        layer("keras_cv.layers", antialias=False),
+        layer("mine", antialias=False),
+    ]) == [
+        layer("keras.layers", antialias=True),
+        layer("keras.layers", name="a"),
+        layer("keras_cv.layers", antialias=False),
+        layer("mine", antialias=False),
     ]
 
 

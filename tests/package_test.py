@@ -1,5 +1,8 @@
 """The front door: what `import mai_depth` offers."""
 
+import ast
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,22 @@ def test_names_are_loaded_when_asked_for():
     assert mai_depth.build_student("student_28m").name == "student_28m"
     with pytest.raises(AttributeError, match="nonsense"):
         mai_depth.nonsense  # noqa: B018
+
+
+def test_every_public_name_is_listed_and_loads():
+    assert mai_depth.__all__ == sorted(mai_depth.__all__) == list(mai_depth._HOMES)
+    assert set(mai_depth.__all__) <= set(dir(mai_depth))
+    for name in mai_depth.__all__:
+        value = getattr(mai_depth, name)
+        assert value.__module__ == f"mai_depth.{mai_depth._HOMES[name]}" and value.__doc__
+
+
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse(pathlib.Path(mai_depth.__file__).read_text())
+    seen = {alias.name: node.module.removeprefix("mai_depth.")
+            for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+            for alias in node.names if node.module.startswith("mai_depth")}
+    assert seen == mai_depth._HOMES
 
 
 def test_shipped_student_answers_in_metres():

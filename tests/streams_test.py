@@ -154,3 +154,21 @@ with without_lines("I[0-9]{4} "):
     assert done.returncode == -signal.SIGABRT
     assert done.stderr.splitlines() == [
         "I0000 before", "E0000 fault", "  I0000 quoted", "I0000 after", "F0000 no AVX"]
+
+
+def test_a_warning_of_ours_is_one_line(tmp_path):
+    code = """
+import warnings
+import numpy as np
+from mai_depth import command
+from mai_depth.depth import write_depth
+
+def main():
+    write_depth("deep.png", np.full((4, 4), 70.0))
+    warnings.warn("of a library", RuntimeWarning)
+
+command.run(main)
+"""
+    ours, other = run(code, tmp_path).stderr.splitlines()
+    assert ours.startswith("warning: deep.png: 16 pixels are deeper than 65.534 m")
+    assert "RuntimeWarning: of a library" in other

@@ -84,17 +84,18 @@ def portable_config(config: Any) -> Any:
         config: The content of `config.json`, or a part of it.
 
     Returns:
-        A copy without `compile_config` and without settings of newer Keras at their defaults.
+        A copy without `compile_config` and without settings of newer Keras at their defaults; the
+        settings of classes that are not Keras' own stay as they are.
     """
     if isinstance(config, list):
         return [portable_config(value) for value in config]
     if not isinstance(config, dict):
         return config
-    return {
-        key: portable_config(value)
-        for key, value in config.items()
-        if key != "compile_config" and not _is_new_default(key, value)
-    }
+    kept = {key: value for key, value in config.items() if key != "compile_config"}
+    if str(kept.get("module")).startswith("keras.") and isinstance(kept.get("config"), dict):
+        settings = kept["config"].items()
+        kept["config"] = {key: value for key, value in settings if not _is_new_default(key, value)}
+    return {key: portable_config(value) for key, value in kept.items()}
 
 
 def _is_new_default(key: str, value: Any) -> bool:

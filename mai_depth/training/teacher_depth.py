@@ -72,6 +72,9 @@ def cache_teacher_depth(
 
     Returns:
         uint16 [count, 480, 640] in the units of `pairs`.
+
+    Raises:
+        UserError: An answer is not finite, or the disk is too small.
     """
     digest = hashlib.sha256(pathlib.Path(teacher_path).read_bytes()).hexdigest()
     folder = pathlib.Path(cache_dir).expanduser() / "teacher_depth"
@@ -82,7 +85,7 @@ def cache_teacher_depth(
         remove_stale(folder, f".{path.stem}.*")
         require_space(folder, len(pairs) * _BYTES_PER_MAP, "the teacher's answers", "cache_dir")
         with atomic_path(path) as temporary:
-            _write(teacher, pairs, temporary)
+            _write(teacher, teacher_path, pairs, temporary)
         answers = _open(path, pairs)
     if answers is None:
         raise UserError(f"{path}: vanished while it was written; run again, or choose another "
@@ -97,10 +100,15 @@ def _open(path: pathlib.Path, pairs: Pairs) -> BlockFile | None:
         return None
 
 
-def _write(teacher: keras.Model, pairs: Pairs, path: pathlib.Path) -> None:
+def _write(
+    teacher: keras.Model, teacher_path: str | os.PathLike, pairs: Pairs, path: pathlib.Path
+) -> None:
     predictions = predict_pairs(teacher, pairs)
     with open(path, "wb") as file:
         bar = tqdm(predictions, total=len(pairs), desc="teacher's depth")
         for number, depth in enumerate(bar):
+            if not np.isfinite(depth).all():
+                raise UserError(f"{teacher_path}: this teacher's answer to {pairs.names[number]} "
+                                "is not finite; give another --teacher, or remove the picture")
             units = np.clip(np.rint(depth * pairs.units_per_m), 1, MAX_UNITS)
             append_block(file, number, units.astype("<u2"))
