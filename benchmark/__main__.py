@@ -6,6 +6,7 @@ LiteRT's benchmark_model.
 """
 
 import os
+import pathlib
 import sys
 
 from absl import flags
@@ -96,28 +97,32 @@ def _check_outputs() -> None:
     for flag in (_CSV, _JSON, _MARKDOWN, _PLOT):
         if not flag.value:
             continue
-        path = flag_path(flag).absolute()
+        path = _file(flag).absolute()
         if path.is_dir():
             raise UserError(f"--{flag.name}={flag.value}: is a folder; give a file")
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
             raise UserError(f"--{flag.name}={flag.value}: its folder is missing or not writable; "
                             "give another")
     if _CSV.value:
-        report.check_csv(flag_path(_CSV))
+        report.check_csv(_file(_CSV))
     if _PLOT.value:
-        plot.check(flag_path(_PLOT), with_data=bool(flags.FLAGS.data_dir))
+        plot.check(_file(_PLOT), with_data=bool(flags.FLAGS.data_dir))
 
 
 def _write(reports: list[dict]) -> None:
     if _CSV.value:
         for measured in reports:
-            report.append_csv(flag_path(_CSV), measured)
+            report.append_csv(_file(_CSV), measured)
     if _JSON.value:
-        report.write_json(flag_path(_JSON), reports if len(reports) > 1 else reports[0])
+        report.write_json(_file(_JSON), reports if len(reports) > 1 else reports[0])
     if _MARKDOWN.value:
-        write_text_atomic(flag_path(_MARKDOWN), "\n".join(map(table.markdown, reports)))
+        write_text_atomic(_file(_MARKDOWN), "\n".join(map(table.markdown, reports)))
     if _PLOT.value:
-        plot.draw(flag_path(_PLOT), reports[0])
+        plot.draw(_file(_PLOT), reports[0])
+
+
+def _file(flag: flags.FlagHolder) -> pathlib.Path:
+    return expand(flag.value, flag.name)
 
 
 def _split(value: str) -> list[str]:

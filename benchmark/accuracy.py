@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Generator
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,7 +55,7 @@ def evaluate(
     missing_depth_value: int | None = None,
     nyu_crop: bool = False,
     pooled: bool = False,
-) -> Iterator[int]:
+) -> Generator[int, None, dict[str, float]]:
     """Measures a depth function at the full resolution of the truth.
 
     Args:
@@ -111,7 +111,7 @@ class _Images:
     """The mean over pictures."""
 
     def __init__(self) -> None:
-        self._metrics = []
+        self._metrics: list[dict[str, float]] = []
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         self._metrics.append(image_metrics(truth, prediction))
@@ -124,7 +124,9 @@ class _Pools:
     """The mean over groups of `POOL` pictures whose pixels are taken together."""
 
     def __init__(self) -> None:
-        self._pool, self._metrics, self._count = [], [], 0
+        self._pool: list[tuple[np.ndarray, np.ndarray]] = []
+        self._metrics: list[dict[str, float]] = []
+        self._count: float = 0
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         self._pool.append((truth, prediction))

@@ -126,7 +126,7 @@ def _command(folder: pathlib.Path, root: pathlib.Path, cpu: str) -> list[str]:
     return [*command, str(folder / "root/usr/bin/python3.11")]
 
 
-def _execute(command: list[str], folder: pathlib.Path, graph: os.PathLike, cpu: str) -> str:
+def _execute(command: list[str], folder: pathlib.Path, graph: str | os.PathLike, cpu: str) -> str:
     libraries = str(folder / "host/usr/lib/x86_64-linux-gnu")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S,

@@ -44,7 +44,8 @@ class DepthGraph:
             if is_raw(detail):
                 self.notes.append(f"{side} {detail['dtype'].__name__} without a scale: "
                                   "taken as it is")
-        self.input_size = tuple(int(n) for n in self._input["shape"][1:3])
+        height, width = (int(side) for side in self._input["shape"][1:3])
+        self.input_size = height, width
         self.output_size = _map_size(path, self._output["shape"])
 
     def set_picture(self, rgb: np.ndarray) -> None:
@@ -55,8 +56,9 @@ class DepthGraph:
                 bilinear filter, which averages when it shrinks).
         """
         if rgb.shape[:2] != self.input_size:
-            size = self.input_size[::-1]
-            rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+            height, width = self.input_size
+            resized = Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
+            rgb = np.asarray(resized)
         write_picture(rgb, self.interpreter.tensor(self._input["index"])(), self._input)
 
     def depth(self, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -114,14 +116,14 @@ def _picture_input(path: str | os.PathLike, inputs: list[dict[str, Any]]) -> dic
 
 def _map_size(path: str | os.PathLike, shape: np.ndarray) -> tuple[int, int]:
     """Finds [height, width] in [1, h, w, 1], [1, h, w], [1, 1, h, w] or [h, w]."""
-    shape = [int(n) for n in shape]
-    inner = list(shape)
+    sides = [int(n) for n in shape]
+    inner = list(sides)
     if len(inner) == 4 and inner[3] == 1:
         inner = inner[:3]
     while len(inner) > 2 and inner[0] == 1:
         inner = inner[1:]
     if len(inner) != 2:
-        raise UserError(f"{path}: its output is {shape}; a depth graph gives one map "
+        raise UserError(f"{path}: its output is {sides}; a depth graph gives one map "
                         "[1, height, width, 1]")
     return inner[0], inner[1]
 

@@ -100,13 +100,15 @@ def measure(
     """
     random = np.random.default_rng(0)
     faults = dict.fromkeys(range(len(blocks)), "")
-    rounds, cpu_rounds = [[] for _ in blocks], [[] for _ in blocks]
+    rounds: list[list[tuple[int, ...]]] = [[] for _ in blocks]
+    cpu_rounds: list[list[int]] = [[] for _ in blocks]
     counts = [_block_runs(block, warmup_runs, faults, i) for i, block in enumerate(blocks)]
     while any(not faults[i] and _wants_more(rounds[i], num_runs, min_secs) for i in faults):
         for i in random.permutation(len(blocks)):
             if faults[i]:
                 continue
-            durations, cpu_time = [], 0
+            durations: Sequence[int] = ()
+            cpu_time = 0
             if _wants_more(rounds[i], num_runs, min_secs):
                 try:
                     durations, cpu_time = blocks[i](
@@ -141,8 +143,9 @@ def ratio(first: Latency, other: Latency) -> tuple[float, float, float] | None:
         return float(np.exp(np.median(logs))), float("nan"), float("nan")
     chosen = np.random.default_rng(0).integers(0, len(logs), (RESAMPLES, len(logs)))
     medians = np.median(logs[chosen], axis=1)
-    return tuple(float(np.exp(value)) for value in (
+    middle, low, high = (float(np.exp(value)) for value in (
         np.median(logs), np.percentile(medians, 2.5), np.percentile(medians, 97.5)))
+    return middle, low, high
 
 
 def cpu_ratio(first: Latency, other: Latency) -> float | None:

@@ -10,7 +10,7 @@ import os
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +28,7 @@ ROUND_NS = 2e6  # how long one operator runs in a round
 
 def time_operators(
     path: str, num_threads: int, use_xnnpack: bool, num_runs: int
-) -> Iterator[int]:
+) -> Generator[int, None, dict[str, Any]]:
     """Times the operators of a graph one by one, in alternation.
 
     Args:
@@ -60,7 +60,7 @@ def time_operators(
             part.write_bytes(cut(model, [*needed, op.index]))
             interpreters.append(open_graph(part, num_threads, use_xnnpack))
             operators.append(op)
-    durations = [[] for _ in interpreters]
+    durations: list[list[int]] = [[] for _ in interpreters]
     for step in range(max(2, num_runs)):
         for times, interpreter in zip(durations, interpreters, strict=True):
             times += _run(interpreter)
@@ -80,7 +80,7 @@ def by_type(operators: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         For each type `name`, `count`, `ms`, `share` of the whole sum, `macs`; slowest first.
     """
     total = sum(op["ms"] for op in operators)
-    groups = {}
+    groups: dict[str, dict[str, Any]] = {}
     for op in operators:
         group = groups.setdefault(op["name"], {"name": op["name"], "count": 0, "ms": 0.0,
                                                "share": 0.0, "macs": 0})
@@ -202,7 +202,8 @@ def _constant_producers(file: TfliteFile) -> dict[int, int]:
 
 
 def _run(interpreter: Any) -> list[int]:
-    times, start = [], time.perf_counter_ns()
+    times: list[int] = []
+    start = time.perf_counter_ns()
     interpreter.invoke()
     while not times or (time.perf_counter_ns() - start < ROUND_NS and len(times) < 50):
         before = time.perf_counter_ns()

@@ -15,7 +15,7 @@ from mai_depth.metrics import mai_score
 MARKERS = "os^D"  # ten colours each
 
 
-def check(path: str, with_data: bool) -> None:
+def check(path: str | os.PathLike, with_data: bool) -> None:
     """Checks, before anything is measured, that there will be a plot.
 
     Args:

@@ -80,7 +80,7 @@ class ChildProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._buffer = b""
         paths = [str(_REPOSITORY), os.environ.get("PYTHONPATH", "")]
-        self._process = subprocess.Popen(
+        self._process: Any = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)),

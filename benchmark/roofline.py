@@ -28,17 +28,17 @@ def copy_process() -> ChildProcess:
     return _process("copy", 1)
 
 
-def sgemm_percent(macs: int, relative: float) -> float:
+def sgemm_percent(macs: int, relative: float | None) -> float | None:
     """Compares the speed of multiplications with that of the matrix product.
 
     Args:
         macs: Multiply-accumulates.
-        relative: Their time, as a multiple of the product's.
+        relative: Their time, as a multiple of the product's; None where it is not known.
 
     Returns:
-        Per cent.
+        Per cent, or None.
     """
-    return 100 * macs / SGEMM_MACS / relative
+    return None if relative is None else 100 * macs / SGEMM_MACS / relative
 
 
 def _process(kind: str, num_threads: int) -> ChildProcess:

@@ -248,7 +248,7 @@ def _measure_rest(
                           **_measure_core(entry, options)}
 
 
-def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]]:
+def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, Any]]:
     """Times what lies between a graph's resizes, the whole and a matrix product in alternation."""
     core = op_profile.cut_core(entry.file) if options.roofline else None
     if core is None:
@@ -257,8 +257,9 @@ def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]
           roofline.sgemm_process(options.num_threads) as process):
         path = pathlib.Path(folder) / "core.tflite"
         path.write_bytes(core)
-        blocks = [entry.block("run"), entry.block("run_part", path=str(path)),
-                  functools.partial(process.call, "run")]
+        blocks: list[latency.Block] = [
+            entry.block("run"), entry.block("run_part", path=str(path)),
+            functools.partial(process.call, "run")]
         whole, part, sgemm = latency.measure(blocks, **options.limits())
         macs = TfliteFile(path).macs()
     if whole.fault or part.fault or sgemm.fault:
@@ -266,7 +267,7 @@ def _measure_core(entry: _Entry, options: Options) -> dict[str, dict[str, float]
     return {"whole": _beside(sgemm, whole, entry.row["macs"]), "core": _beside(sgemm, part, macs)}
 
 
-def _beside(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, float]:
+def _beside(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[str, Any]:
     fastest = part.milliseconds(0) / sgemm.milliseconds(0)
     return {"ms": part.milliseconds(50), "macs": macs,
             "sgemm_percent": roofline.sgemm_percent(macs, latency.cpu_ratio(sgemm, part)),

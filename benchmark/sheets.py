@@ -90,7 +90,7 @@ def _pairs():
 
 
 def _network() -> DepthNetwork:
-    network = open_network(flag_path(_MODEL))
+    network = open_network(expand(_MODEL.value, "model"))
     width, height = network.picture_size
     answer = network(np.zeros((height, width, 3), np.uint8)).shape
     if (height, width) != answer or answer != (480, 640):

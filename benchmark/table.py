@@ -111,7 +111,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
     conditions, rows = report["conditions"], report["rows"]
     lines = [_conditions(conditions), *_roofline(report["roofline"]), *_data(rows)]
     lines += [f"warning: {line}" for line in warnings(conditions, conditions["num_threads"])]
-    said = {}
+    said: dict[str, list[str]] = {}
     for row in rows:
         doubts = [row["fault"], *row["warnings"]]
         for line in [*(f"warning: {doubt}" for doubt in doubts if doubt), *row["notes"]]:
@@ -130,10 +130,10 @@ def _tables(report: dict[str, Any]) -> list[list[list[str]]]:
 
 
 def _table(columns: tuple[_Column, ...], rows: list[dict[str, Any]]) -> list[list[str]]:
-    columns = [c for c in columns if any(row.get(c[1]) is not None for row in rows)]
-    table = [[heading for heading, _, _ in columns]]
+    filled = [c for c in columns if any(row.get(c[1]) is not None for row in rows)]
+    table = [[heading for heading, _, _ in filled]]
     for row in rows:
-        table.append([form(row) if row.get(key) is not None else "-" for _, key, form in columns])
+        table.append([form(row) if row.get(key) is not None else "-" for _, key, form in filled])
     return table
 
 

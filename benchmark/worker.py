@@ -64,7 +64,7 @@ class Worker:
         """Like `run`, from the picture file's bytes to metres."""
         def times() -> tuple[list[int], int]:
             graph = self._open()
-            return timed(lambda: graph.predict(_decode(self._frame)), count, warmup)
+            return timed(lambda: graph.predict(_decode(self._frame or b"")), count, warmup)
 
         return forked(times)
 

@@ -90,7 +90,8 @@ def augment(
 def _draw(seeds: tf.Tensor) -> _Draw:
     rows = [tf.random.stateless_uniform([9], seed) for seed in tf.unstack(seeds)]
     numbers = tf.stack(rows)
-    return _Draw(*tf.unstack(numbers[:, :6], axis=1), color=numbers[:, 6:])
+    flip, fraction, top, left, brightness, gamma = tf.unstack(numbers[:, :6], axis=1)
+    return _Draw(flip, fraction, top, left, brightness, gamma, color=numbers[:, 6:])
 
 
 def _view(

@@ -9,6 +9,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -178,7 +179,7 @@ def faults_of_reading() -> Iterator[None]:
         raise UserError(found[1]) from error
 
 
-def _depths(pairs: Pairs, teacher_depth: np.ndarray | None) -> dict[str, np.ndarray]:
+def _depths(pairs: Pairs, teacher_depth: Any) -> dict[str, Any]:
     """What goes through the same crop and flip as the pictures, by its name in a batch."""
     if teacher_depth is None:
         return {"depth": pairs.depth}

@@ -85,13 +85,13 @@ class BlockFile:
         checksum = bytearray(_CHECKSUM.size)
         stride = block.nbytes + len(checksum)
         try:
-            count = os.preadv(self._descriptor, [block, checksum], number * stride)
+            count = os.preadv(self._descriptor, [block.data, checksum], number * stride)
         except OSError as error:
             raise self._fault(f"cannot be read ({error.strerror})") from error
         if count != stride:
             raise self._fault("was cut off while it was in use")
         if not self._is_verified[number]:
-            if _CHECKSUM.pack(zlib.crc32(block, number)) != checksum:
+            if _CHECKSUM.pack(zlib.crc32(block.data, number)) != checksum:
                 raise self._fault(f"block {number} is damaged (its checksum does not fit)")
             self._is_verified[number] = True
 

@@ -151,7 +151,10 @@ def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
 def _write_files(
     folder: pathlib.Path, samples: Iterable[Sample | UserError], units_per_m: float
 ) -> dict:
-    names, broken, without_depth, cleared = [], [], [], []
+    names: list[str] = []
+    broken: list[str] = []
+    without_depth: list[str] = []
+    cleared: list[int] = []
     content = hashlib.sha256(repr(float(units_per_m)).encode())
     with open(folder / "rgb.u8", "wb") as rgb, open(folder / "depth.u16", "wb") as depth:
         for sample in samples:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -137,7 +138,7 @@ def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
                         "meanwhile?") from error
     cleared = clear_missing(depth, missing_value)
     if cleared:  # the same bytes may be other depth
-        digest += hashlib.sha256(depth).digest()
+        digest += hashlib.sha256(depth.data).digest()
     return Sample(pair.name, rgb, depth, digest, cleared)
 
 
@@ -195,7 +196,7 @@ def _attempt(function: Callable, *arguments):
 
 def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
     """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
-    waiting = collections.deque()
+    waiting: collections.deque[Future] = collections.deque()
     for item in items:
         waiting.append(pool.submit(function, item))
         if len(waiting) > _AHEAD:
@@ -217,7 +218,7 @@ def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, Fi
     if strange:
         raise UserError(f"{folder}: {len(strange)} entries are no {' or '.join(suffixes)} files "
                         f"({_some(strange)}); move them elsewhere")
-    files = {}
+    files: dict[str, File] = {}
     for entry in entries:
         path = pathlib.Path(entry.path)
         if path.stem in files:

@@ -82,15 +82,15 @@ class Pairs:
         """Reads one depth map: float32 [480, 640] in metres, 0 = missing."""
         return self.depth[index].astype(np.float32) / np.float32(self.units_per_m)
 
-    def select(self, indices: Sequence[int]) -> "Pairs":
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Pairs":
         """Returns the pairs `indices` in that order; nothing is copied."""
-        indices = np.asarray(indices, np.int64)
-        digest = hashlib.sha256(self.fingerprint.encode() + indices.astype("<i8").tobytes())
+        chosen = np.asarray(indices, np.int64)
+        digest = hashlib.sha256(self.fingerprint.encode() + chosen.astype("<i8").tobytes())
         return dataclasses.replace(
             self,
-            names=tuple(self.names[index] for index in indices),
-            rgb=_rows(self.rgb, indices),
-            depth=_rows(self.depth, indices),
+            names=tuple(self.names[index] for index in chosen),
+            rgb=_rows(self.rgb, chosen),
+            depth=_rows(self.depth, chosen),
             fingerprint=digest.hexdigest(),
         )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from mai_depth.data.batches import open_nyu_depth_v2
 from mai_depth.data.batches import open_split
@@ -56,7 +57,7 @@ def open_data(data: Data) -> tuple[Pairs, Pairs]:
             return split_pairs(train, data.validation_count, data.split_seed)
         return train, open_nyu_depth_v2(data.cache_dir, "validation")
     folder = data.data_dir or str(write_synthetic(pathlib.Path(data.cache_dir) / "synthetic"))
-    settings = dict(
+    settings: dict[str, Any] = dict(
         cache_dir=data.cache_dir,
         depth_units_per_m=data.depth_units_per_m,
         missing_depth_value=data.missing_depth_value,

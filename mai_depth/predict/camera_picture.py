@@ -146,11 +146,10 @@ def place(picture_size: tuple[int, int], network_size: tuple[int, int], fit: str
         seen = [scale / max(scales) for scale in scales]
         return Placement(_centred(seen), everything, max(scales) / min(scales))
     # Whole pixels, so that the padding's border is the picture's border.
-    lies = [max(1, round(min(scales) * picture)) / network
-            for picture, network in zip(picture_size, network_size, strict=True)]
-    lies = [((network - round(share * network)) // 2 / network, share)
-            for share, network in zip(lies, network_size, strict=True)]
-    (left, width), (top, height) = lies
+    width, height = (max(1, round(min(scales) * picture)) / network
+                     for picture, network in zip(picture_size, network_size, strict=True))
+    left, top = ((network - round(share * network)) // 2 / network
+                 for share, network in zip((width, height), network_size, strict=True))
     return Placement(everything, (left, top, left + width, top + height))
 
 
@@ -250,7 +249,7 @@ def _row_weights(
     start: int, stop: int, count: int, edges: tuple[float, float], available: int
 ) -> np.ndarray:
     """The weights with which Pillow's bilinear resize takes rows: [stop - start, available]."""
-    upper, lower = np.float32(edges)
+    upper, lower = np.array(edges, np.float32)
     scale = float(lower - upper) / count
     centres = float(upper) + (np.arange(start, stop)[:, None] + 0.5) * scale
     distances = np.abs(np.arange(available) + 0.5 - centres) * (1.0 / max(scale, 1.0))
@@ -288,7 +287,8 @@ def _check_size(path: pathlib.Path, size: tuple[int, int]) -> None:
 
 def _reduced(size: tuple[int, int]) -> tuple[int, int]:
     share = min(1.0, VIEW_SIDE / max(size))
-    return tuple(max(1, round(side * share)) for side in size)
+    width, height = (max(1, round(side * share)) for side in size)
+    return width, height
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -126,7 +126,7 @@ def _listed(path: pathlib.Path, line: str) -> pathlib.Path:
 
 
 def _entries(paths: Iterable[pathlib.Path], root: pathlib.Path) -> list[Entry]:
-    once = {}
+    once: dict[str, pathlib.Path] = {}
     for path in paths:
         once.setdefault(os.path.abspath(path), path)  # photo.jpg and ./photo.jpg are the same
     relative = {path: _under(path, root) for path in once.values()}
@@ -136,7 +136,7 @@ def _entries(paths: Iterable[pathlib.Path], root: pathlib.Path) -> list[Entry]:
               else place.with_name(f"{place.stem}_{place.suffix[1:]}"))
         for path, place in relative.items()
     ]
-    taken = {}
+    taken: dict[pathlib.PurePath, pathlib.Path] = {}
     for entry in entries:
         other = taken.setdefault(entry.stem, entry.path)
         if other != entry.path:
