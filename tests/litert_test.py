@@ -15,6 +15,7 @@ from mai_depth.export import stages as rewrite
 from mai_depth.export import verify
 from mai_depth.network import model_file
 from mai_depth.network import student
+from mai_depth.network.converter import to_tflite
 from mai_depth.quantize import integer_core
 from mai_depth.tflite import editor as tflite_edit
 from mai_depth.tflite import graph as tflite_file
@@ -253,7 +254,7 @@ def test_dead_convolution_gets_a_range(tmp_path):
         -1e6))(image)
     model = keras.Model(image, keras.layers.Conv2D(1, 1)(x))
     noise = RANDOM.uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
-    editor = tflite_edit.Editor(conversion._convert_integer(model, noise))
+    editor = tflite_edit.Editor(to_tflite(model, calibration=noise))
     editor.widen_dead_ranges()
     editor.name("image", "out")
     (tmp_path / "a.tflite").write_bytes(editor.data())

@@ -16,10 +16,11 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 ENTRY_FILES = {  # module -> its number flags
     "train": 24,
     "export": 3,
-    "mai_depth.predict": 4,
+    "mai_depth.predict.__main__": 4,
     "benchmark.__main__": 6,
     "benchmark.sheets": 3,
-    "benchmark.study": 1,
+    "benchmark.study.__main__": 1,
+    "benchmark.study.folds": 3,
 }
 
 
@@ -46,7 +47,7 @@ def test_no_flag_takes_a_number_that_is_not_finite_or_out_of_range(module):
 
 
 def test_number_flags_are_defined_by_the_one_helper():
-    paths = [path for path in (*REPOSITORY.glob("*.py"), *REPOSITORY.glob("benchmark/*.py"),
+    paths = [path for path in (*REPOSITORY.glob("*.py"), *REPOSITORY.glob("benchmark/**/*.py"),
                                *REPOSITORY.glob("mai_depth/**/*.py"))
              if path.name != "number_flags.py"]
     flag = re.compile(r"flags\.(DEFINE_(multi_)?(float|integer)|DEFINE\b)")

@@ -158,8 +158,8 @@ def test_what_cannot_be_added_is_named(folder, tmp_path):
 
 
 def test_looking_for_a_network_loads_no_tensorflow():
-    code = ("import sys; from mai_depth import pretrained; pretrained.list_pretrained(); "
-            "assert not {'tensorflow', 'keras'} & set(sys.modules)")
+    code = ("import sys; from mai_depth.network.pretrained import list_pretrained; "
+            "list_pretrained(); assert not {'tensorflow', 'keras'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -68,8 +68,8 @@ def test_rebuilt_student_is_the_same_function(student_path, twin):
 
 @pytest.mark.parametrize("value", [None, "0"])
 def test_tfmot_leaves_the_environment_alone(value):
-    code = ("import os, sys; from mai_depth import quantization\n"
-            "with quantization._tfmot(): assert 'tensorflow_model_optimization' in sys.modules\n"
+    code = ("import os, sys; from mai_depth.quantize import aware\n"
+            "with aware._tfmot(): assert 'tensorflow_model_optimization' in sys.modules\n"
             "print(os.environ.get('TF_USE_LEGACY_KERAS'))")
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     done = subprocess.run(

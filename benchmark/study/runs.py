@@ -29,7 +29,7 @@ CURVES = "curves"
 COLUMNS = ("row", "name", "macs", "parameters", "seed", "distilled", "epochs", "best_epoch",
            "images", *NAMES, "paper_si_rmse")
 
-_REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+_REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 _RECIPE = ("--flagfile=student.flags", "--flagfile=recipes/nyuv2.flags")
 
 
