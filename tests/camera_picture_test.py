@@ -118,6 +118,23 @@ def test_exif_orientation_is_honoured(tmp_path, orientation, suffix):
     assert np.abs(np.asarray(picture.rgb).astype(int) - gradient()).mean() < 4
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_is_not_scrambled(tmp_path, orientation, dtype, compression):
+    rows, columns = np.mgrid[:48, :64]
+    gray = ((3 * rows + columns) * (1 if dtype == np.uint8 else 257)).astype(dtype)
+    exif = Image.Exif()
+    exif[camera_picture._EXIF_ORIENTATION] = orientation
+    Image.fromarray(gray).save(tmp_path / "x.tif", exif=exif, compression=compression)
+    upright = Image.fromarray((3 * rows + columns).astype(np.uint8))
+    if orientation in camera_picture._UPRIGHT:
+        upright = upright.transpose(camera_picture._UPRIGHT[orientation])
+    picture = read_picture(tmp_path / "x.tif")
+    assert picture.size == upright.size
+    np.testing.assert_array_equal(np.asarray(picture.rgb)[..., 0], np.asarray(upright))
+
+
 def test_large_picture_is_reduced_while_it_is_decoded(tmp_path):
     Image.fromarray(gradient(96, 64)).resize((4800, 3200)).save(tmp_path / "x.jpg")
     picture = read_picture(tmp_path / "x.jpg")

@@ -3,6 +3,7 @@
 Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -257,13 +258,22 @@ def _row_weights(
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _open(path: pathlib.Path) -> Image.Image:
+@contextlib.contextmanager
+def _open(path: pathlib.Path) -> Iterator[Image.Image]:
+    """Opens a picture by its file: by its path Pillow maps an uncompressed TIFF into memory at the
+    size that the file's orientation has swapped already, and scrambles it."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(_identified(path, stack))
+
+
+def _identified(path: pathlib.Path, stack: contextlib.ExitStack) -> Image.Image:
     try:
         if not path.stat().st_size:
             raise UserError(f"{path}: the file is empty; replace it")
+        file = stack.enter_context(path.open("rb"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
-            return Image.open(path, formats=_FORMATS)
+            return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: not a picture that can be read; save it as PNG or JPEG"
                         ) from error
