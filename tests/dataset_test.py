@@ -12,8 +12,8 @@ from PIL import Image
 
 from mai_depth.data import batches as dataset
 from mai_depth.data import cache
-from mai_depth.data.augment import OFF
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import OFF
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 

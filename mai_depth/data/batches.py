@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mai_depth.data.augment import Augmentation
 from mai_depth.data.augment import augment
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.cache import cache_folder
 from mai_depth.data.cache import read_cache
 from mai_depth.data.cache import warn_of_missing

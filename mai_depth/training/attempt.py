@@ -35,7 +35,7 @@ from mai_depth.workdir import remove_leftovers
 from mai_depth.workdir import require_space
 
 
-class Trainer:
+class Attempt:
     """The models and the optimizer of a run, at its start or as a state has left them.
 
     Args:
@@ -127,9 +127,9 @@ class Trainer:
         require_space(
             run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there,
             "the run's model and states", "workdir")
-        if run.conduct.flags is not None:
-            write_text_atomic(run.path.with_name("flags.txt"), run.conduct.flags)
-        if run.conduct.overwrite and not self.state.epoch:
+        if run.options.flags is not None:
+            write_text_atomic(run.path.with_name("flags.txt"), run.options.flags)
+        if run.options.overwrite and not self.state.epoch:
             checkpoint.remove_states(run.path)
             run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
 
@@ -197,7 +197,7 @@ class Trainer:
         self.state = dataclasses.replace(self.state, best=best)
 
     def _stopped(self, stop: Stopped) -> Stopped:
-        begun = self.run.conduct.overwrite and self.state.epoch
+        begun = self.run.options.overwrite and self.state.epoch
         again = " without --overwrite" if begun else ""
         return Stopped(
             stop.signum,
