@@ -235,10 +235,10 @@ def _start(flag: flags.FlagHolder) -> str | None:
 
 
 def _open_data():
-    from mai_depth.data.sources import Data
+    from mai_depth.data.sources import DataOptions
     from mai_depth.data.sources import open_data
 
-    return open_data(Data(
+    return open_data(DataOptions(
         data_dir=_DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")),
         cache_dir=_cache_dir(),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,

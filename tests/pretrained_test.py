@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.network import pretrained

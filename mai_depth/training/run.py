@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from mai_depth.data.augment import Augmentation
-from mai_depth.data.batches import Pairs
+from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.training import checkpoint
