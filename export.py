@@ -136,7 +136,7 @@ def _cache_dir() -> str:
 
 
 def _pictures(split: str):
-    from mai_depth.data.representative import open_pictures
+    from mai_depth.data.sources import open_pictures
 
     return open_pictures(
         _DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")), split, cache_dir=_cache_dir(),

@@ -11,7 +11,7 @@ from absl import flags
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.data.augmentation import Augmentation
-from mai_depth.data.sources import Data
+from mai_depth.data.sources import DataOptions
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
@@ -187,8 +187,8 @@ def _job() -> TrainingJob:
     )
 
 
-def _data() -> Data:
-    return Data(
+def _data() -> DataOptions:
+    return DataOptions(
         data_dir=_DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")),
         cache_dir=str(expand(_CACHE_DIR.value, "cache_dir")),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,

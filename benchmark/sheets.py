@@ -19,6 +19,7 @@ from tqdm import tqdm
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
+from mai_depth.data.sources import open_split
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
@@ -79,11 +80,7 @@ def _make(folder: pathlib.Path) -> None:
 
 
 def _pairs():
-    from mai_depth.data.representative import (
-        open_pictures,  # TensorFlow takes seconds: flags come first
-    )
-
-    return open_pictures(
+    return open_split(
         str(flag_path(_DATA_DIR)), _SPLIT.value, depth_units_per_m=_DEPTH_UNITS_PER_M.value,
         cache_dir=str(expand(_CACHE_DIR.value, "cache_dir")),
         missing_depth_value=_MISSING_DEPTH_VALUE.value)

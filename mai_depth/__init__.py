@@ -8,8 +8,8 @@ from typing import Any
 
 if TYPE_CHECKING:
     from mai_depth.data.augmentation import Augmentation
-    from mai_depth.data.batches import open_split
     from mai_depth.data.batches import training_batches
+    from mai_depth.data.sources import open_split
     from mai_depth.network.model_file import load_model
     from mai_depth.network.model_file import save_model
     from mai_depth.network.pretrained import list_pretrained
@@ -53,7 +53,7 @@ _HOMES = {
     "list_pretrained": "network.pretrained",
     "load_model": "network.model_file",
     "load_pretrained": "network.pretrained",
-    "open_split": "data.batches",
+    "open_split": "data.sources",
     "predict_pairs": "training.evaluation",
     "pretrained_path": "network.pretrained",
     "save_model": "network.model_file",

@@ -25,9 +25,9 @@ STOREYS = {
     "benchmark.peers": "published networks to compare with",
     "benchmark.study": "the paper's table, repeated",
 }
-# What a board runs: nothing that these reach may import TensorFlow or Keras.
-LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.predict.__main__", "benchmark.__main__",
-         "benchmark.worker")
+# What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
+LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources", "mai_depth.predict.__main__",
+         "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}
 
 

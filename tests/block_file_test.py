@@ -11,10 +11,10 @@ import tensorflow as tf
 from small_run import small_run
 
 from mai_depth.data.batches import faults_of_reading
-from mai_depth.data.batches import open_split
 from mai_depth.data.batches import training_batches
 from mai_depth.data.block_file import BlockFile
 from mai_depth.data.block_file import append_block
+from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.fit import fit_depth_model

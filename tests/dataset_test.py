@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.data import batches as dataset
 from mai_depth.data import cache
 from mai_depth.data.augmentation import OFF
 from mai_depth.data.augmentation import Augmentation
+from mai_depth.data.batches import epoch_order
+from mai_depth.data.batches import training_batches
+from mai_depth.data.pairs import describe
+from mai_depth.data.pairs import split_pairs
+from mai_depth.data.sources import open_split
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 
@@ -23,7 +27,7 @@ DEPTH = (64, 80)
 
 @pytest.fixture(scope="module")
 def pairs(tiny_data, tmp_path_factory):
-    return dataset.open_split(tiny_data, "train", cache_dir=tmp_path_factory.mktemp("cache"))
+    return open_split(tiny_data, "train", cache_dir=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def data(tiny_data, tmp_path):
 
 
 def open_train(data, **options):
-    return dataset.open_split(data, "train", cache_dir=data.parent / "cache", **options)
+    return open_split(data, "train", cache_dir=data.parent / "cache", **options)
 
 
 def batches(pairs, **options):
@@ -44,7 +48,7 @@ def batches(pairs, **options):
     }
     return [
         {key: value.numpy() for key, value in batch.items()}
-        for batch in dataset.training_batches(pairs, **options)
+        for batch in training_batches(pairs, **options)
     ]
 
 
@@ -139,7 +143,7 @@ def test_an_impossible_unit_is_refused(data, units):
 def test_a_cache_folder_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--cache_dir=.*file"):
-        dataset.open_split(data, "train", cache_dir=tmp_path / "file")
+        open_split(data, "train", cache_dir=tmp_path / "file")
 
 
 def test_a_full_disk_is_said_before_decoding(data, monkeypatch):
@@ -154,7 +158,7 @@ def test_a_home_folder_and_strange_names_work(data, monkeypatch):
     for kind in ("rgb", "depth"):
         (data / "träin set" / kind / "0001.png").rename(data / "träin set" / kind / "ü b\n.1.png")
     monkeypatch.setenv("HOME", str(data.parent))
-    pairs = dataset.open_split("~/data", "träin set", cache_dir="~/cache")
+    pairs = open_split("~/data", "träin set", cache_dir="~/cache")
     assert len(pairs) == 6 and "ü b\n.1" in pairs.names
     assert (data.parent / "cache").is_dir()
 
@@ -176,14 +180,14 @@ def test_select_keeps_the_order_asked_for_and_composes(pairs):
 
 
 def test_split_pairs_is_disjoint_complete_and_the_same_every_time(pairs):
-    train, validation = dataset.split_pairs(pairs, 3, seed=0)
+    train, validation = split_pairs(pairs, 3, seed=0)
     # Pinned: the split of a published result must not move with a new version of anything.
     assert validation.names == ("0004", "0006", "0011")
     assert sorted(train.names + validation.names) == list(pairs.names)
-    assert dataset.split_pairs(pairs, 3, seed=1)[1].names != validation.names
+    assert split_pairs(pairs, 3, seed=1)[1].names != validation.names
     for count in (0, 12, -1):
         with pytest.raises(UserError, match="--validation_count"):
-            dataset.split_pairs(pairs, count, seed=0)
+            split_pairs(pairs, count, seed=0)
 
 
 def test_describe_gives_percentiles_and_warns_of_a_wrong_unit(data):
@@ -191,9 +195,9 @@ def test_describe_gives_percentiles_and_warns_of_a_wrong_unit(data):
         depth = np.full((480, 640), 2000, np.uint16)
         depth[:120] = 0
         Image.fromarray(depth).save(path)
-    line = dataset.describe(open_train(data))
+    line = describe(open_train(data))
     assert line == "6 pairs, depth 2.00 / 2.00 / 2.00 m (percentiles 5, 50, 95), 25.0 % missing"
-    wrong = dataset.describe(open_train(data, depth_units_per_m=1.0))
+    wrong = describe(open_train(data, depth_units_per_m=1.0))
     assert wrong.startswith("6 pairs, depth 2000.00") and "--depth_units_per_m=1 right?" in wrong
 
 
@@ -201,11 +205,11 @@ def test_describe_gives_percentiles_and_warns_of_a_wrong_unit(data):
 
 
 def test_epoch_order_is_a_permutation_that_depends_on_seed_and_epoch_alone():
-    first = np.asarray(dataset.epoch_order(50, seed=3, epoch=7))
+    first = np.asarray(epoch_order(50, seed=3, epoch=7))
     assert sorted(first) == list(range(50))
-    assert np.array_equal(first, dataset.epoch_order(50, seed=3, epoch=7))
-    assert not np.array_equal(first, dataset.epoch_order(50, seed=3, epoch=8))
-    assert not np.array_equal(first, dataset.epoch_order(50, seed=4, epoch=7))
+    assert np.array_equal(first, epoch_order(50, seed=3, epoch=7))
+    assert not np.array_equal(first, epoch_order(50, seed=3, epoch=8))
+    assert not np.array_equal(first, epoch_order(50, seed=4, epoch=7))
 
 
 def test_batches_without_augmentation_are_the_files_in_epoch_order(pairs):
@@ -214,7 +218,7 @@ def test_batches_without_augmentation_are_the_files_in_epoch_order(pairs):
     resize = keras.layers.Resizing(*VIEW, interpolation="bilinear")
     rows = np.floor((np.arange(64) + 0.5) * 7.5).astype(int)
     for epoch in range(2):
-        order = np.asarray(dataset.epoch_order(12, 1, epoch))
+        order = np.asarray(epoch_order(12, 1, epoch))
         for step, batch in enumerate(made[2 * epoch : 2 * epoch + 2]):
             index = order[5 * step : 5 * step + 5]
             expected = resize(pairs.rgb[index].astype(np.float32))
@@ -224,7 +228,7 @@ def test_batches_without_augmentation_are_the_files_in_epoch_order(pairs):
 
 
 def test_batches_have_static_shapes_and_a_known_count(pairs):
-    made = dataset.training_batches(
+    made = training_batches(
         pairs, view_size=VIEW, depth_size=DEPTH, batch_size=4, seed=0, first_epoch=1, epochs=4,
         augmentation=Augmentation(), teacher_depth=np.asarray(pairs.depth))
     assert made.cardinality() == 9
@@ -288,7 +292,7 @@ def test_a_batch_that_cannot_be_filled_is_refused(pairs, size):
 
 
 def test_the_real_data_are_read(shared, tmp_path):
-    pairs = dataset.open_split(shared / "data" / "nyuv2", "validation", cache_dir=tmp_path)
+    pairs = open_split(shared / "data" / "nyuv2", "validation", cache_dir=tmp_path)
     assert len(pairs) == 80
     assert pairs.depth_m(0).min() >= 0.7 and pairs.depth_m(0).max() <= 10.01
     assert sum(array.nbytes for array in (pairs.rgb, pairs.depth)) == cache.BYTES_PER_PAIR * 80

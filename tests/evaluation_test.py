@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import image_metrics
 from mai_depth.training.evaluation import evaluate

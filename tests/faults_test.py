@@ -19,8 +19,8 @@ from small_run import small_model
 
 from mai_depth import command
 from mai_depth import environment
-from mai_depth.data.batches import open_split
 from mai_depth.data.pairs import count_same_pictures
+from mai_depth.data.sources import open_split
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.network.student import build_student

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mai_depth.data import folder
-from mai_depth.data.batches import open_split
-from mai_depth.data.representative import open_pictures
+from mai_depth.data.sources import open_pictures
+from mai_depth.data.sources import open_split
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.network import pretrained
@@ -164,7 +164,7 @@ def test_looking_for_a_network_loads_no_tensorflow():
 
 
 def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypatch):
-    from mai_depth.data.sources import Data
+    from mai_depth.data.sources import DataOptions
     from mai_depth.training.job import Student
     from mai_depth.training.job import TrainingJob
     from mai_depth.training.plan import plan_student
@@ -175,7 +175,7 @@ def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypa
     line, = (line for line in (REPOSITORY / "student.flags").read_text().splitlines()
              if line.startswith("--encoder_weights="))
     name = line.partition("=")[2]
-    job = TrainingJob(tmp_path, Data(None, ""), Student(encoder_weights=name),
+    job = TrainingJob(tmp_path, DataOptions(None, ""), Student(encoder_weights=name),
                       recipe=Recipe(batch_size=4))
     run = plan_student(job, pairs, pairs)
     built, shipped = run.build(), pretrained.load_pretrained(name)

@@ -15,7 +15,7 @@ from normalized_student import pictures
 from normalized_student import write_student
 
 from mai_depth.data.augmentation import Augmentation
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.export.litert import check_graph
 from mai_depth.export.quantized import RECIPE
@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):
 # Fine-tunes STUDENT into OUTPUT over DATA.
 RUN = """
 import sys
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.export.quantized import train_quantized
 from mai_depth.training.run import Recipe
 from mai_depth.training.runs import compute_deterministically

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.network.student import build_student
 from mai_depth.training.depth_scale import TOLERANCE
 from mai_depth.training.depth_scale import centre_scale

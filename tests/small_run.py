@@ -5,7 +5,7 @@ import pathlib
 import keras
 
 from mai_depth.data.augmentation import Augmentation
-from mai_depth.data.batches import open_split
+from mai_depth.data.sources import open_split
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import Run
 from mai_depth.training.run import RunOptions

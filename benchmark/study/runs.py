@@ -152,12 +152,12 @@ def write_latency(
         UserError: An export is not accurate, or a graph cannot be timed.
     """
     from benchmark.peers.files import write_peer
-    from mai_depth.data.representative import open_pictures
+    from mai_depth.data.sources import open_split
     from mai_depth.export.litert import Form
     from mai_depth.export.litert import export_tflite
 
     folder.mkdir(exist_ok=True)
-    pictures = open_pictures(str(data_dir), "validation", cache_dir=str(cache_dir))
+    pictures = open_split(str(data_dir), "validation", cache_dir=str(cache_dir))
     graphs = []
     for preset, student in students.items():
         print(f"exporting {preset} and the paper's graph of its size", flush=True)

@@ -1,11 +1,10 @@
-"""From folders of picture and depth to training batches.
+"""From decoded pairs of picture and depth to training batches.
 
 Every batch is a pure function of (seed, epoch, index): a training that starts again at epoch k
 sees exactly what an unbroken one would have seen.
 """
 
 import contextlib
-import pathlib
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -16,79 +15,10 @@ import tensorflow as tf
 
 from mai_depth.data.augment import augment
 from mai_depth.data.augmentation import Augmentation
-from mai_depth.data.cache import cache_folder
-from mai_depth.data.cache import read_cache
-from mai_depth.data.cache import warn_of_missing
-from mai_depth.data.cache import write_cache
-from mai_depth.data.folder import list_pairs
-from mai_depth.data.folder import samples
-from mai_depth.data.nyu import open_nyu_depth_v2
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
 from mai_depth.data.pairs import Pairs
-from mai_depth.data.pairs import describe
-from mai_depth.data.pairs import split_pairs
-from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
-
-__all__ = [
-    "Pairs",
-    "describe",
-    "epoch_order",
-    "faults_of_reading",
-    "open_nyu_depth_v2",
-    "open_split",
-    "split_pairs",
-    "training_batches",
-]
-
-
-def open_split(
-    data_dir: str,
-    split: str,
-    *,
-    cache_dir: str,
-    depth_units_per_m: float = 1000.0,
-    missing_depth_value: int | None = None,
-    allow_resize: bool = False,
-    on_bad_sample: str = "fail",
-) -> Pairs:
-    """Opens `data_dir/split`, decoding it once into `cache_dir`.
-
-    Args:
-        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`.
-        split: `train` or `validation`, or any other folder there.
-        cache_dir: Where decoded pictures are kept (1.5 MB a pair).
-        depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
-        missing_depth_value: One more code of the depth files that means missing, beside 0 and
-            65535.
-        allow_resize: Accept depth of another size than its picture, of the same aspect.
-        on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
-
-    Returns:
-        The pairs, at 480x640.
-
-    Raises:
-        UserError: Whatever is wrong with the folder or a file in it.
-    """
-    if not (np.isfinite(depth_units_per_m) and depth_units_per_m > 0):
-        raise UserError(f"--depth_units_per_m={depth_units_per_m}: must be positive")
-    if missing_depth_value is not None and missing_depth_value not in range(MISSING_UNITS + 1):
-        raise UserError(f"--missing_depth_value={missing_depth_value}: give a code of the depth "
-                        f"files, 0 to {MISSING_UNITS}")
-    split_dir = pathlib.Path(data_dir).expanduser() / split
-    files = list_pairs(split_dir)
-    stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
-    key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
-           stamps)
-    folder = cache_folder(cache_dir, split, key)
-    pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
-    if pairs is None:
-        decoded = samples(files, allow_resize=allow_resize, on_bad_sample=on_bad_sample,
-                          missing_value=missing_depth_value)
-        pairs = write_cache(folder, decoded, len(files), depth_units_per_m)
-    warn_of_missing(pairs, folder)
-    return pairs
 
 
 def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from mai_depth.data.batches import Pairs
+from mai_depth.data.pairs import Pairs
 from mai_depth.depth import valid_mask
 from mai_depth.metrics import image_metrics
 from mai_depth.metrics import mean_metrics

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from mai_depth.data.sources import Data
+from mai_depth.data.sources import DataOptions
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 
@@ -56,7 +56,7 @@ class TrainingJob:
     """
 
     workdir: pathlib.Path
-    data: Data
+    data: DataOptions
     student: Student = dataclasses.field(default_factory=Student)
     teacher: Teacher = dataclasses.field(default_factory=Teacher)
     recipe: Recipe = dataclasses.field(default_factory=Recipe)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import count_same_pictures
 from mai_depth.data.pairs import describe
-from mai_depth.data.sources import Data
+from mai_depth.data.sources import DataOptions
 from mai_depth.data.sources import open_data
 from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
@@ -91,7 +91,7 @@ def train_teacher(job: TrainingJob) -> None:
     _train_teacher(job, *open_and_describe(job.data))
 
 
-def open_and_describe(data: Data) -> tuple[Pairs, Pairs]:
+def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
     """Opens the training and the validation pairs and says what they are.
 
     Args:

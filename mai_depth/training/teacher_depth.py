@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import remove_stale
-from mai_depth.data.batches import Pairs
 from mai_depth.data.block_file import BlockFile
 from mai_depth.data.block_file import append_block
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
+from mai_depth.data.pairs import Pairs
 from mai_depth.depth import MAX_UNITS
 from mai_depth.errors import UserError
 from mai_depth.training.evaluation import predict_pairs
