@@ -1,4 +1,4 @@
-"""The training loop that student and teacher share: batches in, the best averaged model out.
+"""The training loop that student and teacher share: batches in, the averaged model out.
 
 Each complete epoch is kept (see `checkpoint`): the same run, started again, continues.
 """
@@ -19,11 +19,11 @@ MAX_HALVINGS = 3
 
 
 def fit_depth_model(run: Run) -> dict[str, float]:
-    """Trains a depth model and leaves the best of its epochs in a file; continues what it finds.
+    """Trains a depth model and leaves it in a file; continues what it finds.
 
     Two copies of the model exist: the one that is trained, and the average of its weights (or its
     plain copy when `ema_momentum` is 0), which is validated on full-resolution pictures after each
-    epoch and saved when it is the best so far.
+    epoch and saved. The last one stays: whoever picks one by its validation picks luck as well.
 
     Args:
         run: What to train, on what, how and where; nobody else may write to its folder (see
