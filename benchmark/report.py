@@ -12,7 +12,7 @@ from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 
 CSV_COLUMNS = (
-    "date", "graph", "sha256", "fault", "numbers", "input", "output", "latency_ms_p50",
+    "date", "graph", "sha256", "fault", "dtype", "input", "output", "latency_ms_p50",
     "latency_ms_p90", "latency_ms_min", "latency_ms_max", "cpu_ms", "runs", "rounds", "ratio",
     "ratio_low", "ratio_high", "cpu_ratio", "end_to_end_ms_p50", "end_to_end_ms_p90", "macs",
     "flops", "parameters", "weight_bytes", "file_bytes", "operators", "partitions",
@@ -79,6 +79,9 @@ def check_csv(path: str | os.PathLike) -> str:
         raise UserError(f"--csv={path}: cannot be read ({error}); give another file") from error
     header = next(csv.reader(old.splitlines()[:1]), []) if old else list(CSV_COLUMNS)
     if header != list(CSV_COLUMNS):
+        if "numbers" in header:
+            raise UserError(f"--csv={path}: its column 'numbers' is called 'dtype' now; rename it "
+                            "in the first line of the file")
         raise UserError(f"--csv={path}: holds other columns than this version writes; "
                         "give another file")
     return old if old.endswith("\n") or not old else old + "\n"

@@ -128,7 +128,7 @@ def _open(path: str, options: Options, stack: contextlib.ExitStack) -> _Entry:
     row = {
         "graph": path,
         "fault": "",
-        "numbers": file.number_format(),
+        "dtype": file.number_format(),
         "input": f"{opened['input_size'][0]}x{opened['input_size'][1]} {_dtype(file.inputs())}",
         "output": f"{opened['output_size'][0]}x{opened['output_size'][1]} {_dtype(file.outputs())}",
         "macs": file.macs(),

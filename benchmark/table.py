@@ -24,7 +24,7 @@ _GRAPH = ("graph", "graph", lambda row: pathlib.Path(row["graph"]).stem)
 # (heading, key that must be there, text): a column without a value in any row is left out.
 _SPEED = (
     _GRAPH,
-    ("numbers", "numbers", lambda row: row["numbers"]),
+    ("dtype", "dtype", lambda row: row["dtype"]),
     _number("ms p50", "latency_ms_p50", 2),
     _number("p90", "latency_ms_p90", 2),
     _number("min", "latency_ms_min", 2),

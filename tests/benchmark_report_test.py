@@ -16,7 +16,7 @@ NAN = float("nan")
 
 def _row(name, **values):
     row = {
-        "graph": f"some/{name}.tflite", "fault": "", "numbers": "float32", "input": "480x640",
+        "graph": f"some/{name}.tflite", "fault": "", "dtype": "float32", "input": "480x640",
         "output": "480x640", "macs": 90_000_000, "flops": 180_000_000, "parameters": 500_000,
         "weight_bytes": 2_000_000, "file_bytes": 2_100_000, "sha256": "ab", "operators": 50,
         "partitions": 1, "undelegated": 0, "undelegated_types": "", "notes": ["a note"],
@@ -129,6 +129,14 @@ def test_csv_of_another_kind_is_left_alone(tmp_path):
     with pytest.raises(UserError, match=r"--csv=.*other columns"):
         report.append_csv(path, _report(_row("a")))
     assert path.read_text() == "name,value\nx,1\n"
+
+
+def test_csv_with_the_old_name_of_a_column_tells_what_to_rename(tmp_path):
+    path = tmp_path / "old.csv"
+    report.append_csv(path, _report(_row("a")))
+    path.write_text(path.read_text().replace(",dtype,", ",numbers,"))
+    with pytest.raises(UserError, match="'numbers' is called 'dtype' now; rename it in the first"):
+        report.append_csv(path, _report(_row("a")))
 
 
 def test_every_flat_figure_of_a_row_is_in_the_csv():
