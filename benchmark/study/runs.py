@@ -156,7 +156,7 @@ def write_latency(
     """
     from benchmark.peers.files import write_peer
     from mai_depth.data.sources import open_split
-    from mai_depth.export.litert import Form
+    from mai_depth.export.litert import ExportOptions
     from mai_depth.export.litert import export_tflite
 
     folder.mkdir(exist_ok=True)
@@ -165,7 +165,7 @@ def write_latency(
     for preset, student in students.items():
         print(f"exporting {preset} and the paper's graph of its size", flush=True)
         graphs += [folder / f"{preset}.tflite", folder / f"{peer(preset)}.tflite"]
-        export_tflite(student, graphs[-2], Form(), pictures)
+        export_tflite(student, graphs[-2], ExportOptions(), pictures)
         write_peer(peer(preset), folder)
     print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
     measured = measure(Options(tuple(map(str, graphs)), num_threads=1), read_load_average())
