@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import struct
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -187,9 +188,14 @@ def open_interpreter(
     return interpreter
 
 
+def without_greeting() -> AbstractContextManager[None]:
+    """Drops what LiteRT says on stderr when a process opens its first graph."""
+    return without_lines("INFO: Created TensorFlow Lite XNNPACK delegate")
+
+
 def open_quietly(path: str | os.PathLike, num_threads: int = 1) -> Any:
-    """As `open_interpreter`, without what LiteRT says on stderr of a process's first graph."""
-    with without_lines("INFO: Created TensorFlow Lite XNNPACK delegate"):
+    """As `open_interpreter`, in `without_greeting`."""
+    with without_greeting():
         return open_interpreter(path, num_threads)
 
 
