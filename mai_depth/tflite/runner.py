@@ -5,13 +5,13 @@ Needs NumPy and ai-edge-litert alone and imports no TensorFlow.
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 
 import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.errors import died_of
 from mai_depth.tflite.depth_graph import DepthGraph
 from mai_depth.tflite.graph import without_greeting
 
@@ -64,8 +64,7 @@ def try_graph(path: str | os.PathLike) -> None:
         raise UserError(f"{path}: no answer within {_TRIAL_S} s; the file is broken or too slow "
                         "for this machine") from None
     if code < 0:
-        raise UserError(f"{path}: native code died of {signal.Signals(-code).name}; the file is "
-                        "broken, export or copy it again")
+        raise UserError(f"{path}: {died_of(code)}; the file is broken, export or copy it again")
 
 
 def try_here(path: str | os.PathLike) -> None:
