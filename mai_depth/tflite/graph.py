@@ -71,7 +71,11 @@ class TfliteFile:
         return tuple(self._graph.tensors[i] for i in self._graph.outputs)
 
     def macs(self) -> int:
-        """Multiply-accumulates of one invoke: convolutions and matrix products alone."""
+        """Multiply-accumulates of one invoke: convolutions and matrix products alone.
+
+        `network.macs.count_macs` is the other counter, because this one needs no Keras and sees
+        what export made of the model, e.g. a resize that became a convolution.
+        """
         return sum(op.macs for op in self._graph.ops)
 
     def parameters(self) -> int:
