@@ -1,4 +1,4 @@
-"""The one exception that a user meets, and what is said of a child process that died."""
+"""The one exception that a user meets, and what its message says of other errors."""
 
 import signal
 
@@ -21,3 +21,15 @@ def died_of(code: int) -> str:
         For instance `native code died of SIGSEGV`.
     """
     return f"native code died of {signal.Signals(-code).name}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Says in one line what another exception says.
+
+    Args:
+        error: Of a library, perhaps of many lines or none.
+
+    Returns:
+        Its text, or its type's name where it has none.
+    """
+    return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.tflite.graph import open_interpreter
 from mai_depth.tflite.tensor_format import dequantize
 from mai_depth.tflite.tensor_format import is_known
@@ -86,9 +87,8 @@ class DepthGraph:
             self.interpreter.invoke()
             return self.depth()
         except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.path}: LiteRT cannot run it ({reason}); export it again"
-                            ) from error
+            raise UserError(f"{self.path}: LiteRT cannot run it ({reason_of(error)}); export it "
+                            "again") from error
 
     def _picture_size(self, inputs: list[dict[str, Any]]) -> tuple[int, int]:
         if len(inputs) != 1:

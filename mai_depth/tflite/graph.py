@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.streams import without_lines
 from mai_depth.tflite import schema as tflite_schema
 from mai_depth.tflite.checks import check_tables
@@ -187,8 +188,8 @@ def open_interpreter(
         _fix_free_sizes(interpreter)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: LiteRT cannot open it ({reason}); export it again") from error
+        raise UserError(f"{path}: LiteRT cannot open it ({reason_of(error)}); export it again"
+                        ) from error
     return interpreter
 
 
