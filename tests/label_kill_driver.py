@@ -3,8 +3,8 @@
     python tests/label_kill_driver.py PHOTOS FOLDER
 
 Each attempt is a fork of this process, without TensorFlow: the teacher is arithmetic. It dies by
-SIGKILL before the n-th call of a function that changes the disk, for n = 0, 1, ... Prints one line of
-JSON.
+SIGKILL before the n-th call of a function that changes the disk, for n = 0, 1, ... Prints one line
+of JSON.
 """
 
 import json
