@@ -101,7 +101,7 @@ def _finish(folder: LabelledFolder, skipped: int) -> None:
         shown = save_label_sheet(sheet, folder.pairs(), folder.is_metric)
         print(f"{folder.path}: {count} labelled pictures; {sheet} shows {shown} of them")
     if skipped:
-        raise UserError(f"{skipped} pictures skipped; see above")
+        raise UserError(f"{skipped} {'picture' if skipped == 1 else 'pictures'} skipped; see above")
 
 
 def _say(message: str) -> None:
