@@ -22,7 +22,7 @@ def tiny_backbone():
     return keras_hub.models.DepthAnythingBackbone(
         image_encoder=encoder, reassemble_factors=[4, 2, 1, 0.5], neck_hidden_dims=[8, 8, 16, 16],
         fusion_hidden_dim=8, head_hidden_dim=8, head_in_index=-1,
-        feature_keys=["stage1", "stage2", "stage3", "stage4"])
+        feature_keys=["stage1", "stage2", "stage3", "stage4"], name="tiny")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def model():
     teacher.set_weights([value + random.normal(0, 0.1, value.shape).astype(value.dtype)
                          for value in teacher.get_weights()])
     # A random network answers below 0 as often as not, which the last activation cuts off.
-    bias = teacher.get_layer("depth_anything_backbone").weights[-1]
+    bias = teacher.get_layer("tiny").weights[-1]
     bias.assign(bias + 10.0)
     return teacher
 
