@@ -11,6 +11,7 @@ from PIL import Image
 
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
+from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import NYU_CROP
@@ -37,6 +38,7 @@ def list_pairs(data_dir: str | os.PathLike, split: str) -> list[tuple[str, str]]
         UserError: No such folder, no picture, or a file without its partner.
     """
     folder = pathlib.Path(data_dir).expanduser() / split
+    refuse_inverse_depth(folder)
     rgb = _by_name(folder / "rgb", _SUFFIXES)
     depth = _by_name(folder / "depth", (".png",))
     alone = sorted(rgb.keys() ^ depth.keys())

@@ -21,6 +21,7 @@ STOREYS = {
     "mai_depth.quantize": "a student for 8-bit integers",
     "mai_depth.export": "from a student to a verified file",
     "mai_depth.predict": "depth of pictures, videos and cameras",
+    "mai_depth.label": "pictures without depth, labelled by teachers",
     "benchmark": "speed, accuracy and score",
     "benchmark.peers": "published networks to compare with",
     "benchmark.study": "the paper's table, repeated",

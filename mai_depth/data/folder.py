@@ -24,6 +24,7 @@ from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
+from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
 MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
@@ -69,6 +70,7 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
         raise UserError(
             f"{split_dir}: no such folder; --data_dir must hold SPLIT/rgb and SPLIT/depth"
         )
+    refuse_inverse_depth(split_dir)
     rgb = _list_files(split_dir / "rgb", _RGB_SUFFIXES)
     depth = _list_files(split_dir / "depth", _DEPTH_SUFFIXES)
     alone = [
