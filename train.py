@@ -13,6 +13,7 @@ from mai_depth import number_flags
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.sources import DataOptions
 from mai_depth.environment import check_environment
+from mai_depth.environment import compute_deterministically
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
 from mai_depth.paths import expand
@@ -140,7 +141,10 @@ def main() -> None:
     check_environment()
     job = _job()
     with locked(make_workdir(job.workdir)):
-        start_tensorflow()
+        if _DETERMINISTIC.value:
+            compute_deterministically()
+        else:
+            start_tensorflow()
         from mai_depth.training import runs
 
         if _TRAIN.value == "qat":
@@ -156,7 +160,6 @@ def _train_quantized(job: TrainingJob) -> None:
     from mai_depth.export.verify import format_verification
     from mai_depth.network.model_archive import TEACHER_BYTES
     from mai_depth.network.model_archive import read_config
-    from mai_depth.training.runs import compute_deterministically
     from mai_depth.training.runs import open_and_describe
 
     student = flag_path(_STUDENT_FILE) or job.student_path
@@ -166,8 +169,6 @@ def _train_quantized(job: TrainingJob) -> None:
         read_config(job.teacher.path, TEACHER_BYTES)
     if output.exists() and not job.options.overwrite:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
-    if job.deterministic:
-        compute_deterministically()
     sidecar = train_quantized(
         student, output, *open_and_describe(job.data), job.recipe, cache_dir=job.data.cache_dir,
         teacher_path=job.teacher.path)
@@ -183,7 +184,6 @@ def _job() -> TrainingJob:
         recipe=_recipe(of_teacher=False),
         max_depth_m=_MAX_DEPTH_M.value,
         options=RunOptions(_OVERWRITE.value, _NAN_POLICY.value, _flagfile()),
-        deterministic=_DETERMINISTIC.value,
     )
 
 

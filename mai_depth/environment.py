@@ -49,6 +49,20 @@ def start_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
+def compute_deterministically() -> None:
+    """Starts TensorFlow so that it gives the same bits each time; slower. Call it first.
+
+    TensorFlow's own switch is not enough: where two operations run at once, the default teacher's
+    gradients differed in their last bits from call to call. So operations run one after the other,
+    each on all cores.
+    """
+    start_tensorflow()
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def _check_version(package: str, oldest: tuple[int, int]) -> None:
     needed = f"{package}>={'.'.join(map(str, oldest))}"
     if importlib.util.find_spec(package) is None:

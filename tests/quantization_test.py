@@ -198,7 +198,7 @@ import sys
 from mai_depth.data.sources import open_split
 from mai_depth.export.quantized import train_quantized
 from mai_depth.training.run import Recipe
-from mai_depth.training.runs import compute_deterministically
+from mai_depth.environment import compute_deterministically
 student, output, data, cache = sys.argv[1:]
 compute_deterministically()
 splits = [open_split(data, split, cache_dir=cache) for split in ("train", "validation")]

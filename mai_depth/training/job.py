@@ -52,7 +52,6 @@ class TrainingJob:
         recipe: How the student is trained.
         max_depth_m: The depth that both heads reach.
         options: How the runs behave.
-        deterministic: Whether the same job gives the same bits each time.
     """
 
     workdir: pathlib.Path
@@ -62,7 +61,6 @@ class TrainingJob:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     max_depth_m: float = 40.0
     options: RunOptions = dataclasses.field(default_factory=RunOptions)
-    deterministic: bool = False
 
     @property
     def distils(self) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import count_same_pictures
@@ -55,8 +54,6 @@ def train(job: TrainingJob) -> None:
         UserError: What is wrong with the data, a model, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    if job.deterministic:
-        compute_deterministically()
     encoder_file(job.student.encoder_weights)  # before the scenes take a minute
     if job.teacher.path:
         read_config(job.teacher.path, TEACHER_BYTES)
@@ -86,8 +83,6 @@ def train_teacher(job: TrainingJob) -> None:
         UserError: What is wrong with the data, the weights, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    if job.deterministic:
-        compute_deterministically()
     _train_teacher(job, *open_and_describe(job.data))
 
 
@@ -106,11 +101,6 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
         print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
               "well; the metrics will look better than the network is")
     return train, validation
-
-
-def compute_deterministically() -> None:
-    """Makes every operation give the same bits each time; call it before the first one."""
-    tf.config.experimental.enable_op_determinism()
 
 
 def _taught_by(path: pathlib.Path, run: Run) -> Run:
