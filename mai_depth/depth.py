@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.picture import open_picture
 from mai_depth.png_file import write_gray16
 
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
@@ -54,15 +54,12 @@ def read_depth_units(path: str | os.PathLike) -> np.ndarray:
         uint16 [height, width]; what is missing has still its code, see `clear_missing`.
 
     Raises:
-        UserError: Not a PNG, not 16-bit gray, or truncated.
+        UserError: Not a PNG, not 16-bit gray, truncated or too large.
     """
     path = pathlib.Path(path)
     _check_header(path)
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image).astype(np.uint16)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: the picture is broken ({error}); replace the file") from error
+    with open_picture(path, ("PNG",)) as image:
+        return np.asarray(image).astype(np.uint16)
 
 
 def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:

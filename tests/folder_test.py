@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.data import folder
+from mai_depth.data import samples
 from mai_depth.data.sources import open_pictures
 from mai_depth.data.sources import open_split
 from mai_depth.depth import read_depth_units
@@ -156,7 +156,7 @@ def test_a_faulty_folder_is_refused_before_anything_is_decoded(data, fault, monk
     def refuse(*_):
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr(folder, "decode_pair", refuse)
+    monkeypatch.setattr(samples, "decode_pair", refuse)
     breaking, words = FAULTS[fault]
     breaking(data / "train")
     with pytest.raises(UserError) as caught:
