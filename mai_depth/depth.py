@@ -16,6 +16,7 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 from mai_depth.picture import open_picture
 from mai_depth.png_file import write_gray16
 
@@ -121,7 +122,7 @@ def write_depth(
     depth_m = np.asarray(depth_m)
     height, width = depth_m.shape
     rows = (depth_m[top : top + _ROWS] for top in range(0, height, _ROWS))
-    write_depth_rows(path, (width, height), rows, units_per_m)
+    _warn_of_beyond(_write_rows(path, (width, height), rows, units_per_m), path, units_per_m)
 
 
 def write_depth_rows(
@@ -136,6 +137,14 @@ def write_depth_rows(
         blocks: [rows, width] in metres, from top to bottom.
         units_per_m: File units in a metre.
     """
+    _warn_of_beyond(_write_rows(path, size, blocks, units_per_m), path, units_per_m)
+
+
+def _write_rows(
+    path: str | os.PathLike, size: tuple[int, int], blocks: Iterable[np.ndarray],
+    units_per_m: float,
+) -> int:
+    """Writes as `write_depth_rows` and returns how many pixels are deeper than can be written."""
     beyond = 0
 
     def encoded() -> Iterator[np.ndarray]:
@@ -149,10 +158,17 @@ def write_depth_rows(
 
     with atomic_path(path) as temporary:
         write_gray16(temporary, size, encoded())
-    if beyond:
+    return beyond
+
+
+def _warn_of_beyond(pixels: int, path: str | os.PathLike, units_per_m: float) -> None:
+    if pixels:
         warnings.warn(
-            f"{path}: {beyond} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
-            "that 16 bits hold, and are written as that; --write=npy keeps them", stacklevel=2)
+            f"{path}: {pixels} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
+            "that 16 bits hold, and are written as that; --write=npy keeps them",
+            UserNotice,
+            stacklevel=3,  # who has called the function that writes
+        )
 
 
 def _check_header(path: pathlib.Path) -> None:

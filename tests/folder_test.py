@@ -13,6 +13,7 @@ from mai_depth.data.sources import open_pictures
 from mai_depth.data.sources import open_split
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 
 
 @pytest.fixture
@@ -223,8 +224,9 @@ def test_depth_without_a_valid_pixel_is_left_out_and_listed(data):
         depth = np.full((480, 640), value, np.uint16)
         Image.fromarray(depth).save(data / "train" / "depth" / f"{name}.png")
     for _ in range(2):  # decoded, then from the cache
-        with pytest.warns(UserWarning, match=r"2 pairs left out.*0001: no pixel"):
+        with pytest.warns(UserNotice, match=r"2 pairs left out.*0001: no pixel") as warned:
             pairs = open_train(data)
+        assert {line.filename for line in warned} == {__file__}  # who has called `open_split`
         assert pairs.names == ("0000", "0002", "0004", "0005") and len(pairs.excluded) == 2
         assert np.array_equal(
             pairs.depth[1], read_depth_units(data / "train" / "depth" / "0002.png"))

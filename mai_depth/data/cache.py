@@ -29,6 +29,7 @@ from mai_depth.data.pairs import Pairs
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
@@ -167,13 +168,15 @@ def write_cache(
 def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
     """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
     if pairs.cleared_pixels:
-        warnings.warn(missing_line(pairs.cleared_pixels, pairs.cleared_maps), stacklevel=3)
+        warnings.warn(
+            missing_line(pairs.cleared_pixels, pairs.cleared_maps), UserNotice, stacklevel=3)
     if pairs.excluded:
         shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
         warnings.warn(
             f"{len(pairs.excluded)} pairs left out (all of them in {folder / 'index.json'}): "
             f"{shown}",
-            stacklevel=3,
+            UserNotice,
+            stacklevel=3,  # who has called `open_split`
         )
 
 
