@@ -4,17 +4,24 @@
     python train.py --flagfile=student.flags --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
 """
 
-import pathlib
 import sys
 
 from absl import flags
 
 from mai_depth import command
 from mai_depth import number_flags
+from mai_depth.data.augmentation import Augmentation
+from mai_depth.data.sources import DataOptions
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
+from mai_depth.errors import UserError
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
+from mai_depth.training.job import Student
+from mai_depth.training.job import Teacher
+from mai_depth.training.job import TrainingJob
+from mai_depth.training.run import Recipe
+from mai_depth.training.run import RunOptions
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
@@ -129,130 +136,71 @@ _NAN_POLICY = flags.DEFINE_enum(
 
 
 def main() -> None:
-    """Opens the data, trains what is missing and says where the results are."""
+    """Trains what is asked for; faults in the flags come before TensorFlow, which takes seconds."""
     check_environment()
-    workdir = make_workdir(expand(_WORKDIR.value, "workdir"))
-    with locked(workdir):
-        _train(workdir)
+    job = _job()
+    with locked(make_workdir(job.workdir)):
+        start_tensorflow()
+        from mai_depth.training import runs
+
+        if _TRAIN.value == "qat":
+            _train_quantized(job)
+        elif _TRAIN.value == "teacher":
+            runs.train_teacher(job)
+        else:
+            runs.train(job)
 
 
-def _train(workdir: pathlib.Path) -> None:
-    start_tensorflow()  # it takes seconds: faults in the flags come first
-    from mai_depth.data.pairs import count_same_pictures
-    from mai_depth.data.pairs import describe
-    from mai_depth.training import runs as training
-    from mai_depth.training.run import is_complete
-
-    if _DETERMINISTIC.value:
-        training.compute_deterministically()
-    _check_files(workdir)  # before the scenes take a minute
-    train, validation = _open_data()
-    print(f"training: {describe(train)}; validation: {len(validation)} pairs")
-    if same := count_same_pictures(train, validation):
-        print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
-              "well; the metrics will look better than the network is")
-    teacher = training.Teacher(
-        _TEACHER_PRESET.value, _start(_TEACHER_WEIGHTS), _CACHE_TEACHER.value)
-    path = flag_path(_TEACHER) or training.default_teacher_path(workdir, teacher.preset, train)
-    if _TRAIN.value == "qat":
-        _train_quantized(workdir, train, validation)
-        return
-    asked = {"teacher": teacher if _DISTILLATION_LOSS_WEIGHT.value else None, "teacher_path": path}
-    settings = {"max_depth_m": _MAX_DEPTH_M.value, "conduct": _conduct()}
-    arguments = (_student(), _recipe(of_teacher=False), train, validation)
-    student = workdir / "student.keras"
-    run = training.student_run(*arguments, workdir=workdir, **asked, **settings)
-    if _TRAIN.value == "student":
-        if training.is_finished(run):
-            print(f"{student}: already trained with these flags and data; --overwrite trains again")
-            return
-        training.check_student(run)
-    if _TRAIN.value == "teacher" or (
-            asked["teacher"] and not _TEACHER.value and not is_complete(path)):
-        print(f"training the teacher {teacher.preset}: {path}")
-        training.train_teacher(
-            teacher, _recipe(of_teacher=True), train, validation, path=path, **settings)
-    if _TRAIN.value == "student":
-        run = training.student_run(*arguments, workdir=workdir, **asked, **settings)
-        rows = training.train_student(run, cache_dir=_cache_dir(), **asked)
-        print(training.format_rows(rows))
-        print(f"{student}: the student; {workdir / 'sheet.png'}: what it sees")
-
-
-def _train_quantized(workdir: pathlib.Path, train, validation) -> None:
+def _train_quantized(job: TrainingJob) -> None:
     from mai_depth.export.quantized import train_quantized
     from mai_depth.export.verify import format_verification
+    from mai_depth.network.model_archive import TEACHER_BYTES
+    from mai_depth.network.model_archive import read_config
+    from mai_depth.training.runs import compute_deterministically
+    from mai_depth.training.runs import open_and_describe
 
-    output = _quantized_file(workdir)
+    student = flag_path(_STUDENT_FILE) or job.student_path
+    output = job.workdir / "student_qat.tflite"
+    read_config(student)
+    if job.teacher.path:
+        read_config(job.teacher.path, TEACHER_BYTES)
+    if output.exists() and not job.options.overwrite:
+        raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
+    if job.deterministic:
+        compute_deterministically()
     sidecar = train_quantized(
-        _student_file(workdir), output, train, validation, _recipe(of_teacher=False),
-        cache_dir=_cache_dir(), teacher_path=flag_path(_TEACHER))
+        student, output, *open_and_describe(job.data), job.recipe, cache_dir=job.data.cache_dir,
+        teacher_path=job.teacher.path)
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 
-def _check_files(workdir: pathlib.Path) -> None:
-    from mai_depth.errors import UserError
-    from mai_depth.network.model_archive import TEACHER_BYTES
-    from mai_depth.network.model_archive import read_config
-    from mai_depth.network.pretrained import encoder_file
-
-    if _TRAIN.value == "student":
-        encoder_file(_start(_ENCODER_WEIGHTS))
-    if _TEACHER.value and _TRAIN.value != "teacher":
-        read_config(flag_path(_TEACHER), TEACHER_BYTES)
-    if _TRAIN.value == "qat":
-        read_config(_student_file(workdir))
-        output = _quantized_file(workdir)
-        if output.exists() and not _OVERWRITE.value:
-            raise UserError(f"{output}: exists; give --overwrite to replace it, or another "
-                            "--workdir")
+def _job() -> TrainingJob:
+    return TrainingJob(
+        workdir=expand(_WORKDIR.value, "workdir"),
+        data=_data(),
+        student=_student(),
+        teacher=_teacher(),
+        recipe=_recipe(of_teacher=False),
+        max_depth_m=_MAX_DEPTH_M.value,
+        options=RunOptions(_OVERWRITE.value, _NAN_POLICY.value, _flagfile()),
+        deterministic=_DETERMINISTIC.value,
+    )
 
 
-def _student_file(workdir: pathlib.Path) -> pathlib.Path:
-    return flag_path(_STUDENT_FILE) or workdir / "student.keras"
-
-
-def _quantized_file(workdir: pathlib.Path) -> pathlib.Path:
-    return workdir / "student_qat.tflite"
-
-
-def _conduct():
-    from mai_depth.training.run import Conduct
-
-    key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-    lines = [flag.serialize() for flag in key_flags
-             if flag.value is not None and flag.name != "overwrite"]
-    return Conduct(_OVERWRITE.value, _NAN_POLICY.value, "\n".join(lines) + "\n")
-
-
-def _cache_dir() -> str:
-    return str(expand(_CACHE_DIR.value, "cache_dir"))
-
-
-def _start(flag: flags.FlagHolder) -> str | None:
-    """Where a network starts: a path or a name, or None."""
-    return None if flag.value == "none" else str(expand(flag.value, flag.name))
-
-
-def _open_data():
-    from mai_depth.data.sources import DataOptions
-    from mai_depth.data.sources import open_data
-
-    return open_data(DataOptions(
+def _data() -> DataOptions:
+    return DataOptions(
         data_dir=_DATA_DIR.value and str(expand(_DATA_DIR.value, "data_dir")),
-        cache_dir=_cache_dir(),
+        cache_dir=str(expand(_CACHE_DIR.value, "cache_dir")),
         depth_units_per_m=_DEPTH_UNITS_PER_M.value,
         missing_depth_value=_MISSING_DEPTH_VALUE.value,
         validation_count=_VALIDATION_COUNT.value,
         split_seed=_SPLIT_SEED.value,
         on_bad_sample=_ON_BAD_SAMPLE.value,
         allow_resize=_ALLOW_RESIZE.value,
-    ))
+    )
 
 
-def _student():
-    from mai_depth.training.runs import Student
-
+def _student() -> Student:
     filters = _DECODER_FILTERS.value
     return Student(
         preset=_STUDENT.value,
@@ -264,10 +212,22 @@ def _student():
     )
 
 
-def _recipe(of_teacher: bool):
-    from mai_depth.data.augment import Augmentation
-    from mai_depth.training.run import Recipe
+def _teacher() -> Teacher:
+    return Teacher(
+        path=flag_path(_TEACHER),
+        preset=_TEACHER_PRESET.value,
+        weights=_start(_TEACHER_WEIGHTS),
+        recipe=_recipe(of_teacher=True),
+        cache=_CACHE_TEACHER.value,
+    )
 
+
+def _start(flag: flags.FlagHolder) -> str | None:
+    """Where a network starts: a path or a name, or None."""
+    return None if flag.value == "none" else str(expand(flag.value, flag.name))
+
+
+def _recipe(of_teacher: bool) -> Recipe:
     return Recipe(
         epochs=(_TEACHER_EPOCHS if of_teacher else _EPOCHS).value,
         batch_size=(_TEACHER_BATCH_SIZE if of_teacher else _BATCH_SIZE).value,
@@ -288,6 +248,13 @@ def _recipe(of_teacher: bool):
             min_crop=_MIN_CROP.value,
         ),
     )
+
+
+def _flagfile() -> str:
+    """A flagfile that repeats this call; whoever repeats a run does not want to replace it."""
+    key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return "".join(f"{flag.serialize()}\n" for flag in key_flags
+                   if flag.value is not None and flag.name != "overwrite")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import sys
 from absl import flags
 
 from benchmark import plot
-from benchmark import report
-from benchmark import rows
+from benchmark import result_files
 from benchmark import table
 from benchmark.arm64 import CPUS
-from benchmark.conditions import read_conditions
+from benchmark.conditions import read_load_average
+from benchmark.measurement import measure
+from benchmark.options import Options
+from benchmark.report import Report
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
@@ -69,20 +71,20 @@ def main() -> int:
         raise UserError("--graph: give at least one .tflite file")
     _check_paths(graphs)
     _check_outputs()
-    names = set(rows.Options.__dataclass_fields__) - {"graphs", "num_threads"}
+    names = set(Options.__dataclass_fields__) - {"graphs", "num_threads"}
     options = {name: flags.FLAGS[name].value for name in names}
-    load_average, reports = read_conditions()["load_average"], []
+    load_average, reports = read_load_average(), []
     for count in _NUM_THREADS.value:
-        chosen = rows.Options(tuple(graphs), num_threads=count, **options)
-        reports.append(rows.measure(chosen, load_average))
+        chosen = Options(tuple(graphs), num_threads=count, **options)
+        reports.append(measure(chosen, load_average))
         print(table.text(reports[-1]))
     _write(reports)
-    measured = [row for one in reports for row in one["rows"]]
+    measured = [row for report in reports for row in report.rows]
     for row in measured:
-        for line in filter(None, [row["fault"], *row["warnings"]]):
-            print(f"warning: {row['graph']}: {line}", file=sys.stderr)
-    doubtful = any(row["warnings"] for row in measured)
-    return int(any(one["failed"] for one in reports) or (_CHECK.value and doubtful))
+        for line in filter(None, [row.fault, *row.warnings]):
+            print(f"warning: {row.graph}: {line}", file=sys.stderr)
+    doubtful = any(row.warnings for row in measured)
+    return int(any(report.failed for report in reports) or (_CHECK.value and doubtful))
 
 
 def _check_paths(graphs: list[str]) -> None:
@@ -104,17 +106,17 @@ def _check_outputs() -> None:
             raise UserError(f"--{flag.name}={flag.value}: its folder is missing or not writable; "
                             "give another")
     if _CSV.value:
-        report.check_csv(_file(_CSV))
+        result_files.check_csv(_file(_CSV))
     if _PLOT.value:
         plot.check(_file(_PLOT), with_data=bool(flags.FLAGS.data_dir))
 
 
-def _write(reports: list[dict]) -> None:
+def _write(reports: list[Report]) -> None:
     if _CSV.value:
-        for measured in reports:
-            report.append_csv(_file(_CSV), measured)
+        for report in reports:
+            result_files.append_csv(_file(_CSV), report)
     if _JSON.value:
-        report.write_json(_file(_JSON), reports if len(reports) > 1 else reports[0])
+        result_files.write_json(_file(_JSON), reports)
     if _MARKDOWN.value:
         write_text_atomic(_file(_MARKDOWN), "\n".join(map(table.markdown, reports)))
     if _PLOT.value:

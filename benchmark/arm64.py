@@ -13,7 +13,7 @@ import tempfile
 
 import numpy as np
 
-from benchmark.graph import DepthGraph
+from benchmark.graph import ResizingGraph
 from benchmark.graph import sample_picture
 from benchmark.process import SILENCE_S
 from mai_depth.errors import UserError
@@ -81,7 +81,7 @@ def run_graph(
         UserError: The emulator or the graph in it failed.
     """
     folder = check_folder(folder)
-    opened = DepthGraph(graph)
+    opened = ResizingGraph(graph)
     opened.set_picture(sample_picture())
     detail = opened.interpreter.get_input_details()[0]
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,6 +1,7 @@
 """What a figure depends on: the CPU, its clock and temperature, versions, and who else is busy."""
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -8,37 +9,102 @@ import platform
 import re
 import subprocess
 from importlib import metadata
-from typing import Any
 
 _THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "hot",
                    16: "under-voltage before", 17: "capped before", 18: "throttled before",
                    19: "hot before"}
 
 
-def read_conditions(root: pathlib.Path = pathlib.Path("/")) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Under which conditions a benchmark was run; None is what the machine does not tell.
+
+    Attributes:
+        cpu: The board's or the CPU's name.
+        cores: How many cores could be used.
+        governor: Who chooses the clock: `performance`, `ondemand` ...
+        cpu_mhz: The clock of the first core.
+        temperature_c: Of the first sensor, in degrees Celsius.
+        throttled: On a Raspberry Pi why it slowed down, or `no`.
+        load_average: Of one minute, from before the first measurement.
+        system: Kernel and machine.
+        versions: Of Python and of the packages that take part, by name.
+        date: When it began, in ISO 8601, UTC.
+        num_threads: Threads of LiteRT.
+        use_xnnpack: Whether the XNNPACK delegate was used.
+    """
+
+    cpu: str
+    cores: int
+    governor: str | None
+    cpu_mhz: float | None
+    temperature_c: float | None
+    throttled: str | None
+    load_average: float
+    system: str
+    versions: dict[str, str]
+    date: str
+    num_threads: int
+    use_xnnpack: bool
+
+    @property
+    def threads(self) -> str:
+        """How many threads LiteRT used, in words: `1 thread`, `2 threads`."""
+        return f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
+
+    def warnings(self) -> list[str]:
+        """Tells what may spoil a measurement under these conditions, one line each."""
+        found = []
+        if self.num_threads > self.cores:
+            found.append(f"{self.num_threads} threads on {self.cores} cores: they wait for each "
+                         "other")
+        if self.load_average > max(0.5, self.cores - self.num_threads + 0.5):
+            found.append(f"load average {self.load_average} on {self.cores} cores: "
+                         "other programs take part; trust the CPU columns, not the durations")
+        if self.governor not in (None, "performance"):
+            found.append(f"governor {self.governor}: the clock varies; "
+                         "'performance' gives steady figures")
+        if self.throttled not in (None, "no"):
+            found.append(f"throttled: {self.throttled}; cool it or give it a better supply")
+        return found
+
+
+def read_conditions(
+    num_threads: int, use_xnnpack: bool, load_average: float,
+    root: pathlib.Path = pathlib.Path("/"),
+) -> Conditions:
     """Describes this machine as far as it tells.
 
     Args:
+        num_threads: Threads of LiteRT.
+        use_xnnpack: Whether the XNNPACK delegate is used.
+        load_average: Of before the first measurement, as `read_load_average` tells it.
         root: Where /proc and /sys lie (a test gives another folder).
 
     Returns:
-        `cpu`, `cores`, `governor`, `cpu_mhz`, `temperature_c`, `throttled` (on a Raspberry Pi),
-        `load_average` of one minute, `system`, `versions`, `date`; None for what is not told.
+        The conditions now.
     """
     frequency = _number(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
     temperature = _number(root / "sys/class/thermal/thermal_zone0/temp")
-    return {
-        "cpu": cpu_name(root),
-        "cores": usable_cores(),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "cpu_mhz": frequency and frequency / 1e3,
-        "temperature_c": temperature and temperature / 1e3,
-        "throttled": _throttled(root),
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "versions": versions(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+    return Conditions(
+        cpu=cpu_name(root),
+        cores=usable_cores(),
+        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cpu_mhz=frequency and frequency / 1e3,
+        temperature_c=temperature and temperature / 1e3,
+        throttled=_throttled(root),
+        load_average=load_average,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        versions=versions(),
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        num_threads=num_threads,
+        use_xnnpack=use_xnnpack,
+    )
+
+
+def read_load_average() -> float:
+    """Returns how many programs wanted to run in the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
 
 
 def cpu_name(root: pathlib.Path = pathlib.Path("/")) -> str:
@@ -97,23 +163,6 @@ def peak_memory_bytes() -> int:
 
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def warnings(conditions: dict[str, Any], num_threads: int) -> list[str]:
-    """Tells what may spoil a measurement under these conditions, one line each."""
-    found = []
-    cores = conditions["cores"]
-    if num_threads > cores:
-        found.append(f"{num_threads} threads on {cores} cores: they wait for each other")
-    if conditions["load_average"] > max(0.5, cores - num_threads + 0.5):
-        found.append(f"load average {conditions['load_average']} on {conditions['cores']} cores: "
-                     "other programs take part; trust the CPU columns, not the durations")
-    if conditions["governor"] not in (None, "performance"):
-        found.append(f"governor {conditions['governor']}: the clock varies; "
-                     "'performance' gives steady figures")
-    if conditions["throttled"] not in (None, "no"):
-        found.append(f"throttled: {conditions['throttled']}; cool it or give it a better supply")
-    return found
 
 
 def _throttled(root: pathlib.Path) -> str | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import table
+from benchmark.conditions import Conditions
+from benchmark.report import Report
+from benchmark.row import Row
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
@@ -31,19 +33,19 @@ def check(path: str | os.PathLike, with_data: bool) -> None:
         raise UserError("--plot: matplotlib is not installed: pip install matplotlib")
 
 
-def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
+def draw(path: str | os.PathLike, report: Report) -> None:
     """Draws the rows that have both figures.
 
     Args:
         path: The PNG to write.
-        report: As `benchmark.rows.measure` returns it.
+        report: What was measured.
 
     Raises:
         UserError: No row has a score.
     """
     from matplotlib.figure import Figure
 
-    rows = [row for row in report["rows"] if row.get("score") is not None]
+    rows = [row for row in report.rows if row.score is not None]
     if not rows:
         raise UserError(f"--plot={path}: no graph has a score, so nothing was drawn; see the "
                         "warnings")
@@ -51,17 +53,19 @@ def draw(path: str | os.PathLike, report: dict[str, Any]) -> None:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_yscale("log")
-    times = np.array([row["latency_ms_p50"] for row in rows])
-    errors = np.array([row["si_rmse"] for row in rows])
+    times = np.array([row.latency_ms_p50 for row in rows], float)
+    errors = np.array([row.si_rmse for row in rows], float)
+    scores = np.array([row.score for row in rows], float)
     x_limits = times.min() / 1.6, times.max() * 2.2
     y_limits = errors.min() / 1.15, errors.max() * 1.15
     _draw_scores(axes, x_limits, y_limits)
-    for number, (row, x, y) in enumerate(zip(rows, times, errors, strict=True)):
+    points = zip(rows, times, errors, scores, strict=True)
+    for number, (row, x, y, score) in enumerate(points):
         axes.plot(x, y, MARKERS[number // 10 % len(MARKERS)], color=f"C{number % 10}",
                   markersize=8, zorder=3, linestyle="none",
-                  label=f"{pathlib.Path(row['graph']).stem} ({_rounded(row['score'])})")
+                  label=f"{pathlib.Path(row.graph).stem} ({_rounded(score)})")
     figure.legend(loc="outside right upper", fontsize=9, title="graph (score)")
-    _label(axes, report, rows[0], x_limits, y_limits)
+    _label(axes, report.conditions, rows[0], x_limits, y_limits)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
 
@@ -90,18 +94,16 @@ def _rounded(score: float) -> str:
 
 
 def _label(
-    axes: Any, report: dict[str, Any], row: dict[str, Any],
+    axes: Any, conditions: Conditions, row: Row,
     x_limits: tuple[float, float], y_limits: tuple[float, float],
 ) -> None:
     from matplotlib.ticker import LogLocator
     from matplotlib.ticker import NullFormatter
     from matplotlib.ticker import StrMethodFormatter
 
-    conditions = report["conditions"]
     axes.set(xlim=x_limits, ylim=y_limits, ylabel="si-RMSE",
-             xlabel=f"ms of one invoke on {conditions['cpu']}, "
-                    f"{table.threads(conditions)}")
-    axes.set_title(f"{row['images']} images of {row['data']}; grey: equal score on this CPU",
+             xlabel=f"ms of one invoke on {conditions.cpu}, {conditions.threads}")
+    axes.set_title(f"{row.images} images of {row.data}; grey: equal score on this CPU",
                    fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))

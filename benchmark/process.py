@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mai_depth.errors import UserError
+from mai_depth.errors import died_of
 
 SILENCE_S = 600.0  # a child that says nothing for so long hangs
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -152,6 +152,6 @@ class ChildProcess:
         lines = self._stderr.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if code < 0:
-            return ChildCrash(f"{self.subject}: native code died of {signal.Signals(-code).name}; "
-                              "the file is broken or LiteRT has a fault")
+            return ChildCrash(f"{self.subject}: {died_of(code)}; the file is broken or LiteRT has "
+                              "a fault")
         return ChildCrash(f"{self.subject}: its process ended with code {code} ({last})")

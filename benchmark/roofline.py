@@ -4,6 +4,7 @@ Runs as a child process, because OpenBLAS takes its number of threads from the e
 NumPy is imported.
 """
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -16,6 +17,19 @@ from benchmark.process import serve
 SIDE = 512  # of the square matrices: three of them fit into a second-level cache or nearly
 COPY_BYTES = 64 * 1024 * 1024  # more than the caches hold
 SGEMM_MACS = SIDE**3
+
+
+@dataclasses.dataclass(frozen=True)
+class Peaks:
+    """What the CPU can do at most.
+
+    Attributes:
+        sgemm_gmacs_per_s: 1e9 multiply-accumulates in a second of a float32 matrix product.
+        copy_gb_per_s: 1e9 bytes copied in a second.
+    """
+
+    sgemm_gmacs_per_s: float
+    copy_gb_per_s: float
 
 
 def sgemm_process(num_threads: int) -> ChildProcess:

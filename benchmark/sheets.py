@@ -88,7 +88,7 @@ def _pairs():
 
 def _network() -> DepthNetwork:
     network = open_network(expand(_MODEL.value, "model"))
-    width, height = network.picture_size
+    height, width = network.input_size
     answer = network(np.zeros((height, width, 3), np.uint8)).shape
     if (height, width) != answer or answer != (480, 640):
         raise UserError(f"--model={_MODEL.value}: from {height}x{width} to {answer[0]}x"

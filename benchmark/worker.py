@@ -15,7 +15,7 @@ from benchmark import op_profile
 from benchmark.conditions import peak_memory_bytes
 from benchmark.conditions import reset_peak_memory
 from benchmark.fork import forked
-from benchmark.graph import DepthGraph
+from benchmark.graph import ResizingGraph
 from benchmark.graph import sample_picture
 from benchmark.latency import timed
 from benchmark.process import serve
@@ -107,8 +107,8 @@ class Worker:
         """Times the operators one by one; see `benchmark.op_profile.time_operators`."""
         return op_profile.time_operators(self._path, self._threads, self._xnnpack, num_runs)
 
-    def _open(self) -> DepthGraph:
-        graph = DepthGraph(self._path, self._threads, self._xnnpack)
+    def _open(self) -> ResizingGraph:
+        graph = ResizingGraph(self._path, self._threads, self._xnnpack)
         graph.set_picture(self._sample)
         return graph
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 if TYPE_CHECKING:
-    from mai_depth.data.augment import Augmentation
+    from mai_depth.data.augmentation import Augmentation
     from mai_depth.data.batches import training_batches
     from mai_depth.data.sources import open_split
     from mai_depth.network.model_file import load_model
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Augmentation": "data.augment",
+    "Augmentation": "data.augmentation",
     "Distiller": "training.distiller",
     "build_student": "network.student",
     "build_teacher": "network.teacher",

@@ -23,6 +23,7 @@ from mai_depth.png_file import write_gray16
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
 MISSING_UNITS = 65535  # what many sensors write where they have measured nothing
 MAX_UNITS = 65534
+INVERSE_DEPTH_DIR = "inverse_depth"  # in the place of `depth`, of what has no unit
 
 _ROWS = 16  # at a time: of 60 million pixels a map is 240 MB, and 16 rows stay in the cache
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,6 +41,20 @@ def valid_mask(depth_m: np.ndarray) -> np.ndarray:
     """
     depth_m = np.asarray(depth_m)
     return np.isfinite(depth_m) & (depth_m > MIN_DEPTH_M)
+
+
+def refuse_inverse_depth(split_dir: pathlib.Path) -> None:
+    """Refuses a folder of `mai_depth.label` that a teacher without a unit has labelled.
+
+    Args:
+        split_dir: Holds `rgb` and `depth`, or `rgb` and `inverse_depth`.
+
+    Raises:
+        UserError: The latter.
+    """
+    if (split_dir / INVERSE_DEPTH_DIR).is_dir() and not (split_dir / "depth").is_dir():
+        raise UserError(f"{split_dir}: holds {INVERSE_DEPTH_DIR}, which has no unit, but metres "
+                        "are needed; label the pictures again with a metric --teacher as well")
 
 
 def read_depth_units(path: str | os.PathLike) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The one exception that a user meets."""
+"""The one exception that a user meets, and what its message says of other errors."""
+
+import signal
 
 
 class UserError(Exception):
@@ -15,3 +17,27 @@ class UserNotice(UserWarning):
     The message is one line. Entry files print it as it is; elsewhere Python shows it with the line
     that called this package.
     """
+
+
+def died_of(code: int) -> str:
+    """Says of what a child process died.
+
+    Args:
+        code: Its exit code as `subprocess` has it: minus the number of the signal.
+
+    Returns:
+        For instance `native code died of SIGSEGV`.
+    """
+    return f"native code died of {signal.Signals(-code).name}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Says in one line what another exception says.
+
+    Args:
+        error: Of a library, perhaps of many lines or none.
+
+    Returns:
+        Its text, or its type's name where it has none.
+    """
+    return " ".join(str(error).split()) or type(error).__name__

@@ -17,6 +17,7 @@ from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 
 MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
 SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
@@ -59,8 +60,7 @@ def open_picture(
         except UserError:
             raise
         except Exception as error:  # Pillow's decoders raise many types for a broken file
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path}: the picture is broken ({reason}); replace the file"
+            raise UserError(f"{path}: the picture is broken ({reason_of(error)}); replace the file"
                             ) from error
 
 

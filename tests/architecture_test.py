@@ -21,6 +21,7 @@ STOREYS = {
     "mai_depth.quantize": "a student for 8-bit integers",
     "mai_depth.export": "from a student to a verified file",
     "mai_depth.predict": "depth of pictures, videos and cameras",
+    "mai_depth.label": "pictures without depth, labelled by teachers",
     "benchmark": "speed, accuracy and score",
     "benchmark.peers": "published networks to compare with",
     "benchmark.study": "the paper's table, repeated",
@@ -78,6 +79,20 @@ def own(tree, only_at_start=False):
     return {name for name in imported(tree, only_at_start) if name in modules()}
 
 
+def defined(name):
+    """What can be imported from a module: what it binds at its top, and what lies in its folder."""
+    inside = [other.removeprefix(f"{name}.") for other in modules() if other.startswith(f"{name}.")]
+    bound = set(inside)
+    for node in _at_start(modules()[name]):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+    return bound
+
+
 def without_packages(names):
     """Modules alone: a package's `__init__` is loaded with each of them and imports nothing."""
     return {name for name in names if name not in STOREYS}
@@ -88,6 +103,15 @@ def test_imports_point_one_way(name):
     allowed = list(STOREYS)[: list(STOREYS).index(storey_of(name)) + 1]
     above = [other for other in own(modules()[name]) if storey_of(other) not in allowed]
     assert name == "mai_depth" or not above
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "mai_depth"])
+def test_what_functions_import_exists(name):
+    """An import inside a function fails only when somebody calls it, perhaps after a training."""
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.ImportFrom) and node.module in modules():
+            missing = {alias.name for alias in node.names} - defined(node.module)
+            assert node.module == "mai_depth" or not missing
 
 
 def test_no_module_imports_itself_in_a_circle():

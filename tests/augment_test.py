@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mai_depth.data.augment import OFF
-from mai_depth.data.augment import Augmentation
 from mai_depth.data.augment import augment
+from mai_depth.data.augmentation import OFF
+from mai_depth.data.augmentation import Augmentation
 
 VIEW = (256, 320)
 DEPTH = (128, 160)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark import arm64
-from benchmark.graph import DepthGraph
+from benchmark.graph import ResizingGraph
 from benchmark.graph import sample_picture
 from mai_depth.errors import UserError
 from mai_depth.tflite.editor import Editor
@@ -42,7 +42,7 @@ def emulator(tmp_path_factory):
 @pytest.mark.parametrize("name", benchmark_graphs.FORMATS)
 def test_arm_gives_the_numbers_of_x86(emulator, name, cpu):
     path = GRAPHS()[name]
-    graph = DepthGraph(path)
+    graph = ResizingGraph(path)
     graph.predict(sample_picture())
     output = graph.interpreter.get_output_details()[0]["index"]
     expected = graph.interpreter.get_tensor(output)
@@ -60,7 +60,7 @@ def test_bytes_are_reduced_alike(emulator, tmp_path):
     editor.take_bytes(resize=True)
     path = tmp_path / "bytes.tflite"
     path.write_bytes(editor.data())
-    expected = DepthGraph(path).predict(sample_picture())
+    expected = ResizingGraph(path).predict(sample_picture())
     run = arm64.run_graph(path, emulator)
     np.testing.assert_allclose(run.output.reshape(expected.shape), expected, atol=1e-4)
 

@@ -1,13 +1,15 @@
 """benchmark.conditions: a Raspberry Pi made of files, and this machine."""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 from conftest import REPOSITORY
 
+from benchmark.conditions import Conditions
 from benchmark.conditions import read_conditions
-from benchmark.conditions import warnings
+from benchmark.conditions import read_load_average
 
 PI = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -17,6 +19,14 @@ PI = {
     "sys/class/thermal/thermal_zone0/temp": "48312\n",
     "sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n",
 }
+CALM = Conditions(
+    cpu="a CPU", cores=4, governor="performance", cpu_mhz=None, temperature_c=None, throttled="no",
+    load_average=0.1, system="Linux", versions={}, date="2026-11-22", num_threads=2,
+    use_xnnpack=True)
+
+
+def read(root):
+    return read_conditions(1, True, 0.1, root)
 
 
 @pytest.fixture
@@ -29,51 +39,58 @@ def root(tmp_path):
 
 
 def test_a_raspberry_pi_is_read(root):
-    conditions = read_conditions(root)
-    assert conditions["cpu"] == "Raspberry Pi 4 Model B Rev 1.4"
-    assert conditions["governor"] == "ondemand"
-    assert conditions["cpu_mhz"] == 1500
-    assert conditions["temperature_c"] == pytest.approx(48.312)
+    conditions = read(root)
+    assert conditions.cpu == "Raspberry Pi 4 Model B Rev 1.4"
+    assert conditions.governor == "ondemand"
+    assert conditions.cpu_mhz == 1500
+    assert conditions.temperature_c == pytest.approx(48.312)
     # 0x50005: bits 0, 2, 16, 18
-    assert conditions["throttled"] == (
+    assert conditions.throttled == (
         "under-voltage, throttled, under-voltage before, throttled before")
 
 
 def test_a_pi_that_is_well(root):
     (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("0\n")
-    assert read_conditions(root)["throttled"] == "no"
+    assert read(root).throttled == "no"
 
 
 def test_a_board_without_a_name_shows_its_part(root):
     (root / "proc/device-tree/model").unlink()
-    assert read_conditions(root)["cpu"].endswith("part 0xd08")
+    assert read(root).cpu.endswith("part 0xd08")
 
 
 def test_nothing_told_is_none(tmp_path):
-    conditions = read_conditions(tmp_path)
+    conditions = read(tmp_path)
     for name in ("governor", "cpu_mhz", "temperature_c", "throttled"):
-        assert conditions[name] is None
-    assert conditions["cpu"]
+        assert getattr(conditions, name) is None
+    assert conditions.cpu
 
 
 def test_this_machine():
-    conditions = read_conditions()
-    assert conditions["cpu"] and conditions["cores"] >= 1
-    assert conditions["versions"]["numpy"][0].isdigit()
+    conditions = read_conditions(2, False, 0.1)
+    assert conditions.cpu and conditions.cores >= 1
+    assert conditions.versions["numpy"][0].isdigit()
+    assert (conditions.num_threads, conditions.use_xnnpack) == (2, False)
+    assert read_load_average() >= 0
 
 
 def test_warnings_by_hand():
-    calm = {"cores": 4, "load_average": 0.1, "governor": "performance", "throttled": "no"}
-    assert warnings(calm, 2) == []
-    busy = {"cores": 4, "load_average": 2.6, "governor": "ondemand", "throttled": "hot"}
-    assert [line.split(":")[0] for line in warnings(busy, 2)] == [
+    assert CALM.warnings() == []
+    busy = dataclasses.replace(CALM, load_average=2.6, governor="ondemand", throttled="hot")
+    assert [line.split(":")[0] for line in busy.warnings()] == [
         "load average 2.6 on 4 cores", "governor ondemand", "throttled"]
 
 
 def test_more_threads_than_cores_is_a_warning():
-    calm = {"cores": 2, "load_average": 0.1, "governor": None, "throttled": None}
-    assert warnings(calm, 2) == []
-    assert warnings(calm, 4) == ["4 threads on 2 cores: they wait for each other"]
+    two = dataclasses.replace(CALM, cores=2, governor=None, throttled=None)
+    assert two.warnings() == []
+    assert dataclasses.replace(two, num_threads=4).warnings() == [
+        "4 threads on 2 cores: they wait for each other"]
+
+
+def test_threads_in_words():
+    assert CALM.threads == "2 threads"
+    assert dataclasses.replace(CALM, num_threads=1).threads == "1 thread"
 
 
 def test_the_peak_of_memory_grows_and_is_reset():

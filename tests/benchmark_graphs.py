@@ -25,7 +25,8 @@ def graphs() -> Mapping[str, pathlib.Path]:
     Returns:
         By name: `FORMATS` of one depth network, and `smaller`, `nearest`, `constant`, `not_finite`,
         `early` (a convolution before its resizes), `stepwise` (enlarges in two steps),
-        `two_inputs`, `flat` (one row of numbers in), `table` (no map out).
+        `two_inputs`, `flat` (one row of numbers in), `table` (no map out), `two_maps`,
+        `channels_first` (a map [1, 1, height, width]).
     """
     return _Graphs()
 
@@ -76,6 +77,8 @@ def _models() -> dict[str, tuple[Callable, dict]]:
         "two_inputs": (_two_inputs, {}),
         "flat": (_flat, {}),
         "table": (_table, {}),
+        "two_maps": (_two_maps, {}),
+        "channels_first": (_channels_first, {}),
     }
 
 
@@ -164,6 +167,20 @@ def _table():
 
     image = keras.layers.Input((48, 64, 3), batch_size=1)
     return keras.Model(image, keras.layers.Conv2D(5, 1)(image))
+
+
+def _two_maps():
+    import keras
+
+    image = keras.layers.Input((48, 64, 3), batch_size=1)
+    return keras.Model(image, [image[..., :1] * 0.01, image[..., 1:2] * 0.02])
+
+
+def _channels_first():
+    import keras
+
+    image = keras.layers.Input((48, 64, 3), batch_size=1)
+    return keras.Model(image, keras.layers.Permute((3, 1, 2))(image[..., :1] * 0.01))
 
 
 def _convert(model, optimize=False, supported_types=(), calibrate=False, io=None, ops="") -> bytes:

@@ -101,7 +101,7 @@ def test_no_flipped_bit_and_no_truncation_is_ever_believed(path):
 
 
 def test_a_state_of_another_version_is_refused(path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_FORMAT", 2)
+    monkeypatch.setattr(checkpoint, "_FORMAT", 1)
     checkpoint.save_state(path, state())
     monkeypatch.undo()
     with pytest.raises(UserError, match="another version"):

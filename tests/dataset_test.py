@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from mai_depth.data import cache
-from mai_depth.data.augment import OFF
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import OFF
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.batches import epoch_order
 from mai_depth.data.batches import training_batches
 from mai_depth.data.pairs import describe

@@ -97,8 +97,7 @@ def read_tflite(path: pathlib.Path) -> None:
     assert file.macs() >= 0 and file.parameters() >= 0 and file.weight_bytes() >= 0
     assert file.number_format() and file.ops()
     network = open_network(path)
-    width, height = network.picture_size
-    network(np.zeros((height, width, 3), np.uint8))
+    network(np.zeros((*network.input_size, 3), np.uint8))
 
 
 READERS = {"pair": read_pair, "picture": read_camera_picture, "keras": read_keras,

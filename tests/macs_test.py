@@ -4,7 +4,10 @@ import keras
 import pytest
 import tf_keras
 
+from mai_depth.network.converter import to_tflite
 from mai_depth.network.macs import count_macs
+from mai_depth.network.student import build_student
+from mai_depth.tflite.graph import TfliteFile
 
 FRAMEWORKS = pytest.mark.parametrize("framework", (keras, tf_keras), ids=("keras", "tf_keras"))
 
@@ -48,6 +51,13 @@ def test_published_count_of_mobilenet_v2():
     """300 million multiply-adds at 224x224 (Sandler et al., CVPR 2018, Table 4)."""
     model = keras.applications.MobileNetV2(weights=None)
     assert count_macs(model) == pytest.approx(300e6, rel=0.01)
+
+
+def test_the_counter_of_files_agrees(tmp_path):
+    model = build_student("student_28m", upsampling="bilinear")
+    path = tmp_path / "student.tflite"
+    path.write_bytes(to_tflite(model))
+    assert TfliteFile(path).macs() == count_macs(model) > 25e6
 
 
 @FRAMEWORKS

@@ -3,12 +3,15 @@
 import collections
 import functools
 import hashlib
+import importlib
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from benchmark.peers import files as peer_files
+from benchmark.peers import networks as peer_networks
 from benchmark.peers.files import PEERS
 from mai_depth.network.macs import count_macs
 from mai_depth.network.student import build_student
@@ -96,6 +99,18 @@ def test_the_papers_graph_is_the_students_core_with_plain_resizes():
     assert paper.get_layer("depth_m").interpolation == "nearest"
     assert count_macs(paper) == count_macs(student)
     assert [w.shape for w in paper.weights] == [w.shape for w in student.weights]
+
+
+def test_weights_are_the_same_in_every_process():
+    """Loading the module again is what a new process does."""
+    weights = []
+    for seed_before in (1, 2):
+        keras.utils.set_random_seed(seed_before)
+        networks = importlib.reload(peer_networks)
+        keras.utils.set_random_seed(0)
+        weights.append(networks.litedepth().get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_written_file_runs_and_tells_its_facts(written):

@@ -142,7 +142,7 @@ def test_every_number_format_is_adapted(name):
 
 def test_a_network_of_another_size_serves_any_picture():
     network = open_network(GRAPHS()["smaller"])
-    assert network.picture_size == (128, 96)
+    assert network.input_size == (96, 128)
     prediction = predict(network, from_array(sample_picture()[:300]), "crop")
     depth = prediction.depth_m()
     assert depth.shape == (300, 640)

@@ -164,16 +164,20 @@ def test_looking_for_a_network_loads_no_tensorflow():
 
 
 def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypatch):
-    from mai_depth.training import runs as training
+    from mai_depth.data.sources import DataOptions
+    from mai_depth.training.job import Student
+    from mai_depth.training.job import TrainingJob
+    from mai_depth.training.plan import plan_student
+    from mai_depth.training.run import Recipe
 
     monkeypatch.chdir(tmp_path)
     pairs = open_split(str(tiny_data), "train", cache_dir=str(tiny_data / "cache"))
     line, = (line for line in (REPOSITORY / "student.flags").read_text().splitlines()
              if line.startswith("--encoder_weights="))
     name = line.partition("=")[2]
-    run = training.student_run(
-        training.Student(encoder_weights=name), training.Recipe(), pairs, pairs, workdir=tmp_path,
-        max_depth_m=40.0, conduct=training.Conduct())
+    job = TrainingJob(tmp_path, DataOptions(None, ""), Student(encoder_weights=name),
+                      recipe=Recipe(batch_size=4))
+    run = plan_student(job, pairs, pairs)
     built, shipped = run.build(), pretrained.load_pretrained(name)
     for ours, theirs in zip(built.get_layer("expanded_conv_project").get_weights(),
                             shipped.get_layer("expanded_conv_project").get_weights(), strict=True):

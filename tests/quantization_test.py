@@ -14,7 +14,7 @@ from normalized_student import BUILDER
 from normalized_student import pictures
 from normalized_student import write_student
 
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.export.litert import check_graph

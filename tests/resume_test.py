@@ -26,7 +26,7 @@ from mai_depth.training import checkpoint
 from mai_depth.training import fit as fitting
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.fit import fit_depth_model
-from mai_depth.training.run import Conduct
+from mai_depth.training.run import RunOptions
 from mai_depth.training.run import is_complete
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -125,11 +125,10 @@ def test_every_kind_of_variable_comes_back(tiny_data, folder, monkeypatch, setti
 
 
 def test_a_finished_run_does_nothing(tiny_data, unbroken, monkeypatch):
-    monkeypatch.setattr(fitting, "Trainer", None)
+    monkeypatch.setattr(fitting, "Attempt", None)
     before = {path.name: path.stat().st_mtime_ns for path in unbroken.iterdir()}
     metrics = fit_depth_model(small_run(tiny_data, unbroken))
     assert metrics == json.loads((unbroken / "student.json").read_text())["metrics"]
-    del before[".lock"]
     assert before.items() <= {p.name: p.stat().st_mtime_ns for p in unbroken.iterdir()}.items()
 
 
@@ -181,7 +180,7 @@ def test_overwrite_starts_anew_and_keeps_the_old_model_until_there_is_a_new_one(
     interrupt(monkeypatch, small_run(tiny_data, folder, seed=1), STEPS + 1)
     old = (folder / "student.keras").read_bytes()
     (folder / "sheet.png").touch()
-    run = small_run(tiny_data, folder, conduct=Conduct(overwrite=True))
+    run = small_run(tiny_data, folder, options=RunOptions(overwrite=True))
     interrupt(monkeypatch, run, 2)
     assert states(folder) == []
     assert not (folder / "sheet.png").exists()  # of another network
@@ -265,7 +264,7 @@ def test_a_weight_that_is_not_finite_behind_a_finite_loss_is_never_saved(
 
 
 def test_rollback_halves_the_learning_rate_and_goes_on(tiny_data, folder, monkeypatch, capsys):
-    run = small_run(tiny_data, folder, conduct=Conduct(nan_policy="rollback"))
+    run = small_run(tiny_data, folder, options=RunOptions(nan_policy="rollback"))
     at_step(monkeypatch, STEPS + 2, poison)
     fit_depth_model(run)
     assert "back to epoch 1 with the learning rate halved (1 of 3 times)" in capsys.readouterr().out
@@ -275,7 +274,7 @@ def test_rollback_halves_the_learning_rate_and_goes_on(tiny_data, folder, monkey
 
 def test_rollback_gives_up_after_three_times(tiny_data, folder, capsys):
     run = small_run(
-        tiny_data, folder, learning_rate=1e35, conduct=Conduct(nan_policy="rollback"))
+        tiny_data, folder, learning_rate=1e35, options=RunOptions(nan_policy="rollback"))
     with pytest.raises(UserError, match="already halved 3 times, lower --learning_rate"):
         fit_depth_model(run)
     assert capsys.readouterr().out.count("back to epoch 0") == 3
@@ -331,7 +330,7 @@ def test_missing_space_is_said_before_the_first_step(tiny_data, folder, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"0 MB free, the run's model and states need \d+ MB"):
         fit_depth_model(small_run(tiny_data, folder))
-    assert os.listdir(folder) == [".lock"]
+    assert os.listdir(folder) == []
 
 
 def test_out_of_memory_names_the_flag(tiny_data, folder, monkeypatch):
@@ -371,9 +370,9 @@ def test_what_a_killed_process_left_is_swept(tiny_data, folder):
 
 
 def test_flags_are_noted_only_once_the_run_is_accepted(tiny_data, folder):
-    run = small_run(tiny_data, folder, epochs=1, conduct=Conduct(flags="--epochs=1\n"))
+    run = small_run(tiny_data, folder, epochs=1, options=RunOptions(flags="--epochs=1\n"))
     fit_depth_model(run)
-    other = small_run(tiny_data, folder, epochs=2, conduct=Conduct(flags="--epochs=2\n"))
+    other = small_run(tiny_data, folder, epochs=2, options=RunOptions(flags="--epochs=2\n"))
     with pytest.raises(UserError):
         fit_depth_model(other)
     assert (folder / "flags.txt").read_text() == "--epochs=1\n"

@@ -4,11 +4,11 @@ import pathlib
 
 import keras
 
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.sources import open_split
-from mai_depth.training.run import Conduct
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import Run
+from mai_depth.training.run import RunOptions
 
 
 def small_model(filters: int = 4) -> keras.Model:
@@ -29,7 +29,7 @@ def small_run(
     data: pathlib.Path,
     folder: pathlib.Path,
     *,
-    conduct: Conduct = Conduct(),  # noqa: B008
+    options: RunOptions = RunOptions(),  # noqa: B008
     filters: int = 4,
     teacher: keras.Model | None = None,
     **recipe,
@@ -43,4 +43,4 @@ def small_run(
                 "augmentation": Augmentation(min_crop=0.7), **recipe}
     return Run(
         lambda: small_model(filters), train, validation, folder / "student.keras",
-        Recipe(**settings), 10.0, {"builder": {"filters": filters}}, conduct, teacher=teacher)
+        Recipe(**settings), 10.0, {"builder": {"filters": filters}}, options, teacher=teacher)

@@ -8,7 +8,10 @@ import pathlib
 import pytest
 from PIL import Image
 
-from benchmark.report import CSV_COLUMNS
+from benchmark.conditions import Conditions
+from benchmark.report import Report
+from benchmark.result_files import append_csv
+from benchmark.row import Row
 from benchmark.study import report as study_report
 from benchmark.study import runs as study_runs
 from mai_depth.errors import UserError
@@ -64,15 +67,20 @@ def output(runs, tmp_path, monkeypatch):
 
 def write_latency(folder):
     """Our 90M graph takes 2 ms, the paper's 4 ms; the other sizes in proportion."""
-    with (folder / study_runs.LATENCY_CSV).open("w", newline="") as file:
-        writer = csv.DictWriter(file, CSV_COLUMNS)
-        writer.writeheader()
-        for preset in ERRORS:
-            for graph, factor in ((preset, 1), (study_runs.peer(preset), 2)):
-                milliseconds = factor * 2 * int(preset[8:-1]) / 90
-                writer.writerow({
-                    "graph": graph, "latency_ms_p50": milliseconds, "cpu_ms": milliseconds,
-                    "cpu": "a CPU", "num_threads": 1, "load_average": 0.1, "date": "2026-11-22"})
+    rows = []
+    for preset in ERRORS:
+        for graph, factor in ((preset, 1), (study_runs.peer(preset), 2)):
+            milliseconds = factor * 2 * int(preset[8:-1]) / 90
+            rows.append(Row(
+                graph=graph, dtype="float32", input="480x640", output="480x640", macs=1, flops=2,
+                parameters=1, weight_bytes=4, file_bytes=8, sha256="ab", operators=1, partitions=1,
+                undelegated=0, undelegated_types="", latency_ms_p50=milliseconds,
+                cpu_ms=milliseconds))
+    conditions = Conditions(
+        cpu="a CPU", cores=4, governor=None, cpu_mhz=None, temperature_c=None, throttled=None,
+        load_average=0.1, system="Linux", versions={}, date="2026-11-22", num_threads=1,
+        use_xnnpack=True)
+    append_csv(folder / study_runs.LATENCY_CSV, Report(conditions, None, tuple(rows)))
 
 
 def test_every_row_is_run_once_before_any_seed_is_repeated(tmp_path):
@@ -168,6 +176,25 @@ def test_report_has_means_times_and_scores(output):
     assert rows["4"]["si-RMSE in the paper"] == "0.3005"
     assert "by -0.0050 (each seed: -0.0050, -0.0050)" in text
     assert "a CPU, 1 thread, load average 0.1" in text
+
+
+@needs_matplotlib
+def test_a_graph_that_was_not_timed_has_no_figure(output):
+    write_latency(output)
+    table = output / study_runs.LATENCY_CSV
+    table.write_text("".join(
+        line for line in table.read_text().splitlines(True) if "paper_90m" not in line))
+    row = cells(study_report.write_report(output))["3"]
+    assert (row["ms"], row["ms, paper's graph"], row["CPU ms, paper's graph"]) == ("2.00", "-", "-")
+
+
+@needs_matplotlib
+def test_times_of_an_older_version_tell_what_to_rename(output):
+    write_latency(output)
+    table = output / study_runs.LATENCY_CSV
+    table.write_text(table.read_text().replace(",dtype,", ",numbers,"))
+    with pytest.raises(UserError, match=r"study_latency\.csv: its column 'numbers' is called"):
+        study_report.write_report(output)
 
 
 @needs_matplotlib

@@ -14,7 +14,7 @@ from mai_depth.predict.prediction import Style
 class Ramp:
     """A network that answers with the brightness of the picture as 1 to 3 metres."""
 
-    picture_size = (64, 48)
+    input_size = (48, 64)
 
     def __call__(self, rgb):
         return 1 + rgb.mean(axis=-1).astype(np.float32) / 127.5

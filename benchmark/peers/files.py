@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
 
 from benchmark.peers import networks as peer_networks
-from mai_depth.atomic import atomic_path
+from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.errors import UserError
+from mai_depth.network.converter import to_tflite
 from mai_depth.network.macs import count_macs
-from mai_depth.network.student import IMAGE_SIZE
+from mai_depth.tflite.editor import Editor
 from mai_depth.tflite.graph import TfliteFile
 
 WEIGHTS = "random weights: for latency only"
@@ -92,8 +92,7 @@ def write_peer(name: str, folder: pathlib.Path) -> dict:
     model = peer.build()
     final = folder / f"{name}.tflite"
     try:
-        with atomic_path(final) as temporary:
-            convert(model, temporary)
+        write_bytes_atomic(final, convert(model))
         facts = {
             "name": name,
             "source": peer.source,
@@ -111,20 +110,15 @@ def write_peer(name: str, folder: pathlib.Path) -> dict:
     return facts
 
 
-def convert(model: keras.Model, path: pathlib.Path) -> None:
+def convert(model: keras.Model) -> bytes:
     """Converts a model for one picture, float32, with LiteRT's built-in operators alone.
-
-    The batch is fixed to 1: a free one costs operators that compute shapes, and splits the graph.
 
     Args:
         model: From `image` [batch, 480, 640, 3] to `depth_m` [batch, 480, 640, 1].
-        path: Where the `.tflite` file is written.
+
+    Returns:
+        The `.tflite` file, whose input and output have these names.
     """
-    named = keras.Model(model.input, {"depth_m": model.output})
-    named.export(
-        path,
-        format="litert",
-        verbose=False,
-        input_signature=[tf.TensorSpec((1, *IMAGE_SIZE, 3), tf.float32, name="image")],
-        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-    )
+    editor = Editor(to_tflite(model))
+    editor.name("image", "depth_m")
+    return editor.data()

@@ -26,8 +26,10 @@ from mai_depth.network.resize import resized
 from mai_depth.network.student import IMAGE_SIZE
 from mai_depth.network.student import build_student
 
-_FROM_BYTES = keras.initializers.VarianceScaling(2.0 / 255**2)
-_DEPTHWISE = keras.initializers.VarianceScaling(2.0, mode="fan_out")  # Keras' fan_in is over all
+# Seeds of their own: these are made before `write_peer` sets one.
+_FROM_BYTES = keras.initializers.VarianceScaling(2.0 / 255**2, seed=0)
+# Keras' fan_in is over all channels.
+_DEPTHWISE = keras.initializers.VarianceScaling(2.0, mode="fan_out", seed=1)
 
 # FastDepth after pruning: stem, then the output channels of the 13 separable blocks and strides.
 _FASTDEPTH_ENCODER = (

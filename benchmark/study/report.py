@@ -3,13 +3,21 @@
 The plots need matplotlib (the extra `plot`).
 """
 
-import csv
+import dataclasses
 import pathlib
 import statistics
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark import plot
+from benchmark.report import Report
+from benchmark.result_files import read_csv
+from benchmark.row import Row
+from benchmark.study.results import Result
+from benchmark.study.results import read_lines
+from benchmark.study.results import read_results
 from benchmark.study.runs import CURVES
 from benchmark.study.runs import LATENCY_CSV
 from benchmark.study.runs import STUDY_CSV
@@ -17,14 +25,10 @@ from benchmark.study.runs import peer
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
-from mai_depth.metrics import NAMES
 from mai_depth.metrics import mai_score
 
 BEGIN = "<!-- python -m benchmark.study writes from here -->"
 END = "<!-- to here -->"
-
-_METRICS = {"rmse": ("RMSE m", 3), "log10": ("LOG10", 4), "abs_rel": ("REL", 4),
-            "delta1": ("delta1", 3)}
 
 
 def write_report(output: pathlib.Path) -> str:
@@ -39,123 +43,106 @@ def write_report(output: pathlib.Path) -> str:
     Raises:
         UserError: A file is missing or broken.
     """
-    rows = _rows(output / STUDY_CSV)
-    latency = {}
-    if (output / LATENCY_CSV).exists():
-        latency = {line["graph"]: line for line in _read(output / LATENCY_CSV)}
-    curves = {path.stem: _read(path) for path in sorted((output / CURVES).glob("*.csv"))}
+    results = read_results(output / STUDY_CSV)
+    timed = _timed(output / LATENCY_CSV)
+    curves = {path.stem: read_lines(path) for path in sorted((output / CURVES).glob("*.csv"))}
     plots = ["study_macs.png", "study_curves.png"]
-    _draw_macs(output / plots[0], rows)
+    _draw_macs(output / plots[0], results)
     _draw_curves(output / plots[1], curves)
-    if latency:
+    if timed:
         plots.insert(1, "study_ms.png")
-        plot.draw(output / plots[1], {"rows": _scored(rows, latency),
-                                      "conditions": _conditions(latency)})
-    text = "\n".join([*_table(rows, latency), "", *_remarks(rows, latency), "",
+        plot.draw(output / plots[1], _scored(results, timed))
+    text = "\n".join([*_table(results, timed), "", *_remarks(results, timed), "",
                       *(f"![{plot}]({plot})" for plot in plots)])
     _write_readme(output / "README.md", text)
     return text
 
 
-def _read(path: pathlib.Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run the study first") from error
+def _timed(path: pathlib.Path) -> Report | None:
+    """All graphs that were timed, under the conditions of the first; None before that."""
+    reports = read_csv(path) if path.exists() else []
+    if not reports:
+        return None
+    rows = tuple(row for report in reports for row in report.rows)
+    return dataclasses.replace(reports[0], rows=rows)
 
 
-def _rows(path: pathlib.Path) -> list[dict[str, Any]]:
-    """One for each row of the table: what its runs have in common, and lists over its seeds."""
-    try:
-        rows = _by_row(_read(path))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not the table of the study ({error!r}); run the study again"
-                        ) from error
-    if not rows:
-        raise UserError(f"{path}: holds no finished run; run the study first")
-    return rows
+def _by_graph(timed: Report) -> dict[str, Row]:
+    return {row.graph: row for row in timed.rows}
 
 
-def _by_row(lines: list[dict[str, str]]) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        row = rows.setdefault(line["row"], {
-            "row": line["row"], "name": line["name"], "macs": int(line["macs"]),
-            "parameters": int(line["parameters"]), "epochs": int(line["epochs"]),
-            "images": int(line["images"]), "paper_si_rmse": line["paper_si_rmse"], "seeds": [],
-            **{name: [] for name in NAMES}})
-        row["seeds"].append(int(line["seed"]))
-        for name in NAMES:
-            row[name].append(float(line[name]))
-    return list(rows.values())
-
-
-def _table(rows: list[dict[str, Any]], latency: dict[str, dict[str, str]]) -> list[str]:
-    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("row", lambda row: row["row"]),
-        ("network", lambda row: row["name"]),
-        ("M MACs", lambda row: f"{row['macs'] / 1e6:.1f}"),
-        ("k param", lambda row: f"{row['parameters'] / 1e3:.0f}"),
-        ("seeds", lambda row: str(len(row["seeds"]))),
-        ("si-RMSE", lambda row: _mean(row, "si_rmse", 4)),
-        ("of each seed", lambda row: " ".join(f"{value:.4f}" for value in row["si_rmse"])),
-        *((title, lambda row, name=name, digits=digits: _mean(row, name, digits))
-          for name, (title, digits) in _METRICS.items()),
+def _table(results: Sequence[Result], timed: Report | None) -> list[str]:
+    columns: list[tuple[str, Callable[[Result], str]]] = [
+        ("row", lambda result: result.row),
+        ("network", lambda result: result.network),
+        ("M MACs", lambda result: f"{result.macs / 1e6:.1f}"),
+        ("k param", lambda result: f"{result.parameters / 1e3:.0f}"),
+        ("seeds", lambda result: str(len(result.seeds))),
+        ("si-RMSE", lambda result: f"{result.mean_si_rmse:.4f}"),
+        ("of each seed", lambda result: " ".join(f"{value:.4f}" for value in result.si_rmse)),
+        ("RMSE m", lambda result: f"{statistics.mean(result.rmse):.3f}"),
+        ("LOG10", lambda result: f"{statistics.mean(result.log10):.4f}"),
+        ("REL", lambda result: f"{statistics.mean(result.abs_rel):.4f}"),
+        ("delta1", lambda result: f"{statistics.mean(result.delta1):.3f}"),
+        *(_columns_of_speed(_by_graph(timed)) if timed else ()),
+        ("si-RMSE in the paper", lambda result: result.paper_si_rmse or "-"),
     ]
-    if latency:
-        columns += [
-            ("ms", lambda row: _time(latency, row["name"], "latency_ms_p50")),
-            ("CPU ms", lambda row: _time(latency, row["name"], "cpu_ms")),
-            ("ms, paper's graph", lambda row: _time(latency, peer(row["name"]), "latency_ms_p50")),
-            ("CPU ms, paper's graph", lambda row: _time(latency, peer(row["name"]), "cpu_ms")),
-            ("score", lambda row: _score(latency, row)),
-        ]
-    columns.append(("si-RMSE in the paper", lambda row: row["paper_si_rmse"] or "-"))
     cells = [[title for title, _ in columns], ["---", "---", *["---:"] * (len(columns) - 2)]]
-    cells += [[text(row) for _, text in columns] for row in rows]
+    cells += [[text(result) for _, text in columns] for result in results]
     return ["| " + " | ".join(line) + " |" for line in cells]
 
 
-def _mean(row: dict[str, Any], name: str, digits: int) -> str:
-    return f"{statistics.mean(row[name]):.{digits}f}"
+def _columns_of_speed(latency: Mapping[str, Row]) -> list[tuple[str, Callable[[Result], str]]]:
+    def number(graph: str, value: Callable[[Row], float | None], digits: int = 2) -> str:
+        figure = value(latency[graph]) if graph in latency else None
+        return "-" if figure is None else f"{figure:.{digits}f}"
+
+    def median(row: Row) -> float | None:
+        return row.latency_ms_p50
+
+    def cpu(row: Row) -> float | None:
+        return row.cpu_ms
+
+    return [
+        ("ms", lambda result: number(result.network, median)),
+        ("CPU ms", lambda result: number(result.network, cpu)),
+        ("ms, paper's graph", lambda result: number(peer(result.network), median)),
+        ("CPU ms, paper's graph", lambda result: number(peer(result.network), cpu)),
+        ("score", lambda result: number(
+            result.network, lambda row: _score(result, row), 0)),
+    ]
 
 
-def _time(latency: dict[str, dict[str, str]], graph: str, column: str) -> str:
-    return f"{float(latency[graph][column]):.2f}" if graph in latency else "-"
+def _score(result: Result, row: Row) -> float | None:
+    if row.latency_ms_p50 is None:
+        return None
+    return mai_score(result.mean_si_rmse, row.latency_ms_p50)
 
 
-def _score(latency: dict[str, dict[str, str]], row: dict[str, Any]) -> str:
-    if row["name"] not in latency:
-        return "-"
-    milliseconds = float(latency[row["name"]]["latency_ms_p50"])
-    return f"{mai_score(statistics.mean(row['si_rmse']), milliseconds):.0f}"
-
-
-def _remarks(rows: list[dict[str, Any]], latency: dict[str, dict[str, str]]) -> list[str]:
-    students = [row for row in rows if row["row"] != "teacher"]
-    epochs = sorted({row["epochs"] for row in students})
-    lines = [f"- {' or '.join(map(str, epochs))} epochs, the best of them; {rows[0]['images']} "
+def _remarks(results: Sequence[Result], timed: Report | None) -> list[str]:
+    students = [result for result in results if result.row != "teacher"]
+    epochs = sorted({result.epochs for result in students})
+    lines = [f"- {' or '.join(map(str, epochs))} epochs, the best of them; {results[0].images} "
              "pictures of the validation split at 480x640, per image. Several seeds: the mean. "
              "The paper measured other pictures."]
-    lines += _gain({row["row"]: row for row in rows})
-    if latency:
-        told = _conditions(latency)
-        lines.append(f"- ms: medians of all graphs timed in alternation on {told['cpu']}, "
-                     f"{told['num_threads']} thread, load average {told['load_average']}, "
-                     f"{told['date']}; CPU ms: processor time, which other programs disturb less. "
+    lines += _gain({result.row: result for result in results})
+    if timed:
+        told = timed.conditions
+        lines.append(f"- ms: medians of all graphs timed in alternation on {told.cpu}, "
+                     f"{told.num_threads} thread, load average {told.load_average}, "
+                     f"{told.date}; CPU ms: processor time, which other programs disturb less. "
                      "The paper's graph: the network of this size with bilinear upsampling in the "
                      "decoder, bilinear in and nearest out; the plot puts it at the si-RMSE of "
                      "ours. The score holds for this CPU alone.")
     return lines
 
 
-def _gain(rows: dict[str, dict[str, Any]]) -> list[str]:
+def _gain(results: Mapping[str, Result]) -> list[str]:
     """What the teacher changed, with the seeds that both rows have."""
-    if not {"3", "3+dist"} <= rows.keys():
+    if not {"3", "3+dist"} <= results.keys():
         return []
-    alone, distilled = (dict(zip(rows[name]["seeds"], rows[name]["si_rmse"], strict=True))
-                        for name in ("3", "3+dist"))
+    alone, distilled = (dict(zip(results[row].seeds, results[row].si_rmse, strict=True))
+                        for row in ("3", "3+dist"))
     changes = [distilled[seed] - alone[seed] for seed in alone if seed in distilled]
     if not changes:
         return []
@@ -164,43 +151,35 @@ def _gain(rows: dict[str, dict[str, Any]]) -> list[str]:
             f"(each seed: {each})."]
 
 
-def _conditions(latency: dict[str, dict[str, str]]) -> dict[str, Any]:
-    line = next(iter(latency.values()))
-    return {**line, "num_threads": int(line["num_threads"])}
-
-
-def _scored(
-    rows: list[dict[str, Any]], latency: dict[str, dict[str, str]]
-) -> list[dict[str, Any]]:
+def _scored(results: Sequence[Result], timed: Report) -> Report:
     """Points for the plot of scores: each student as our graph and as the paper's."""
-    points = []
-    for row in rows:
-        for graph, addition in ((row["name"], ""), (peer(row["name"]), ", paper's graph")):
-            if graph not in latency or (addition and row["row"] == "3+dist"):
-                continue
-            error = statistics.mean(row["si_rmse"])
-            milliseconds = float(latency[graph]["latency_ms_p50"])
-            points.append({
-                "graph": f"{row['row']}: {row['name']}{addition}", "si_rmse": error,
-                "latency_ms_p50": milliseconds, "score": mai_score(error, milliseconds),
-                "images": row["images"], "data": "NYU Depth V2"})
-    return points
+    latency, points = _by_graph(timed), []
+    for result in results:
+        graphs = {result.network: ""}
+        if result.row != "3+dist":
+            graphs[peer(result.network)] = ", paper's graph"
+        points += [dataclasses.replace(
+            latency[graph], graph=f"{result.row}: {result.network}{addition}",
+            si_rmse=result.mean_si_rmse, score=_score(result, latency[graph]),
+            images=result.images, data="NYU Depth V2",
+        ) for graph, addition in graphs.items() if graph in latency]
+    return dataclasses.replace(timed, rows=tuple(points))
 
 
-def _draw_macs(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+def _draw_macs(path: pathlib.Path, results: Sequence[Result]) -> None:
     """Draws si-RMSE against multiply-accumulates: each seed a point, the means of sizes a line."""
     figure, axes = _figure()
-    sizes = sorted((row for row in rows if row["row"].isdecimal()), key=lambda row: row["macs"])
-    axes.plot([row["macs"] / 1e6 for row in sizes],
-              [statistics.mean(row["si_rmse"]) for row in sizes], color="C0", label="mean")
-    for row in rows:
-        color = {"3+dist": "C3", "teacher": "C2"}.get(row["row"], "C0")
-        axes.plot([row["macs"] / 1e6] * len(row["si_rmse"]), row["si_rmse"], "o", color=color,
-                  alpha=0.7, label=None if row in sizes[1:] else _macs_label(row))
-        axes.plot(row["macs"] / 1e6, statistics.mean(row["si_rmse"]), "_", color=color,
-                  markersize=16)
+    sizes = sorted((result for result in results if result.row.isdecimal()),
+                   key=lambda result: result.macs)
+    axes.plot([result.macs / 1e6 for result in sizes],
+              [result.mean_si_rmse for result in sizes], color="C0", label="mean")
+    for result in results:
+        color = {"3+dist": "C3", "teacher": "C2"}.get(result.row, "C0")
+        axes.plot([result.macs / 1e6] * len(result.si_rmse), result.si_rmse, "o", color=color,
+                  alpha=0.7, label=None if result in sizes[1:] else _macs_label(result))
+        axes.plot(result.macs / 1e6, result.mean_si_rmse, "_", color=color, markersize=16)
     axes.set_xscale("log")
-    costs = sorted({row["macs"] / 1e6 for row in rows})
+    costs = sorted({result.macs / 1e6 for result in results})
     axes.set_xticks(costs, [f"{cost:.0f}" for cost in costs])
     axes.minorticks_off()
     axes.set(xlabel="million multiply-accumulates", ylabel="si-RMSE")
@@ -208,12 +187,12 @@ def _draw_macs(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     _save(figure, path)
 
 
-def _macs_label(row: dict[str, Any]) -> str:
+def _macs_label(result: Result) -> str:
     return {"3+dist": "3+dist, each seed", "teacher": "teacher"}.get(
-        row["row"], "without a teacher, each seed")
+        result.row, "without a teacher, each seed")
 
 
-def _draw_curves(path: pathlib.Path, curves: dict[str, list[dict[str, str]]]) -> None:
+def _draw_curves(path: pathlib.Path, curves: Mapping[str, list[dict[str, str]]]) -> None:
     """Draws the si-RMSE on the validation pictures after each epoch, of `log.csv` by run."""
     figure, axes = _figure()
     largest = 0.0

@@ -1,6 +1,7 @@
 """The runs of the repeated Table 2: how each is started, what it leaves and its speed, as CSV."""
 
 import csv
+import dataclasses
 import functools
 import io
 import os
@@ -13,9 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
-from benchmark import report
-from benchmark import rows
-from benchmark.conditions import read_conditions
+from benchmark.conditions import read_load_average
+from benchmark.measurement import measure
+from benchmark.options import Options
+from benchmark.report import Report
+from benchmark.result_files import append_csv
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_text_atomic
@@ -33,7 +36,7 @@ _REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 _RECIPE = ("--flagfile=student.flags", "--flagfile=recipes/nyuv2.flags")
 
 
-class Row(NamedTuple):
+class PaperRow(NamedTuple):
     """A row of the paper's Table 2 and the si-RMSE there (of other pictures)."""
 
     row: str
@@ -43,11 +46,11 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("1", "student_28m", False, 0.4019),
-    Row("2", "student_49m", False, 0.3621),
-    Row("3", "student_90m", False, 0.3304),
-    Row("4", "student_189m", False, 0.3005),
-    Row("3+dist", "student_90m", True, 0.3141),
+    PaperRow("1", "student_28m", False, 0.4019),
+    PaperRow("2", "student_49m", False, 0.3621),
+    PaperRow("3", "student_90m", False, 0.3304),
+    PaperRow("4", "student_189m", False, 0.3005),
+    PaperRow("3+dist", "student_90m", True, 0.3141),
 )
 REPEATED = ("3", "3+dist")  # the rows whose difference is the question: they get all the seeds
 
@@ -55,7 +58,7 @@ REPEATED = ("3", "3+dist")  # the rows whose difference is the question: they ge
 class Run(NamedTuple):
     """One training."""
 
-    row: Row
+    row: PaperRow
     seed: int
     workdir: pathlib.Path
 
@@ -153,7 +156,7 @@ def write_latency(
     """
     from benchmark.peers.files import write_peer
     from mai_depth.data.sources import open_split
-    from mai_depth.export.litert import Form
+    from mai_depth.export.litert import ExportOptions
     from mai_depth.export.litert import export_tflite
 
     folder.mkdir(exist_ok=True)
@@ -162,18 +165,21 @@ def write_latency(
     for preset, student in students.items():
         print(f"exporting {preset} and the paper's graph of its size", flush=True)
         graphs += [folder / f"{preset}.tflite", folder / f"{peer(preset)}.tflite"]
-        export_tflite(student, graphs[-2], Form(), pictures)
+        export_tflite(student, graphs[-2], ExportOptions(), pictures)
         write_peer(peer(preset), folder)
     print(f"timing {len(graphs)} graphs in alternation, one thread", flush=True)
-    measured = rows.measure(
-        rows.Options(tuple(map(str, graphs)), num_threads=1),
-        read_conditions()["load_average"])
-    for row in measured["rows"]:
-        if row["fault"]:
-            raise UserError(f"{row['graph']}: could not be timed ({row['fault']})")
-        row["graph"] = pathlib.Path(row["graph"]).stem
+    measured = measure(Options(tuple(map(str, graphs)), num_threads=1), read_load_average())
     with atomic_path(output / LATENCY_CSV) as temporary:
-        report.append_csv(temporary, measured)
+        append_csv(temporary, _with_names(measured))
+
+
+def _with_names(report: Report) -> Report:
+    """Calls each graph by its preset instead of its path."""
+    for row in report.rows:
+        if row.fault:
+            raise UserError(f"{row.graph}: could not be timed ({row.fault})")
+    return dataclasses.replace(report, rows=tuple(
+        dataclasses.replace(row, graph=pathlib.Path(row.graph).stem) for row in report.rows))
 
 
 def _lines(runs: Sequence[Run], curves: pathlib.Path) -> Iterator[dict[str, Any]]:

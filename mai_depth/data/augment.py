@@ -5,39 +5,17 @@ does it, since a network trained on another resize is worse on that one. Depth i
 interpolated: between two surfaces there is nothing.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from mai_depth.data.augmentation import Augmentation
+
 # Half way between two pixels (at a scale of exactly 2 everywhere) the nearest is the first one,
 # flipped or not; without the shift rounding errors would decide.
 _TIE_PX = 1e-3
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What is varied; the value that turns each one off is in brackets.
-
-    Attributes:
-        flip: Mirror every second picture, left to right (False).
-        brightness: All channels times a factor in [1 - brightness, 1 + brightness] (0).
-        gamma: Exponent in [1 / (1 + gamma), 1 + gamma] on image / 255 (0).
-        color: Each channel times its own factor in [1 - color, 1 + color] (0).
-        min_crop: Smallest side of the crop as a fraction of the picture's (1). The crop is
-            shown at full size, as by a longer lens, so its depth is multiplied by the fraction.
-    """
-
-    flip: bool = True
-    brightness: float = 0.2
-    gamma: float = 0.2
-    color: float = 0.1
-    min_crop: float = 1.0
-
-
-OFF = Augmentation(flip=False, brightness=0.0, gamma=0.0, color=0.0, min_crop=1.0)
 
 
 class _Draw(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mai_depth.data.augment import Augmentation
 from mai_depth.data.augment import augment
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
 from mai_depth.data.pairs import Pairs

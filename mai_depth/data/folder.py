@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
 _RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -44,6 +45,7 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
         UserError: A folder is missing or empty, a file has no partner, two files have one name,
             or something else than a picture lies there.
     """
+    refuse_inverse_depth(split_dir)
     rgb = _list_files(split_dir / "rgb", _RGB_SUFFIXES)
     depth = _list_files(split_dir / "depth", _DEPTH_SUFFIXES)
     if alone := sorted(rgb.keys() ^ depth.keys()):

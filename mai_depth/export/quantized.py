@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.pairs import Pairs
 from mai_depth.export.litert import ExportOptions
 from mai_depth.export.litert import export_tflite

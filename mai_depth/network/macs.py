@@ -16,7 +16,8 @@ def count_macs(model: Any) -> int:
     A convolution does `out_height * out_width * kernel.size` of them, a transposed one the same
     with its input's size. Resizes, poolings, activations, normalisations (export folds them),
     biases and products of two activations are left out, as publications do; FLOPs are twice the
-    count. A layer that is used several times counts each time.
+    count. A layer that is used several times counts each time. `TfliteFile.macs` is the other
+    counter, because this one answers before anything is converted, and a board has no Keras.
 
     Args:
         model: A Functional model, channels last, of Keras 3 or tf_keras, whose picture size is

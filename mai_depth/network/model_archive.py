@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -134,6 +135,6 @@ def _check_weights(content: bytes, path: pathlib.Path) -> None:
         with h5py.File(io.BytesIO(content)) as file:
             file.visititems(check)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)[:200]
         raise UserError(f"{path}: its {WEIGHTS} is damaged inside ({reason}); copy the file "
                         "again") from error

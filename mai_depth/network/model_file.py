@@ -13,6 +13,7 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.network.model_archive import CONFIG
 from mai_depth.network.model_archive import STUDENT_BYTES
 from mai_depth.network.model_archive import TEACHER_BYTES
@@ -123,7 +124,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
     try:
         model = _load_mended(path, config)
     except Exception as error:  # Keras raises many types for a config that it cannot use
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error)[:200]
         raise UserError(
             f"{path}: Keras {keras.__version__} cannot load the model ({reason}); save it again "
             "with the Keras of this installation"

@@ -10,6 +10,9 @@ import keras
 from mai_depth.errors import UserError
 from mai_depth.network.backbone import BATCH_NORM_MOMENTUM
 from mai_depth.network.decoder import feature_fusion
+from mai_depth.network.depth_anything import LICENSES as DEPTH_ANYTHING
+from mai_depth.network.depth_anything import is_relative
+from mai_depth.network.depth_anything import load_depth_anything
 from mai_depth.network.efficientnet_lite import SIZES
 from mai_depth.network.efficientnet_lite import build_efficientnet_lite
 from mai_depth.network.efficientnet_lite import load_imagenet
@@ -135,24 +138,33 @@ def load_teacher_weights(model: keras.Model, weights: str) -> None:
     copy_weights(source, model if has_vit else model.get_layer("vit"), weights)
 
 
-def load_teacher(path: str | os.PathLike) -> keras.Model:
-    """Loads a teacher: any `.keras` file that turns a 480x640 picture into depth.
+def load_teacher(source: str | os.PathLike, *, allow_relative: bool = False) -> keras.Model:
+    """Loads a teacher: any `.keras` file that turns a 480x640 picture into depth, or a preset.
 
     Args:
-        path: The file, e.g. of `build_teacher` or a student.
+        source: The file, e.g. of `build_teacher` or a student; or the name of a Depth Anything
+            preset (`depth_anything.LICENSES`), whose weights are downloaded.
+        allow_relative: Accept a teacher that answers with inverse depth of no unit, see
+            `depth_anything.is_relative`.
 
     Returns:
         A model from [batch, 480, 640, 3] to [batch, 480, 640, 1] metres, not compiled.
 
     Raises:
-        UserError: The file is missing, damaged, unsafe, or not such a model.
+        UserError: The file is missing, damaged, unsafe, or not such a model; no download.
     """
-    model = load_model(path, trusted_packages=("keras_cv", "keras_hub"))
+    if source in DEPTH_ANYTHING:
+        model = load_depth_anything(os.fspath(source))
+    else:
+        model = load_model(source, trusted_packages=("keras_cv", "keras_hub"))
     if tuple(model.inputs[0].shape[1:3]) != IMAGE_SIZE:
         raise UserError(
-            f"{path}: takes pictures of {model.inputs[0].shape[1:3]}, a teacher must take "
+            f"{source}: takes pictures of {model.inputs[0].shape[1:3]}, a teacher must take "
             f"{IMAGE_SIZE}; put a Resizing layer before it"
         )
+    if is_relative(model) and not allow_relative:
+        raise UserError(f"{source}: answers with inverse depth of no unit, but metres are needed; "
+                        "give a --teacher that answers in metres")
     return model
 
 

@@ -85,8 +85,11 @@ def build_hub_vit(size: VitSize, view_size: int) -> keras.Model:
     )
 
 
-def import_keras_hub() -> Any:
+def import_keras_hub(needed_by: str = "vit_l_hub") -> Any:
     """Imports keras-hub, which only the extra `hub` installs.
+
+    Args:
+        needed_by: The preset that needs it, for the message.
 
     Returns:
         The module.
@@ -98,7 +101,7 @@ def import_keras_hub() -> Any:
         import keras_hub
     except ImportError as error:
         raise UserError(
-            f"vit_l_hub: keras-hub cannot be imported ({error}); pip install -e '.[hub]'"
+            f"{needed_by}: keras-hub cannot be imported ({error}); pip install -e '.[hub]'"
         ) from error
     return keras_hub
 

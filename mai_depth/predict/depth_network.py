@@ -17,16 +17,16 @@ class DepthNetwork(Protocol):
     """From a picture to its depth.
 
     Attributes:
-        picture_size: (width, height) of the picture that it takes.
+        input_size: (height, width) of the picture that it takes.
     """
 
-    picture_size: tuple[int, int]
+    input_size: tuple[int, int]
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Answers with depth.
 
         Args:
-            rgb: uint8 [height, width, 3] of `picture_size`.
+            rgb: uint8 [height, width, 3] of `input_size`.
 
         Returns:
             float32 [height', width'] in metres.
@@ -58,7 +58,7 @@ class KerasNetwork:
     """A `.keras` file (see `DepthNetwork`).
 
     Attributes:
-        picture_size: (width, height).
+        input_size: (height, width).
 
     Args:
         path: The file, of any Keras model from [1, H, W, 3] RGB 0..255 to [1, H, W, 1] metres.
@@ -79,8 +79,7 @@ class KerasNetwork:
         from mai_depth.network.model_file import load_model
 
         self._model = load_model(path)
-        height, width = self._model.inputs[0].shape[1:3]
-        self.picture_size = (width, height)
+        self.input_size = tuple(self._model.inputs[0].shape[1:3])
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Answers with metres, see `DepthNetwork`."""

@@ -101,8 +101,9 @@ def predict(network: DepthNetwork, picture: CameraPicture, fit: str = "pad") -> 
     Raises:
         UserError: The network's answer holds no depth.
     """
-    placement = place(picture.size, network.picture_size, fit)
-    answer = network(to_network(picture, placement, network.picture_size))
+    network_size = network.input_size[::-1]  # width first, as Pillow has it
+    placement = place(picture.size, network_size, fit)
+    answer = network(to_network(picture, placement, network_size))
     if not valid_mask(answer).any():
         raise UserError("the network answers no depth at all, only zeros or NaN; check --model")
     return Prediction(picture, placement, answer)

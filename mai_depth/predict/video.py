@@ -107,7 +107,7 @@ def write_video(
         try:
             for frame in frames:
                 prediction = predict(network, from_array(frame), fit)
-                limits = style.limits(steady.update(prediction.depth_m(network.picture_size)))
+                limits = style.limits(steady.update(prediction.depth_m(network.input_size[::-1])))
                 writer.write(draw(prediction, limits, style.colormap, beside))
                 count += 1
         except stop:

@@ -7,11 +7,13 @@ import hashlib
 import os
 import pathlib
 import struct
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.streams import without_lines
 from mai_depth.tflite import schema as tflite_schema
 from mai_depth.tflite.checks import check_tables
@@ -70,7 +72,11 @@ class TfliteFile:
         return tuple(self._graph.tensors[i] for i in self._graph.outputs)
 
     def macs(self) -> int:
-        """Multiply-accumulates of one invoke: convolutions and matrix products alone."""
+        """Multiply-accumulates of one invoke: convolutions and matrix products alone.
+
+        `network.macs.count_macs` is the other counter, because this one needs no Keras and sees
+        what export made of the model, e.g. a resize that became a convolution.
+        """
         return sum(op.macs for op in self._graph.ops)
 
     def parameters(self) -> int:
@@ -182,14 +188,19 @@ def open_interpreter(
         _fix_free_sizes(interpreter)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: LiteRT cannot open it ({reason}); export it again") from error
+        raise UserError(f"{path}: LiteRT cannot open it ({reason_of(error)}); export it again"
+                        ) from error
     return interpreter
 
 
+def without_greeting() -> AbstractContextManager[None]:
+    """Drops what LiteRT says on stderr when a process opens its first graph."""
+    return without_lines("INFO: Created TensorFlow Lite XNNPACK delegate")
+
+
 def open_quietly(path: str | os.PathLike, num_threads: int = 1) -> Any:
-    """As `open_interpreter`, without what LiteRT says on stderr of a process's first graph."""
-    with without_lines("INFO: Created TensorFlow Lite XNNPACK delegate"):
+    """As `open_interpreter`, in `without_greeting`."""
+    with without_greeting():
         return open_interpreter(path, num_threads)
 
 

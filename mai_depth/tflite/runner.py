@@ -5,30 +5,28 @@ Needs NumPy and ai-edge-litert alone and imports no TensorFlow.
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 
 import numpy as np
 
 from mai_depth.errors import UserError
-from mai_depth.tflite.graph import open_quietly
-from mai_depth.tflite.tensor_format import dequantize
-from mai_depth.tflite.tensor_format import is_known
-from mai_depth.tflite.tensor_format import write_picture
+from mai_depth.errors import died_of
+from mai_depth.tflite.depth_graph import DepthGraph
+from mai_depth.tflite.graph import without_greeting
 
 _TRIAL_S = 120  # for one picture, with the start of Python
 _TRIAL = "import sys; from mai_depth.tflite.runner import try_here; try_here(sys.argv[1])"
 
 
-class TfliteNetwork:
-    """A `.tflite` file with numbers of any kind (see `DepthNetwork`).
+class TfliteNetwork(DepthGraph):
+    """A `.tflite` file from which a depth map and nothing else comes out (see `DepthNetwork`).
 
-    Attributes:
-        picture_size: (width, height).
+    It is opened without what LiteRT says on stderr of a process's first graph.
 
     Args:
-        path: The file, with one input [1, H, W, 3] for RGB 0..255 and one output [1, h, w, 1].
+        path: The file, with one input [1, H, W, 3] for RGB 0..255 and one output [1, h, w, 1] or
+            [1, h, w].
         num_threads: 1..64.
 
     Raises:
@@ -36,33 +34,16 @@ class TfliteNetwork:
     """
 
     def __init__(self, path: str | os.PathLike, num_threads: int = 1):
-        self._path = path
-        self._interpreter = open_quietly(path, num_threads)
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        shapes = [[[int(side) for side in detail["shape"]] for detail in details]
-                  for details in (inputs, outputs)]
-        if not _is_picture(shapes[0]) or not _is_map(shapes[1]):
-            raise UserError(f"{path}: not a depth network: expected one picture [1, H, W, 3] in and"
-                            f" one map [1, H, W, 1] out, found {shapes[0]} in and {shapes[1]} out")
-        self._input, self._output = inputs[0], outputs[0]
-        for detail in (self._input, self._output):
-            if not is_known(detail):
-                raise UserError(f"{path}: {detail['name']} holds {np.dtype(detail['dtype']).name}; "
-                                "export it with float32, int8 or uint8")
-        self.picture_size = (shapes[0][0][2], shapes[0][0][1])
+        with without_greeting():
+            super().__init__(path, num_threads)
+        shapes = [[int(side) for side in detail["shape"]] for detail in self._outputs]
+        maps = [1, *self.output_size], [1, *self.output_size, 1]
+        if len(shapes) > 1 or shapes[0] not in maps:
+            raise self._no_map(", ".join(map(str, shapes)))
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Answers with metres, see `DepthNetwork`; `UserError` if the graph cannot be run."""
-        try:
-            write_picture(rgb, self._interpreter.tensor(self._input["index"])(), self._input)
-            self._interpreter.invoke()
-            depth = self._interpreter.get_tensor(self._output["index"])
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self._path}: LiteRT cannot run it ({reason}); export it again"
-                            ) from error
-        return dequantize(depth, self._output).reshape(depth.shape[1:3])
+        return self.predict(rgb)
 
 
 def try_graph(path: str | os.PathLike) -> None:
@@ -83,22 +64,11 @@ def try_graph(path: str | os.PathLike) -> None:
         raise UserError(f"{path}: no answer within {_TRIAL_S} s; the file is broken or too slow "
                         "for this machine") from None
     if code < 0:
-        raise UserError(f"{path}: native code died of {signal.Signals(-code).name}; the file is "
-                        "broken, export or copy it again")
+        raise UserError(f"{path}: {died_of(code)}; the file is broken, export or copy it again")
 
 
 def try_here(path: str | os.PathLike) -> None:
     """The child's side of `try_graph`; what it can say, the parent will say."""
     with contextlib.suppress(UserError):
         network = TfliteNetwork(path)
-        width, height = network.picture_size
-        network(np.zeros((height, width, 3), np.uint8))
-
-
-def _is_picture(shapes: list[list[int]]) -> bool:
-    return len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] == 1 and shapes[0][3] == 3
-
-
-def _is_map(shapes: list[list[int]]) -> bool:
-    return len(shapes) == 1 and shapes[0][:1] == [1] and (
-        len(shapes[0]) == 3 or (len(shapes[0]) == 4 and shapes[0][3] == 1))
+        network(np.zeros((*network.input_size, 3), np.uint8))

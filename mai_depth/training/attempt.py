@@ -35,7 +35,7 @@ from mai_depth.workdir import remove_leftovers
 from mai_depth.workdir import require_space
 
 
-class Trainer:
+class Attempt:
     """The models and the optimizer of a run, at its start or as a state has left them.
 
     Args:
@@ -72,13 +72,13 @@ class Trainer:
             variable.assign(array)
         self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)
         print(f"{self.run.path}: continuing after epoch {state.epoch} of {self.run.recipe.epochs}")
-        self._write_results(is_best=state.best["epoch"] == state.epoch)
+        self._write_results()
 
     def fit(self) -> dict[str, float]:
         """Trains the epochs that are left.
 
         Returns:
-            The metrics of the best epoch's model, which lies in the run's file.
+            The metrics of the last epoch's model, which lies in the run's file.
 
         Raises:
             NonFinite: Before anything that is not finite is saved.
@@ -127,9 +127,9 @@ class Trainer:
         require_space(
             run.path.parent, (checkpoint.KEPT + 1) * size + 2 * model_bytes - there,
             "the run's model and states", "workdir")
-        if run.conduct.flags is not None:
-            write_text_atomic(run.path.with_name("flags.txt"), run.conduct.flags)
-        if run.conduct.overwrite and not self.state.epoch:
+        if run.options.flags is not None:
+            write_text_atomic(run.path.with_name("flags.txt"), run.options.flags)
+        if run.options.overwrite and not self.state.epoch:
             checkpoint.remove_states(run.path)
             run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
 
@@ -146,36 +146,35 @@ class Trainer:
         """Keeps an epoch: first its state, from which the other files can be made again."""
         row = {"epoch": epoch, **losses}
         row |= {f"val_{name}": value for name, value in metrics.items() if name != "images"}
-        best = self.state.best
-        if not best or metrics["si_rmse"] < best["metrics"]["si_rmse"]:
-            best = {"epoch": epoch, "metrics": metrics}
         self.state = dataclasses.replace(
-            self.state, epoch=epoch, rows=[*self.state.rows, row], best=best)
+            self.state, epoch=epoch, rows=[*self.state.rows, row], metrics=metrics)
         size = checkpoint.state_bytes(arrays)
         try:
             checkpoint.save_state(
                 self.run.path, dataclasses.replace(self.state, arrays=arrays))
-            self._write_results(is_best=best["epoch"] == epoch)
+            self._write_results()
         except OSError as error:
             raise UserError(
                 f"{self.run.path.parent}: epoch {epoch} could not be kept "
                 f"({error.strerror or error}), earlier ones are; a state needs {size / 1e6:.1f} "
                 "MB: free some space and run the same command again") from error
 
-    def _write_results(self, is_best: bool, finished: bool = False) -> None:
-        """Writes what follows from the state: the model if it is the best, its JSON, the log."""
+    def _write_results(self) -> None:
+        """Writes what follows from the state: the model, its JSON, the log."""
         path = self.run.path
-        if is_best:
-            save_model(self.average, path)
-        if is_best or finished:
-            record = {**self.run.record, **self.state.best, "halvings": self.state.halvings,
-                      "finished": finished}
-            write_json_atomic(path.with_suffix(".json"), record)
+        save_model(self.average, path)
+        self._write_record(finished=False)
         table = io.StringIO()
         writer = csv.DictWriter(table, self.state.rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.state.rows)
         write_text_atomic(path.with_name("log.csv"), table.getvalue())
+
+    def _write_record(self, finished: bool) -> None:
+        state = self.state
+        record = {**self.run.record, "epoch": state.epoch, "metrics": state.metrics,
+                  "halvings": state.halvings, "finished": finished}
+        write_json_atomic(self.run.path.with_suffix(".json"), record)
 
     def _finish(self) -> dict[str, float]:
         """Notes that nothing is left to do; only then the states may go."""
@@ -183,21 +182,21 @@ class Trainer:
             raise UserError(f"{self.run.path}: was removed while the run went on; run the same "
                             "command with --overwrite")
         self._centre_scale()
-        self._write_results(is_best=False, finished=True)
+        self._write_record(finished=True)
         checkpoint.remove_states(self.run.path)
-        return self.state.best["metrics"]
+        return self.state.metrics
 
     def _centre_scale(self) -> None:
-        """Sets the scale of the best epoch's model right; doing it twice changes nothing."""
+        """Sets the scale of the written model right; doing it twice changes nothing."""
         run = self.run
         model = load_model(run.path, trusted_packages=("keras_cv", "keras_hub"))
         if abs(centre_scale(model, run.train_pairs, run.max_depth_m)) > TOLERANCE:
             save_model(model, run.path)
-        best = {**self.state.best, "metrics": evaluate(model, run.validation_pairs)}
-        self.state = dataclasses.replace(self.state, best=best)
+        metrics = evaluate(model, run.validation_pairs)
+        self.state = dataclasses.replace(self.state, metrics=metrics)
 
     def _stopped(self, stop: Stopped) -> Stopped:
-        begun = self.run.conduct.overwrite and self.state.epoch
+        begun = self.run.options.overwrite and self.state.epoch
         again = " without --overwrite" if begun else ""
         return Stopped(
             stop.signum,

@@ -25,7 +25,7 @@ from mai_depth.errors import UserNotice
 
 KEPT = 2
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGEST_BYTES = 64
 _BLOCK_BYTES = 1 << 24
 
@@ -39,7 +39,7 @@ class State:
         identity: What decides on the result, see `identity_of`.
         arrays: The values of all variables, in the order in which the training lists them.
         rows: The log so far, one row an epoch.
-        best: `epoch` and `metrics` of the best model so far.
+        metrics: Of the averaged model, on the validation pictures.
         halvings: How often the learning rate was halved.
     """
 
@@ -47,7 +47,7 @@ class State:
     identity: dict[str, Any]
     arrays: Sequence[np.ndarray]
     rows: list[dict[str, float]]
-    best: dict[str, Any]
+    metrics: dict[str, float]
     halvings: int = 0
 
 

@@ -1,4 +1,4 @@
-"""The training loop that student and teacher share: batches in, the best averaged model out.
+"""The training loop that student and teacher share: batches in, the averaged model out.
 
 Each complete epoch is kept (see `checkpoint`): the same run, started again, continues.
 """
@@ -9,57 +9,55 @@ import keras
 
 from mai_depth.data.batches import epoch_order
 from mai_depth.errors import UserError
-from mai_depth.training.attempt import Trainer
+from mai_depth.training.attempt import Attempt
 from mai_depth.training.callbacks import NonFinite
 from mai_depth.training.run import Run
 from mai_depth.training.run import finished_metrics
 from mai_depth.training.run import load_state
-from mai_depth.workdir import locked
 
 MAX_HALVINGS = 3
 
 
 def fit_depth_model(run: Run) -> dict[str, float]:
-    """Trains a depth model and leaves the best of its epochs in a file; continues what it finds.
+    """Trains a depth model and leaves it in a file; continues what it finds.
 
     Two copies of the model exist: the one that is trained, and the average of its weights (or its
     plain copy when `ema_momentum` is 0), which is validated on full-resolution pictures after each
-    epoch and saved when it is the best so far.
+    epoch and saved. The last one stays: whoever picks one by its validation picks luck as well.
 
     Args:
-        run: What to train, on what, how and where.
+        run: What to train, on what, how and where; nobody else may write to its folder (see
+            `workdir.locked`).
 
     Returns:
         The metrics of the saved model on the validation pictures.
 
     Raises:
-        UserError: A loss is not finite, another run has left its files there or is at work there,
-            or the disk or the memory is full.
+        UserError: A loss is not finite, another run has left its files there, or the disk or the
+            memory is full.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    with locked(run.path.parent):
-        metrics = finished_metrics(run)
-        if metrics is not None:
-            print(f"{run.path}: already trained with these flags and data; --overwrite trains "
-                  "again")
-            return metrics
-        before = _digest(run.teacher)
-        metrics = _with_rollbacks(run)
-        if _digest(run.teacher) != before:
-            raise RuntimeError("the training has changed its teacher")
+    metrics = finished_metrics(run)
+    if metrics is not None:
+        print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return metrics
+    before = _digest(run.teacher)
+    metrics = _with_rollbacks(run)
+    if _digest(run.teacher) != before:
+        raise RuntimeError("the training has changed its teacher")
+    return metrics
 
 
 def _with_rollbacks(run: Run) -> dict[str, float]:
     """Trains to the end; goes back where something is not finite, if the run may do that."""
-    state = None if run.conduct.overwrite else load_state(run)
+    state = None if run.options.overwrite else load_state(run)
     halvings = state.halvings if state else 0
     while True:
         try:
-            return Trainer(run, state, halvings).fit()
+            return Attempt(run, state, halvings).fit()
         except NonFinite as error:
             fault = f"{_where(run, error)}; nothing of it was saved"
-            if run.conduct.nan_policy == "fail":
+            if run.options.nan_policy == "fail":
                 raise UserError(f"{fault}; lower --learning_rate, or run the same command with "
                                 "--nan_policy=rollback") from error
             if halvings == MAX_HALVINGS:

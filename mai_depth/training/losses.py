@@ -56,11 +56,11 @@ def silog(
         [batch], 0 for an image without valid pixels.
     """
     mask = valid_pixels(y_true, max_depth_m)
-    error = _log_error(y_true, y_pred, mask)
-    mean = _image_mean(error, mask)
+    error = log_error(y_true, y_pred, mask)
+    mean = image_mean(error, mask)
     deviation = error - ops.reshape(mean, (-1, 1, 1, 1))
     # mean(g^2) - f mean(g)^2 = variance(g) + (1 - f) mean(g)^2, which cannot become negative.
-    variance = _image_mean(ops.square(deviation), mask)
+    variance = image_mean(ops.square(deviation), mask)
     return 10.0 * _safe_sqrt(variance + (1.0 - variance_focus) * ops.square(mean))
 
 
@@ -83,7 +83,7 @@ def gradient_loss(
         [batch], 0 for an image without a pair of valid neighbours.
     """
     mask = valid_pixels(y_true, max_depth_m)
-    error = _log_error(y_true, y_pred, mask)
+    error = log_error(y_true, y_pred, mask)
     return sum(_scale_loss(error, mask, 2**scale) for scale in range(scales))
 
 
@@ -100,7 +100,7 @@ def distillation_loss(teacher_logits: Any, student_logits: Any) -> Any:
     """
     mask = ops.isfinite(teacher_logits)
     difference = _masked(student_logits, mask) - _masked(teacher_logits, mask)
-    return _image_mean(ops.square(difference), mask)
+    return image_mean(ops.square(difference), mask)
 
 
 def depth_to_logits(depth_m: Any, max_depth_m: float) -> Any:
@@ -124,13 +124,13 @@ def depth_to_logits(depth_m: Any, max_depth_m: float) -> Any:
     return ops.where(mask, logits, float("nan"))
 
 
-class _ImageLoss(keras.losses.Loss):
+class ImageLoss(keras.losses.Loss):
     """Averages a loss of images over those that have something to compare."""
 
     def __init__(self, name: str, reduction: str = "sum_over_batch_size", dtype: Any = None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def _count(self, losses: Any, counted: Any) -> Any:
+    def count(self, losses: Any, counted: Any) -> Any:
         """Scales [batch] losses so that Keras' mean over the batch is one over `counted`."""
         if self.reduction not in ("sum_over_batch_size", "mean"):
             return losses
@@ -140,7 +140,7 @@ class _ImageLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("mai_depth")
-class SiLog(_ImageLoss):
+class SiLog(ImageLoss):
     """`silog` as a Keras loss, the mean over the images that have a valid pixel.
 
     Args:
@@ -164,7 +164,7 @@ class SiLog(_ImageLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses of the images, [batch]."""
         losses = silog(y_true, y_pred, self.variance_focus, self.max_depth_m)
-        return self._count(losses, _any(valid_pixels(y_true, self.max_depth_m)))
+        return self.count(losses, any_pixel(valid_pixels(y_true, self.max_depth_m)))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -173,7 +173,7 @@ class SiLog(_ImageLoss):
 
 
 @keras.saving.register_keras_serializable("mai_depth")
-class GradientLoss(_ImageLoss):
+class GradientLoss(ImageLoss):
     """`gradient_loss` as a Keras loss, the mean over the images that have two valid neighbours.
 
     Args:
@@ -198,12 +198,12 @@ class GradientLoss(_ImageLoss):
         """Returns the losses of the images, [batch]."""
         mask = valid_pixels(y_true, self.max_depth_m)
         pairs = [
-            _any(pair)
+            any_pixel(pair)
             for scale in range(self.scales)
             for pair in _pair_masks(mask[:, :: 2**scale, :: 2**scale])
         ]
         losses = gradient_loss(y_true, y_pred, self.scales, self.max_depth_m)
-        return self._count(losses, ops.any(ops.stack(pairs), axis=0))
+        return self.count(losses, ops.any(ops.stack(pairs), axis=0))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -212,7 +212,7 @@ class GradientLoss(_ImageLoss):
 
 
 @keras.saving.register_keras_serializable("mai_depth")
-class DistillationLoss(_ImageLoss):
+class DistillationLoss(ImageLoss):
     """`distillation_loss` as a Keras loss: `y_true` the teacher's logits, `y_pred` the student's.
 
     The mean over the images in which the teacher has a finite entry.
@@ -227,7 +227,7 @@ class DistillationLoss(_ImageLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses of the images, [batch]."""
-        return self._count(distillation_loss(y_true, y_pred), _any(ops.isfinite(y_true)))
+        return self.count(distillation_loss(y_true, y_pred), any_pixel(ops.isfinite(y_true)))
 
 
 def _masked(values: Any, mask: Any) -> Any:
@@ -235,16 +235,18 @@ def _masked(values: Any, mask: Any) -> Any:
     return ops.where(mask, ops.cast(values, "float32"), 1.0)
 
 
-def _log_error(y_true: Any, y_pred: Any, mask: Any) -> Any:
+def log_error(y_true: Any, y_pred: Any, mask: Any) -> Any:
+    """Returns `ln(y_pred) - ln(y_true)`, the prediction at least 1 mm, 0 where masked out."""
     prediction = ops.maximum(_masked(y_pred, mask), MIN_DEPTH_M)
     return ops.log(prediction) - ops.log(_masked(y_true, mask))
 
 
-def _any(mask: Any) -> Any:
+def any_pixel(mask: Any) -> Any:
+    """Tells which images have a pixel in the mask, [batch]."""
     return ops.any(mask, axis=(1, 2, 3))
 
 
-def _image_mean(values: Any, mask: Any) -> Any:
+def image_mean(values: Any, mask: Any) -> Any:
     """Returns the mean over the pixels of the mask, [batch], 0 where there is none."""
     weights = ops.cast(mask, "float32")
     count = ops.sum(weights, axis=(1, 2, 3))

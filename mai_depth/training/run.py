@@ -1,17 +1,19 @@
-"""What a run of a training is asked for, and whether it is already done."""
+"""What a run of a training is asked for, and whether it is already done. Needs no TensorFlow."""
 
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from typing import Any
 
-import keras
-
-from mai_depth.data.augment import Augmentation
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.training import checkpoint
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True)
-class Conduct:
+class RunOptions:
     """How a run behaves; nothing of it changes what an undisturbed run computes.
 
     Attributes:
@@ -61,20 +63,20 @@ class Run:
         max_depth_m: The depth that the model's head reaches.
         description: What else decides on the result and goes into the `.json`, e.g. the builder's
             arguments.
-        conduct: How the run behaves.
+        options: How the run behaves.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_depth: Or its answers to `train_pairs`, uint16 [count, 480, 640] in their units.
     """
 
-    build: Callable[[], keras.Model]
+    build: "Callable[[], keras.Model]"
     train_pairs: Pairs
     validation_pairs: Pairs
     path: pathlib.Path
     recipe: Recipe
     max_depth_m: float
     description: dict[str, Any] = dataclasses.field(default_factory=dict)
-    conduct: Conduct = Conduct()
-    teacher: keras.Model | None = None
+    options: RunOptions = RunOptions()
+    teacher: "keras.Model | None" = None
     teacher_depth: Any = None
 
     @property
@@ -113,7 +115,7 @@ def finished_metrics(run: Run) -> dict[str, float] | None:
     """Tells whether there is nothing left to do.
 
     Args:
-        run: The run; with `conduct.overwrite` there always is something to do.
+        run: The run; with `options.overwrite` there always is something to do.
 
     Returns:
         The metrics of the finished run, or None.
@@ -122,7 +124,7 @@ def finished_metrics(run: Run) -> dict[str, float] | None:
         UserError: The model there is that of another run, or of none that is known.
     """
     path = run.path
-    if run.conduct.overwrite or not is_complete(path):
+    if run.options.overwrite or not is_complete(path):
         return None
     try:
         record = read_json(path.with_suffix(".json"))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,98 +11,101 @@ import numpy as np
 import tensorflow as tf
 
 from mai_depth.data.pairs import Pairs
-from mai_depth.errors import UserError
+from mai_depth.data.pairs import count_same_pictures
+from mai_depth.data.pairs import describe
+from mai_depth.data.sources import DataOptions
+from mai_depth.data.sources import open_data
+from mai_depth.network.model_archive import TEACHER_BYTES
+from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
-from mai_depth.network.student import build_student
-from mai_depth.network.teacher import build_teacher
 from mai_depth.network.teacher import load_teacher
 from mai_depth.training.evaluation import evaluate
 from mai_depth.training.evaluation import evaluate_constant
-from mai_depth.training.evaluation import geometric_mean_depth
 from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.fit import fit_depth_model
-from mai_depth.training.run import Conduct
-from mai_depth.training.run import Recipe
+from mai_depth.training.job import TrainingJob
+from mai_depth.training.plan import plan_student
+from mai_depth.training.plan import plan_teacher
+from mai_depth.training.plan import teacher_path
 from mai_depth.training.run import Run
 from mai_depth.training.run import finished_metrics
+from mai_depth.training.run import is_complete
 from mai_depth.training.run import load_state
 from mai_depth.training.sheet import save_sheet
 from mai_depth.training.teacher_depth import cache_teacher_depth
 from mai_depth.training.teacher_depth import check_answer
 from mai_depth.training.teacher_depth import check_view
+from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
 SHEET_ROWS = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Student:
-    """What `build_student` is asked for."""
+def train(job: TrainingJob) -> None:
+    """Trains a student, and its teacher first where there is none; says where the results are.
 
-    preset: str = "student_90m"
-    alpha: float | None = None
-    decoder_filters: tuple[int, ...] | None = None
-    minimalistic: bool = False
-    antialias: bool = False
-    encoder_weights: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Teacher:
-    """What `build_teacher` is asked for, and whether the teacher answers once or at every step."""
-
-    preset: str = "vit_ti"
-    weights: str | None = None
-    cache: bool = True
-
-
-def default_teacher_path(workdir: str | os.PathLike, preset: str, pairs: Pairs) -> pathlib.Path:
-    """Where the teacher of some data lies: its name holds the data's fingerprint.
-
-    So a teacher of other data is never picked up by accident.
-    """
-    folder = f"teacher_{preset}_{pairs.fingerprint[:8]}_{len(pairs)}"
-    return pathlib.Path(workdir).parent / folder / "teacher.keras"
-
-
-def train_teacher(
-    teacher: Teacher,
-    recipe: Recipe,
-    train: Pairs,
-    validation: Pairs,
-    *,
-    path: pathlib.Path,
-    max_depth_m: float,
-    conduct: Conduct,
-) -> dict[str, float]:
-    """Trains a teacher on the same data as the student (paper, section 2.2).
+    `job.workdir` then holds `student.keras`, `student.json`, `log.csv` and `sheet.png`. What an
+    interrupted call has left is continued.
 
     Args:
-        teacher: What to build.
-        recipe: How to train it; without distillation.
-        train: What is learned.
-        validation: What is measured after each epoch.
-        path: The `.keras` file to write.
-        max_depth_m: The depth that the head reaches.
-        conduct: How the run behaves.
-
-    Returns:
-        The metrics of the saved file on `validation`.
+        job: What is asked for; nobody else may write to its `workdir` (see `workdir.locked`).
 
     Raises:
-        UserError: Too few pictures, weights that cannot be loaded, a loss that is not finite.
+        UserError: What is wrong with the data, a model, the folder or the flags.
+        Stopped: After SIGTERM or Ctrl-C.
     """
-    _check_batch(train, recipe.batch_size, "--teacher_batch_size")
-    make_workdir(path.parent)
+    if job.deterministic:
+        compute_deterministically()
+    encoder_file(job.student.encoder_weights)  # before the scenes take a minute
+    if job.teacher.path:
+        read_config(job.teacher.path, TEACHER_BYTES)
+    pairs = open_and_describe(job.data)
+    path = teacher_path(job, pairs[0]) if job.distils else None
+    run = plan_student(job, *pairs)
+    if path and (job.teacher.path or is_complete(path)):
+        run = _taught_by(path, run)
+    if _is_finished(run):
+        print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
+        return
+    run.build()  # once, so that its flags fail before a teacher costs minutes or days
+    if path and not job.teacher.path and not is_complete(path):
+        _train_teacher(job, *pairs)
+        run = _taught_by(path, run)
+    print(format_rows(_train_student(run, job, path)))
+    print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
 
-    def build() -> keras.Model:
-        model = build_teacher(teacher.preset, max_depth_m=max_depth_m, weights=teacher.weights)
-        return _start_at(model, geometric_mean_depth(train), max_depth_m)
 
-    builder = {"teacher_preset": teacher.preset, "teacher_weights": teacher.weights}
-    return fit_depth_model(Run(
-        build, train, validation, path, recipe, max_depth_m, {"builder": builder}, conduct))
+def train_teacher(job: TrainingJob) -> None:
+    """Trains the teacher of a job alone, or continues it.
+
+    Args:
+        job: What is asked for; its student plays no part.
+
+    Raises:
+        UserError: What is wrong with the data, the weights, the folder or the flags.
+        Stopped: After SIGTERM or Ctrl-C.
+    """
+    if job.deterministic:
+        compute_deterministically()
+    _train_teacher(job, *open_and_describe(job.data))
+
+
+def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
+    """Opens the training and the validation pairs and says what they are.
+
+    Args:
+        data: Where they come from.
+
+    Raises:
+        UserError: What is wrong with the folder or a file in it.
+    """
+    train, validation = open_data(data)
+    print(f"training: {describe(train)}; validation: {len(validation)} pairs")
+    if same := count_same_pictures(train, validation):
+        print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
+              "well; the metrics will look better than the network is")
+    return train, validation
 
 
 def compute_deterministically() -> None:
@@ -111,143 +113,60 @@ def compute_deterministically() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def student_run(
-    student: Student,
-    recipe: Recipe,
-    train: Pairs,
-    validation: Pairs,
-    *,
-    workdir: pathlib.Path,
-    max_depth_m: float,
-    conduct: Conduct,
-    teacher: Teacher | None = None,
-    teacher_path: pathlib.Path | None = None,
-) -> Run:
-    """Describes the training of a student, for `is_finished` and `train_student`.
-
-    Args:
-        student: What to build.
-        recipe: How to train it.
-        train: What is learned.
-        validation: What is measured.
-        workdir: The folder to fill.
-        max_depth_m: The depth that the head reaches.
-        conduct: How the run behaves.
-        teacher: How the teacher is asked, or None to train without one.
-        teacher_path: Its file; its content decides on the result.
-    """
-    def build() -> keras.Model:
-        arguments = dataclasses.asdict(student)
-        arguments["encoder_weights"] = encoder_file(student.encoder_weights)
-        model = build_student(**arguments, max_depth_m=max_depth_m)
-        return _start_at(model, geometric_mean_depth(train), max_depth_m)
-
-    description = {"builder": dataclasses.asdict(student)}
-    if teacher is not None:
-        description["cache_teacher"] = teacher.cache
-        if teacher_path.is_file():
-            description["teacher"] = hashlib.sha256(teacher_path.read_bytes()).hexdigest()
-    return Run(build, train, validation, workdir / "student.keras", recipe, max_depth_m,
-               description, conduct)
+def _taught_by(path: pathlib.Path, run: Run) -> Run:
+    """The run with its teacher's checksum: the teacher's content decides on the result."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return dataclasses.replace(run, description={**run.description, "teacher": digest})
 
 
-def check_student(run: Run) -> None:
-    """Builds the student once, so that its flags fail before a teacher costs minutes or days.
-
-    Args:
-        run: From `student_run`.
-
-    Raises:
-        UserError: The student cannot be built or started, or a batch is larger than the data.
-    """
-    _check_batch(run.train_pairs, run.recipe.batch_size, "--batch_size")
-    run.build()
-
-
-def is_finished(run: Run) -> bool:
-    """Tells whether `train_student` has done all for this run.
-
-    Raises:
-        UserError: Another run has left its files there.
-    """
-    if not run.conduct.overwrite:
+def _is_finished(run: Run) -> bool:
+    """Whether nothing is left to do; `UserError` where another run has left its files."""
+    if not run.options.overwrite:
         load_state(run)
-    return finished_metrics(run) is not None and run.path.with_name("sheet.png").is_file()
+    return finished_metrics(run) is not None and _sheet_of(run).is_file()
 
 
-def train_student(
-    run: Run,
-    *,
-    cache_dir: str,
-    teacher: Teacher | None = None,
-    teacher_path: pathlib.Path | None = None,
+def _train_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> None:
+    run = plan_teacher(job, train, validation)
+    print(f"training the teacher {job.teacher.preset}: {run.path}")
+    with locked(make_workdir(run.path.parent)):  # students of several folders may share it
+        fit_depth_model(run)
+
+
+def _train_student(
+    run: Run, job: TrainingJob, path: pathlib.Path | None
 ) -> dict[str, dict[str, float]]:
-    """Distils the student and leaves `student.keras`, `student.json`, `log.csv` and `sheet.png`.
-
-    Args:
-        run: From `student_run`.
-        cache_dir: Where the teacher's answers are kept.
-        teacher: How the teacher is asked, or None to train without one.
-        teacher_path: Its file.
+    """Distils the student.
 
     Returns:
-        Metrics on `validation` by row: `constant depth`, `teacher` if there is one, `student`; all
-        of saved files fed with 480x640 pictures.
-
-    Raises:
-        UserError: Too few pictures, a teacher that is no depth model, a loss that is not finite.
+        Metrics on the validation pairs by row: `constant depth`, `teacher` if there is one,
+        `student`; all of saved files fed with 480x640 pictures.
     """
-    train, validation = run.train_pairs, run.validation_pairs
-    models = {"teacher": load_teacher(teacher_path)} if teacher else {}
-    asked, answers = _teacher_arguments(
-        models.get("teacher"), teacher, teacher_path, run.recipe, train, cache_dir)
-    fit_depth_model(dataclasses.replace(run, teacher=asked, teacher_depth=answers))
+    models = {"teacher": load_teacher(path)} if path else {}
+    if path:
+        run = _with_answers(run, job, models["teacher"], path)
+    fit_depth_model(run)
     models["student"] = load_model(run.path)
-    rows = {"constant depth": evaluate_constant(train, validation)}
-    rows |= {name: evaluate(model, validation, progress=name) for name, model in models.items()}
-    _write_sheet(run.path.with_name("sheet.png"), validation, models)
+    rows = {"constant depth": evaluate_constant(run.train_pairs, run.validation_pairs)}
+    rows |= {name: evaluate(model, run.validation_pairs, progress=name)
+             for name, model in models.items()}
+    _write_sheet(_sheet_of(run), run.validation_pairs, models)
     return rows
 
 
-def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.Model:
-    """Sets the head's bias so that the untrained model answers with a plausible depth."""
-    kernel, bias = model.get_layer("depth_logits").get_weights()
-    share = min(depth_m / max_depth_m, 0.99)
-    model.get_layer("depth_logits").set_weights([kernel, bias + np.log(share / (1 - share))])
-    return model
+def _with_answers(run: Run, job: TrainingJob, teacher: keras.Model, path: pathlib.Path) -> Run:
+    """The run with the teacher to ask at every step, or with its answers of one pass."""
+    check_answer(teacher, path, run.train_pairs)
+    if run.recipe.distill == "features" or not job.teacher.cache:
+        check_view(teacher, path)
+        return dataclasses.replace(run, teacher=teacher)
+    answers = cache_teacher_depth(teacher, path, run.train_pairs, job.data.cache_dir)
+    return dataclasses.replace(run, teacher_depth=answers)
 
 
-def _teacher_arguments(
-    model: keras.Model | None,
-    teacher: Teacher | None,
-    path: pathlib.Path | None,
-    recipe: Recipe,
-    train: Pairs,
-    cache_dir: str,
-) -> tuple[keras.Model | None, Any]:
-    """The teacher to ask at every step, or its answers of one pass: one of the two is None."""
-    if model is None:
-        return None, None
-    check_answer(model, path, train)
-    if recipe.distill == "features" or not teacher.cache:
-        check_view(model, path)
-        return model, None
-    return None, cache_teacher_depth(model, path, train, cache_dir)
-
-
-def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """Lays out metrics as an aligned table: one line a row, one column a metric."""
-    names = [name for name in next(iter(rows.values())) if name != "images"]
-    lines = [" " * 16 + "".join(f"{name:>9}" for name in names)]
-    for title, metrics in rows.items():
-        lines.append(f"{title:<16}" + "".join(f"{metrics[name]:9.4f}" for name in names))
-    return "\n".join(lines)
-
-
-def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:
-    if len(pairs) < batch_size:
-        raise UserError(f"{flag}={batch_size}: more than the {len(pairs)} training pairs; lower "
-                        "it or add pictures")
+def _sheet_of(run: Run) -> pathlib.Path:
+    return run.path.with_name("sheet.png")
 
 
 def _write_sheet(path: pathlib.Path, pairs: Pairs, models: Mapping[str, keras.Model]) -> None:
@@ -256,3 +175,12 @@ def _write_sheet(path: pathlib.Path, pairs: Pairs, models: Mapping[str, keras.Mo
     chosen = pairs.select(indices)
     predictions = {name: list(predict_pairs(model, chosen)) for name, model in models.items()}
     save_sheet(path, pairs, indices, predictions)
+
+
+def format_rows(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Lays out metrics as an aligned table: one line a row, one column a metric."""
+    names = [name for name in next(iter(rows.values())) if name != "images"]
+    lines = [" " * 16 + "".join(f"{name:>9}" for name in names)]
+    for title, metrics in rows.items():
+        lines.append(f"{title:<16}" + "".join(f"{metrics[name]:9.4f}" for name in names))
+    return "\n".join(lines)

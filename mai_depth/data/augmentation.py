@@ -1,0 +1,26 @@
+"""What is varied from epoch to epoch, as a run is asked for it; `augment` does it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is varied; the value that turns each one off is in brackets.
+
+    Attributes:
+        flip: Mirror every second picture, left to right (False).
+        brightness: All channels times a factor in [1 - brightness, 1 + brightness] (0).
+        gamma: Exponent in [1 / (1 + gamma), 1 + gamma] on image / 255 (0).
+        color: Each channel times its own factor in [1 - color, 1 + color] (0).
+        min_crop: Smallest side of the crop as a fraction of the picture's (1). The crop is
+            shown at full size, as by a longer lens, so its depth is multiplied by the fraction.
+    """
+
+    flip: bool = True
+    brightness: float = 0.2
+    gamma: float = 0.2
+    color: float = 0.1
+    min_crop: float = 1.0
+
+
+OFF = Augmentation(flip=False, brightness=0.0, gamma=0.0, color=0.0, min_crop=1.0)

@@ -1,0 +1,152 @@
+"""The loop of labelling: picture by picture, whatever is wrong with one of them."""
+
+import functools
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mai_depth.atomic import FULL
+from mai_depth.data.pairs import HEIGHT
+from mai_depth.data.pairs import WIDTH
+from mai_depth.errors import UserError
+from mai_depth.label.frames import thinned
+from mai_depth.label.labelled_folder import LabelledFolder
+from mai_depth.label.labelled_folder import flat_names
+from mai_depth.label.teachers import Teacher
+from mai_depth.label.teachers import UselessTeacher
+from mai_depth.label.teachers import ask
+from mai_depth.label.view import is_view
+from mai_depth.label.view import middle
+from mai_depth.predict.camera_picture import CameraPicture
+from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.camera_picture import read_picture
+from mai_depth.predict.picture_list import Entry
+from mai_depth.predict.placement import from_network
+from mai_depth.predict.placement import place
+from mai_depth.predict.placement import to_network
+
+
+class Unlabelled(NamedTuple):
+    """A picture that waits for its label.
+
+    Attributes:
+        name: Of the pair.
+        open: Gives the picture.
+        path: Its file; None for a frame of a video.
+    """
+
+    name: str
+    open: Callable[[], CameraPicture]
+    path: Path | None = None
+
+
+def unlabelled_pictures(entries: Sequence[Entry], folder: LabelledFolder) -> Iterator[Unlabelled]:
+    """Gives the pictures that a folder has no label of, and shows a progress bar.
+
+    Args:
+        entries: Of `list_pictures`.
+        folder: Where the labels go.
+
+    Yields:
+        Picture after picture.
+
+    Raises:
+        UserError: Two would have the same name.
+    """
+    names = flat_names(entry.stem for entry in entries)
+    todo = [(name, entry.path) for name, entry in zip(names, entries, strict=True)
+            if not folder.has(name)]
+    done = len(names) - len(todo)
+    for name, path in tqdm(todo, initial=done, total=len(names), unit="picture"):
+        yield Unlabelled(name, functools.partial(read_picture, path), path)
+
+
+def unlabelled_frames(
+    stem: str, frames: Iterable[np.ndarray], count: int | None, folder: LabelledFolder
+) -> Iterator[Unlabelled]:
+    """Gives the frames of a video that differ and have no label yet, and shows a progress bar.
+
+    Which ones differ does not depend on where an earlier run was stopped.
+
+    Args:
+        stem: How the names begin; the number of the frame follows.
+        frames: RGB uint8 [height, width, 3] each.
+        count: How many there are; None if nobody knows.
+        folder: Where the labels go.
+
+    Yields:
+        Frame after frame.
+
+    Raises:
+        UserError: There is no frame.
+    """
+    number = None
+    for number, frame in thinned(tqdm(frames, total=count, unit=" frames")):
+        name = f"{stem}_{number:06d}"
+        if not folder.has(name):
+            yield Unlabelled(name, functools.partial(from_array, frame))
+    if number is None:
+        raise UserError(f"--input: {stem} has no frame that can be read; replace the video")
+
+
+def label(
+    unlabelled: Iterable[Unlabelled], folder: LabelledFolder, teachers: Sequence[Teacher],
+    say: Callable[[str], None],
+) -> int:
+    """Labels pictures; what is wrong with one of them does not end it.
+
+    Args:
+        unlabelled: The pictures.
+        folder: Where the pairs go.
+        teachers: Who is asked.
+        say: Is told in a line of each picture that is skipped.
+
+    Returns:
+        How many were skipped.
+
+    Raises:
+        UserError: A teacher is of no use.
+        OSError: The disk is full.
+    """
+    skipped = 0
+    for picture in unlabelled:
+        try:
+            _label_one(picture, folder, teachers, say)
+        except UselessTeacher:
+            raise
+        except UserError as error:
+            skipped += 1
+            say(f"skipped: {_with_place(str(error), picture)}")
+        except OSError as error:
+            if error.errno is None or error.errno in FULL:
+                raise
+            skipped += 1
+            say(f"skipped: {_with_place(f'cannot be written ({error.strerror})', picture)}")
+    return skipped
+
+
+def _label_one(
+    picture: Unlabelled, folder: LabelledFolder, teachers: Sequence[Teacher],
+    say: Callable[[str], None],
+) -> None:
+    view = middle(picture.open().rgb)
+    placement = place(view.size, (WIDTH, HEIGHT), "stretch")
+    seen = to_network(CameraPicture(view, view.size), placement, (WIDTH, HEIGHT))
+    answer, contradicting = ask(teachers, seen)
+    if not np.ptp(answer) and not folder.is_metric:
+        raise UserError("the teachers see nothing but a plane in it")
+    for name in contradicting:
+        say(_with_place(f"{name} contradicts the metric teachers and is left out here", picture))
+    original = picture.path if picture.path and is_view(picture.path) else None
+    folder.add(picture.name, view, from_network(answer, placement, view.size), original)
+
+
+def _with_place(message: str, picture: Unlabelled) -> str:
+    place = str(picture.path or picture.name)
+    return message if place in message else f"{place}: {message}"

@@ -1,0 +1,142 @@
+"""The teachers that label pictures, and what they say of one together."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mai_depth.depth import valid_mask
+from mai_depth.errors import UserError
+from mai_depth.network.depth_anything import LICENSES
+from mai_depth.network.depth_anything import is_relative
+from mai_depth.network.pretrained import list_pretrained
+from mai_depth.training.relative_depth import fit_to_metres
+from mai_depth.training.relative_depth import mean_inverse_depth
+
+
+class UselessTeacher(UserError):
+    """A teacher answers something that is no depth."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A loaded teacher.
+
+    Attributes:
+        name: Its file's name, or that of its preset.
+        sha256: Of its file; of a preset, of its weights.
+        relative: Whether it answers with inverse depth of no unit.
+        license: Of its weights; None where nobody knows.
+        model: From [1, 480, 640, 3] RGB 0..255 to [1, 480, 640, 1].
+    """
+
+    name: str
+    sha256: str
+    relative: bool
+    license: str | None
+    model: Any
+
+    def describe(self) -> dict[str, Any]:
+        """Gives what `labels.json` says of it."""
+        return {"name": self.name, "sha256": self.sha256,
+                "kind": "relative" if self.relative else "metric", "license": self.license}
+
+
+def open_teacher(source: str | os.PathLike) -> Teacher:
+    """Loads a teacher.
+
+    Args:
+        source: A `.keras` file, or a preset of `depth_anything.LICENSES`.
+
+    Returns:
+        The teacher.
+
+    Raises:
+        UserError: As `load_teacher`.
+    """
+    from mai_depth.network.teacher import load_teacher
+
+    model = load_teacher(source, allow_relative=True)
+    if source in LICENSES:
+        sha256 = hashlib.sha256(b"".join(value.tobytes() for value in model.get_weights()))
+    else:
+        with open(source, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256")
+    digest = sha256.hexdigest()
+    return Teacher(pathlib.Path(source).name, digest, is_relative(model),
+                   _license(model.name, digest), model)
+
+
+def _license(name: str, sha256: str) -> str | None:
+    """Of a shipped network, or of a Depth Anything preset that was saved under its own name."""
+    shipped = {entry["sha256"]: entry.get("license") for entry in list_pretrained()}
+    return shipped.get(sha256, LICENSES.get(name))
+
+
+def ask(teachers: Sequence[Teacher], rgb: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Asks every teacher for the depth of a picture and of its mirror image.
+
+    With a metric teacher among them, each answer of a relative one is fitted to the mean of the
+    metric ones, and the mean of log depth is taken over all. Without one, inverse depth is joined
+    by `mean_inverse_depth`.
+
+    Args:
+        teachers: At least one.
+        rgb: uint8 [480, 640, 3].
+
+    Returns:
+        float32 [480, 640] in metres, 0 = missing; or without a metric teacher inverse depth from 0
+        to 1. And the names of the relative teachers that contradict the metric ones and do not
+        count.
+
+    Raises:
+        UselessTeacher: An answer is no depth.
+    """
+    metric, relative = [], []
+    for teacher in teachers:
+        answers = _both_ways(teacher, rgb)
+        if teacher.relative:
+            relative += [(teacher.name, answer) for answer in answers]
+        else:
+            metric += answers
+    if not metric:
+        return mean_inverse_depth([answer for _, answer in relative]), []
+    metres = mean_of_logs(metric)
+    fitted = [(name, fit_to_metres(answer, metres)) for name, answer in relative]
+    metric += [depth for _, depth in fitted if depth is not None]
+    return mean_of_logs(metric), sorted({name for name, depth in fitted if depth is None})
+
+
+def mean_of_logs(depths_m: Sequence[np.ndarray]) -> np.ndarray:
+    """Averages depth maps in log depth, the geometric mean.
+
+    Args:
+        depths_m: [height, width] in metres each, 0 = missing.
+
+    Returns:
+        float32 [height, width] in metres: the mean of what is valid, 0 where nothing is.
+    """
+    valid = np.stack([valid_mask(depth) for depth in depths_m])
+    logs = np.log(np.where(valid, np.stack(depths_m), 1.0).astype(np.float64))
+    count = valid.sum(axis=0)
+    mean = np.exp(logs.sum(axis=0) / np.maximum(count, 1))
+    return np.where(count > 0, mean, 0.0).astype(np.float32)
+
+
+def _both_ways(teacher: Teacher, rgb: np.ndarray) -> list[np.ndarray]:
+    # One at a time: a model may have been built for a batch of one.
+    plain, mirrored = (
+        teacher.model.predict_on_batch(view[None].astype(np.float32))[0, ..., 0]
+        for view in (rgb, rgb[:, ::-1]))
+    answers = [plain, mirrored[:, ::-1]]
+    for answer in answers:
+        good = np.isfinite(answer).all() and (teacher.relative or valid_mask(answer).any())
+        if not good:
+            raise UselessTeacher(
+                f"{teacher.name}: this teacher answers {answer.min():g} to {answer.max():g}, which "
+                "is no depth map; give another --teacher")
+    return answers

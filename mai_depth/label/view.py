@@ -1,0 +1,56 @@
+"""What of a picture is labelled: its upright middle of 4:3, at most 480x640. NumPy and Pillow."""
+
+import os
+
+from PIL import Image
+
+from mai_depth.data.pairs import HEIGHT
+from mai_depth.data.pairs import WIDTH
+from mai_depth.data.samples import MIN_HEIGHT
+from mai_depth.errors import UserError
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def middle(rgb: Image.Image) -> Image.Image:
+    """Cuts out what the training reads: the middle of 4:3, reduced to at most 480x640.
+
+    Args:
+        rgb: An upright picture.
+
+    Returns:
+        The view; width and height are exactly 4:3.
+
+    Raises:
+        UserError: The picture is too small for one.
+    """
+    rows = min(HEIGHT, rgb.height, rgb.width * HEIGHT // WIDTH) // 3 * 3
+    if rows < MIN_HEIGHT:
+        raise UserError(f"{rgb.width}x{rgb.height} is too small, its middle of 4:3 must have "
+                        f"{MIN_HEIGHT} rows; remove the picture")
+    width = min(rgb.width, rgb.height * WIDTH / HEIGHT)
+    height = min(rgb.height, width * HEIGHT / WIDTH)  # which rounding can lift above the picture
+    left, top = (rgb.width - width) / 2, (rgb.height - height) / 2
+    return rgb.resize((rows * WIDTH // HEIGHT, rows), Image.Resampling.BILINEAR,
+                      box=(left, top, left + width, top + height))
+
+
+def is_view(path: str | os.PathLike) -> bool:
+    """Tells whether the training can read a picture as it is, and sees what `middle` gives.
+
+    Args:
+        path: A picture that can be read.
+
+    Returns:
+        Whether it is an upright JPEG or PNG of 4:3, gray or RGB of 8 bits, of at most 480x640.
+    """
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            rows = image.height
+            return (image.mode in ("L", "RGB") and MIN_HEIGHT <= rows <= HEIGHT
+                    and image.width * HEIGHT == rows * WIDTH
+                    and "transparency" not in image.info
+                    and getattr(image, "n_frames", 1) == 1
+                    and image.getexif().get(_EXIF_ORIENTATION, 1) == 1)
+    except (OSError, SyntaxError, ValueError):
+        return False

@@ -1,0 +1,95 @@
+"""From a job to its runs: what is built, where it starts, what it learns and where it lies."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+
+from mai_depth.data.pairs import Pairs
+from mai_depth.errors import UserError
+from mai_depth.network.pretrained import encoder_file
+from mai_depth.network.student import build_student
+from mai_depth.network.teacher import build_teacher
+from mai_depth.training.evaluation import geometric_mean_depth
+from mai_depth.training.job import TrainingJob
+from mai_depth.training.run import Run
+
+
+def teacher_path(job: TrainingJob, train: Pairs) -> pathlib.Path:
+    """Where the teacher of a job lies: the user's file, or one beside the student's folder.
+
+    The name of the latter holds the data's fingerprint, so that a teacher of other data is never
+    picked up by accident.
+
+    Args:
+        job: The job.
+        train: Its training pairs.
+    """
+    if job.teacher.path:
+        return job.teacher.path
+    folder = f"teacher_{job.teacher.preset}_{train.fingerprint[:8]}_{len(train)}"
+    return job.workdir.parent / folder / "teacher.keras"
+
+
+def plan_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
+    """Describes the training of a teacher on the same data as the student (paper, section 2.2).
+
+    Args:
+        job: The job.
+        train: What is learned; the head starts at its mean depth.
+        validation: What is measured after each epoch.
+
+    Raises:
+        UserError: A batch is larger than the data.
+    """
+    teacher = job.teacher
+    _check_batch(train, teacher.recipe.batch_size, "--teacher_batch_size")
+
+    def build() -> keras.Model:
+        model = build_teacher(teacher.preset, max_depth_m=job.max_depth_m, weights=teacher.weights)
+        return _start_at(model, geometric_mean_depth(train), job.max_depth_m)
+
+    builder = {"teacher_preset": teacher.preset, "teacher_weights": teacher.weights}
+    return Run(build, train, validation, teacher_path(job, train), teacher.recipe,
+               job.max_depth_m, {"builder": builder}, job.options)
+
+
+def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
+    """Describes the training of a student; `runs.train` adds its teacher.
+
+    Args:
+        job: The job.
+        train: What is learned; the head starts at its mean depth.
+        validation: What is measured after each epoch.
+
+    Raises:
+        UserError: A batch is larger than the data.
+    """
+    _check_batch(train, job.recipe.batch_size, "--batch_size")
+
+    def build() -> keras.Model:
+        arguments = dataclasses.asdict(job.student)
+        arguments["encoder_weights"] = encoder_file(job.student.encoder_weights)
+        model = build_student(**arguments, max_depth_m=job.max_depth_m)
+        return _start_at(model, geometric_mean_depth(train), job.max_depth_m)
+
+    description: dict = {"builder": dataclasses.asdict(job.student)}
+    if job.distils:
+        description["cache_teacher"] = job.teacher.cache
+    return Run(build, train, validation, job.student_path, job.recipe, job.max_depth_m,
+               description, job.options)
+
+
+def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.Model:
+    """Sets the head's bias so that the untrained model answers with a plausible depth."""
+    kernel, bias = model.get_layer("depth_logits").get_weights()
+    share = min(depth_m / max_depth_m, 0.99)
+    model.get_layer("depth_logits").set_weights([kernel, bias + np.log(share / (1 - share))])
+    return model
+
+
+def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:
+    if len(pairs) < batch_size:
+        raise UserError(f"{flag}={batch_size}: more than the {len(pairs)} training pairs; lower "
+                        "it or add pictures")
