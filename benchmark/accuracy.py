@@ -7,11 +7,11 @@ from collections.abc import Generator
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
+from mai_depth.data import folder
+from mai_depth.data.samples import read_rgb
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
-from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import NYU_CROP
@@ -21,7 +21,6 @@ from mai_depth.metrics import median_scale
 from mai_depth.metrics import pooled_metrics
 
 POOL = 32  # pictures whose pixels the organisers' training script pools
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def list_pairs(data_dir: str | os.PathLike, split: str) -> list[tuple[str, str]]:
@@ -35,19 +34,10 @@ def list_pairs(data_dir: str | os.PathLike, split: str) -> list[tuple[str, str]]
         (picture, depth) paths in the order of their names.
 
     Raises:
-        UserError: No such folder, no picture, or a file without its partner.
+        UserError: See `mai_depth.data.folder.list_pairs`.
     """
-    folder = pathlib.Path(data_dir).expanduser() / split
-    refuse_inverse_depth(folder)
-    rgb = _by_name(folder / "rgb", _SUFFIXES)
-    depth = _by_name(folder / "depth", (".png",))
-    alone = sorted(rgb.keys() ^ depth.keys())
-    if alone:
-        raise UserError(f"{folder}: {len(alone)} files without a partner in rgb/ or depth/, "
-                        f"first {alone[0]!r}; both sides need the same names")
-    if not rgb:
-        raise UserError(f"{folder}: no pictures in rgb/; give --data_dir and --split")
-    return [(str(rgb[name]), str(depth[name])) for name in sorted(rgb)]
+    pairs = folder.list_pairs(pathlib.Path(data_dir).expanduser() / split)
+    return [(str(pair.rgb.path), str(pair.depth.path)) for pair in pairs]
 
 
 def evaluate(
@@ -83,7 +73,7 @@ def evaluate(
         units = read_depth_units(depth_path)
         cleared.append(clear_missing(units, missing_depth_value))
         truth = units.astype(np.float32) / np.float32(depth_units_per_m)
-        prediction = predict(read_rgb(rgb_path), truth.shape)
+        prediction = predict(np.asarray(read_rgb(rgb_path)), truth.shape)
         if nyu_crop:
             truth, prediction = _crop(truth, depth_path), prediction[NYU_CROP]
         plain.add(truth, prediction)
@@ -94,19 +84,6 @@ def evaluate(
         if name in NAMES:
             result[f"{name}_median_scaled"] = value
     return {**result, "cleared_pixels": sum(cleared), "cleared_maps": sum(map(bool, cleared))}
-
-
-def read_rgb(path: str | os.PathLike) -> np.ndarray:
-    """Reads a picture as uint8 [height, width, 3].
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a picture that Pillow reads ({error})") from error
 
 
 class _Images:
@@ -145,18 +122,6 @@ class _Pools:
         self._count += metrics["images"]
         self._metrics.append(metrics)
         self._pool = []
-
-
-def _by_name(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
-    try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({error.strerror}); --data_dir holds "
-                        "SPLIT/rgb and SPLIT/depth") from error
-    names = {path.stem: path for path in files}
-    if len(names) != len(files):
-        raise UserError(f"{folder}: two files differ only in their suffix; keep one of them")
-    return names
 
 
 def _crop(truth: np.ndarray, path: str) -> np.ndarray:

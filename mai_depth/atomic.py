@@ -1,15 +1,15 @@
-"""Atomic writing: a file is either the old one or the complete new one, never a part of it."""
+"""Atomic writing: a file or folder is the old one or the complete new one, never a part of it."""
 
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import pathlib
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -17,10 +17,9 @@ from typing import Any
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The error numbers of a full disk, a used up quota and a limit on the size of files."""
 
-_STALE_SECONDS = 24 * 60 * 60
 _MARK = ".writing-"
 _STEM = 50  # letters of it: a name is at most 255 bytes, the temporary one as well
-_TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?")
+_TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?", re.DOTALL)
 _PROBE_BYTES = 64 << 10
 
 
@@ -59,6 +58,38 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+@contextlib.contextmanager
+def atomic_folder(
+    final: str | os.PathLike, is_published: Callable[[], bool] = lambda: False
+) -> Iterator[pathlib.Path]:
+    """Yields an empty folder that becomes `final` when the block ends without an error.
+
+    What killed processes left beside `final` is removed first.
+
+    Args:
+        final: Where the complete folder shall be; what is there before is replaced.
+        is_published: Asked at the end: whether another process was faster, so that what it has put
+            at `final` stays.
+
+    Yields:
+        The folder to fill. It is synced to the disk and renamed on success, removed on error.
+
+    Raises:
+        OSError: The folder around it cannot be written or the disk is full; `final` is then
+            untouched.
+    """
+    final = pathlib.Path(final)
+    remove_abandoned(final.parent)
+    with temporary_folder(final) as folder:
+        new = folder / "new"
+        new.mkdir()
+        yield new
+        os.sync()  # once for all its files, before the name says that they are complete
+        if not is_published():
+            _put_in_place(new, final)
+            _sync(final.parent)
 
 
 @contextlib.contextmanager
@@ -108,6 +139,23 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
                     os.close(handle)
 
 
+def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
+    """Renames: a folder cannot replace another in one step, so the old one steps aside first."""
+    for number in itertools.count():
+        aside = new.with_name(f"old_{number}")
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(final, aside)
+        try:
+            os.replace(new, final)
+            return
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was in between
+                continue
+            if aside.exists():
+                os.replace(aside, final)
+            raise
+
+
 def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
     """Makes something that is locked for as long as its handle is open, and this process lives.
 
@@ -140,23 +188,6 @@ def _sync(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_stale(folder: pathlib.Path, pattern: str) -> None:
-    """Removes temporary files and folders that killed processes left: those older than a day.
-
-    Args:
-        folder: Where they lie.
-        pattern: Their names; those of living processes, which are younger, match as well.
-    """
-    for path in folder.glob(pattern):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < _STALE_SECONDS:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 def write_bytes_atomic(path: str | os.PathLike, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pathlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from absl import flags
 
 from mai_depth.atomic import FULL
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_at_once
 from mai_depth.streams import begin_line
@@ -75,7 +75,7 @@ def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Says what this package warns of in one line; other warnings name their place in the code."""
-    if category is UserWarning and pathlib.Path(__file__).parent in pathlib.Path(where[0]).parents:
+    if issubclass(category, UserNotice):
         _say(f"warning: {message}")
     else:
         _say(warnings.formatwarning(message, category, *where[:2]))

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
+from mai_depth.picture import open_picture
 from mai_depth.png_file import write_gray16
 
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
@@ -69,15 +70,12 @@ def read_depth_units(path: str | os.PathLike) -> np.ndarray:
         uint16 [height, width]; what is missing has still its code, see `clear_missing`.
 
     Raises:
-        UserError: Not a PNG, not 16-bit gray, or truncated.
+        UserError: Not a PNG, not 16-bit gray, truncated or too large.
     """
     path = pathlib.Path(path)
     _check_header(path)
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image).astype(np.uint16)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: the picture is broken ({error}); replace the file") from error
+    with open_picture(path, ("PNG",)) as image:
+        return np.asarray(image).astype(np.uint16)
 
 
 def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:
@@ -139,7 +137,7 @@ def write_depth(
     depth_m = np.asarray(depth_m)
     height, width = depth_m.shape
     rows = (depth_m[top : top + _ROWS] for top in range(0, height, _ROWS))
-    write_depth_rows(path, (width, height), rows, units_per_m)
+    _warn_of_beyond(_write_rows(path, (width, height), rows, units_per_m), path, units_per_m)
 
 
 def write_depth_rows(
@@ -154,6 +152,14 @@ def write_depth_rows(
         blocks: [rows, width] in metres, from top to bottom.
         units_per_m: File units in a metre.
     """
+    _warn_of_beyond(_write_rows(path, size, blocks, units_per_m), path, units_per_m)
+
+
+def _write_rows(
+    path: str | os.PathLike, size: tuple[int, int], blocks: Iterable[np.ndarray],
+    units_per_m: float,
+) -> int:
+    """Writes as `write_depth_rows` and returns how many pixels are deeper than can be written."""
     beyond = 0
 
     def encoded() -> Iterator[np.ndarray]:
@@ -167,10 +173,17 @@ def write_depth_rows(
 
     with atomic_path(path) as temporary:
         write_gray16(temporary, size, encoded())
-    if beyond:
+    return beyond
+
+
+def _warn_of_beyond(pixels: int, path: str | os.PathLike, units_per_m: float) -> None:
+    if pixels:
         warnings.warn(
-            f"{path}: {beyond} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
-            "that 16 bits hold, and are written as that; --write=npy keeps them", stacklevel=2)
+            f"{path}: {pixels} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
+            "that 16 bits hold, and are written as that; --write=npy keeps them",
+            UserNotice,
+            stacklevel=3,  # who has called the function that writes
+        )
 
 
 def _check_header(path: pathlib.Path) -> None:

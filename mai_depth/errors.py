@@ -11,6 +11,14 @@ class UserError(Exception):
     """
 
 
+class UserNotice(UserWarning):
+    """Something that the user should know, though the work goes on.
+
+    The message is one line. Entry files print it as it is; elsewhere Python shows it with the line
+    that called this package.
+    """
+
+
 def died_of(code: int) -> str:
     """Says of what a child process died.
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import resource
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mai_depth.atomic import atomic_folder
 from mai_depth.atomic import atomic_path
 from mai_depth.atomic import remove_abandoned
 from mai_depth.atomic import write_bytes_atomic
@@ -76,10 +78,12 @@ def test_the_file_is_as_readable_as_the_umask_allows(tmp_path):
 
 WRITER = """
 import os, signal, sys
-from mai_depth.atomic import atomic_path, temporary_folder
+from mai_depth.atomic import atomic_folder, atomic_path, temporary_folder
 folder = sys.argv[1]
-with atomic_path(f"{folder}/a [1]_depth.png") as file, temporary_folder(f"{folder}/saved") as other:
+with (atomic_path(f"{folder}/a [1]_depth.png") as file, temporary_folder(f"{folder}/saved") as one,
+      atomic_folder(f"{folder}/two\\nlines") as other):
     file.write_text("half")
+    (one / "part").write_text("half")
     (other / "part").write_text("half")
     print("ready", flush=True)
     sys.stdin.read()
@@ -94,7 +98,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout.readline() == "ready\n"
         written = set(os.listdir(tmp_path)) - strangers
-        assert len(written) == 2
+        assert len(written) == 3
         remove_abandoned(tmp_path)
         assert set(os.listdir(tmp_path)) == strangers | written
         writer.kill()
@@ -102,6 +106,91 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
     remove_abandoned(tmp_path)
     assert set(os.listdir(tmp_path)) == strangers
     remove_abandoned(tmp_path / "missing")
+
+
+def _fill(folder, text):
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").write_text(text)
+
+
+def test_the_old_folder_is_there_until_the_new_one_is_complete(tmp_path):
+    final = tmp_path / "saved"
+    final.mkdir()
+    _fill(final, "old")
+    with atomic_folder(final) as new:
+        assert not os.listdir(new)
+        _fill(new, "new")
+        assert (final / "deep" / "file").read_text() == "old"
+    assert (final / "deep" / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["saved"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path, error):
+    final = tmp_path / "saved"
+    final.mkdir()
+    _fill(final, "old")
+    with pytest.raises(error), atomic_folder(final) as new:
+        _fill(new, "half")
+        raise error
+    assert (final / "deep" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["saved"]
+
+
+@pytest.mark.parametrize(("is_published", "left"), [(True, "first"), (False, "second")])
+def test_whether_the_first_folder_stays_is_asked_at_the_end(tmp_path, is_published, left):
+    final = tmp_path / "cache"
+    with atomic_folder(final, lambda: is_published and final.exists()) as second:
+        with atomic_folder(final) as first:
+            _fill(first, "first")
+        _fill(second, "second")
+    assert (final / "deep" / "file").read_text() == left
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_a_folder_that_appears_between_the_two_renames_makes_room(tmp_path, monkeypatch):
+    final, replace, names = tmp_path / "cache", os.replace, []
+
+    def slowly(source, target):
+        names.append(pathlib.Path(source).name)
+        if names == ["cache", "new"]:  # another process puts its folder there
+            final.mkdir()
+            _fill(final, "other")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", slowly)
+    with atomic_folder(final) as new:
+        _fill(new, "mine")
+    assert names == ["cache", "new", "cache", "new"]
+    assert (final / "deep" / "file").read_text() == "mine"
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_where_the_new_folder_cannot_go_the_old_one_stays(tmp_path, monkeypatch):
+    final, replace = tmp_path / "saved", os.replace
+    final.mkdir()
+    _fill(final, "old")
+
+    def fail(source, target):
+        if pathlib.Path(source).name == "new":
+            raise PermissionError(errno.EPERM, "no")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(PermissionError), atomic_folder(final) as new:
+        _fill(new, "new")
+    assert (final / "deep" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["saved"]
+
+
+def test_the_folder_is_as_open_as_the_umask_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_folder(tmp_path / "a"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o750
 
 
 @contextlib.contextmanager

@@ -110,6 +110,24 @@ def test_a_broken_picture_is_named(tmp_path):
         _run(lambda rgb, size: np.ones(size), [(rgb, depth)])
 
 
+def test_a_16_bit_picture_is_scaled_as_in_training(tmp_path):
+    rgb, depth = _pair(tmp_path, "a")
+    gray = np.linspace(0, 65535, 480 * 640).reshape(480, 640).astype(np.uint16)
+    Image.fromarray(gray).save(rgb)
+    seen = []
+    _run(lambda rgb, size: seen.append(rgb) or np.ones(size), [(rgb, depth)])
+    np.testing.assert_array_equal(seen[0], np.stack([gray // 257] * 3, axis=-1))
+
+
+def test_a_turned_picture_is_refused_as_in_training(tmp_path):
+    rgb, depth = _pair(tmp_path, "a")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (640, 480)).save(rgb, exif=exif)
+    with pytest.raises(UserError, match=r"a\.png: EXIF orientation 6.*rotate"):
+        _run(lambda rgb, size: np.ones(size), [(rgb, depth)])
+
+
 def _pair(folder, name, size=(640, 480)):
     paths = [folder / "validation" / kind / f"{name}.png" for kind in ("rgb", "depth")]
     for path in paths:

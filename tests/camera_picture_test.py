@@ -1,22 +1,25 @@
-"""mai_depth.predict.camera_picture: any picture in, depth back at its own size."""
+"""mai_depth.predict.camera_picture: any picture becomes upright RGB."""
 
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from PIL import ExifTags
 from PIL import Image
 
 from mai_depth.errors import UserError
-from mai_depth.predict import camera_picture
-from mai_depth.predict.camera_picture import from_array
-from mai_depth.predict.camera_picture import from_network
-from mai_depth.predict.camera_picture import place
 from mai_depth.predict.camera_picture import read_picture
-from mai_depth.predict.camera_picture import rows_from_network
-from mai_depth.predict.camera_picture import to_network
 
-VGA = (640, 480)
+TURNS = {  # EXIF 2.3, tag 274: what makes upright pixels of stored ones
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def gradient(width=96, height=64):
@@ -108,9 +111,9 @@ def test_a_float_picture_of_one_value_is_a_picture(tmp_path, value):
 def test_exif_orientation_is_honoured(tmp_path, orientation, suffix):
     upright = Image.fromarray(gradient())
     undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-    turn = undo.get(orientation, camera_picture._UPRIGHT.get(orientation))
+    turn = undo.get(orientation, TURNS.get(orientation))
     exif = Image.Exif()
-    exif[camera_picture._EXIF_ORIENTATION] = orientation
+    exif[ExifTags.Base.Orientation] = orientation
     stored = upright if turn is None else upright.transpose(turn)
     stored.save(tmp_path / f"x.{suffix}", exif=exif, quality=95)
     picture = read_picture(tmp_path / f"x.{suffix}")
@@ -125,11 +128,11 @@ def test_a_turned_tiff_is_not_scrambled(tmp_path, orientation, dtype, compressio
     rows, columns = np.mgrid[:48, :64]
     gray = ((3 * rows + columns) * (1 if dtype == np.uint8 else 257)).astype(dtype)
     exif = Image.Exif()
-    exif[camera_picture._EXIF_ORIENTATION] = orientation
+    exif[ExifTags.Base.Orientation] = orientation
     Image.fromarray(gray).save(tmp_path / "x.tif", exif=exif, compression=compression)
     upright = Image.fromarray((3 * rows + columns).astype(np.uint8))
-    if orientation in camera_picture._UPRIGHT:
-        upright = upright.transpose(camera_picture._UPRIGHT[orientation])
+    if orientation in TURNS:
+        upright = upright.transpose(TURNS[orientation])
     picture = read_picture(tmp_path / "x.tif")
     assert picture.size == upright.size
     np.testing.assert_array_equal(np.asarray(picture.rgb)[..., 0], np.asarray(upright))
@@ -177,73 +180,3 @@ def test_truncated_picture_is_broken(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match="broken"):
         read_picture(path)
-
-
-def test_portrait_is_padded_at_both_sides():
-    placement = place((480, 640), VGA, "pad")
-    assert placement.network == (140 / 640, 0.0, 500 / 640, 1.0)
-    assert (placement.picture, placement.magnification) == ((0.0, 0.0, 1.0, 1.0), 1.0)
-
-
-def test_portrait_is_cropped_above_and_below():
-    placement = place((480, 640), VGA, "crop")
-    assert placement.picture == pytest.approx((0.0, 0.21875, 1.0, 0.78125))
-    # Its width fills 640 pixels rather than the 360 of a padded one.
-    assert placement.magnification == pytest.approx(640 / 360)
-
-
-def test_padding_mirrors():
-    seen = to_network(from_array(gradient(48, 64)), place((48, 64), VGA, "pad"), VGA)
-    assert seen.shape == (480, 640, 3)
-    np.testing.assert_array_equal(seen[:, 139], seen[:, 140])
-    np.testing.assert_array_equal(seen[:, 40], seen[:, 239])
-
-
-def test_picture_of_the_networks_size_is_left_alone():
-    rgb = gradient(*VGA)
-    for fit in camera_picture.FITS:
-        placement = place(VGA, VGA, fit)
-        np.testing.assert_array_equal(to_network(from_array(rgb), placement, VGA), rgb)
-        depth = rgb[..., 0].astype(np.float32)
-        np.testing.assert_array_equal(from_network(depth, placement, VGA), depth)
-
-
-@pytest.mark.parametrize("fit", camera_picture.FITS)
-@pytest.mark.parametrize("answer_size", [VGA, (160, 128)])
-@pytest.mark.parametrize("size", [(96, 64), (64, 96), (1200, 300), (333, 1000), (640, 480)])
-def test_answer_comes_back_to_where_it_was_asked(size, fit, answer_size):
-    rgb = gradient(*size)
-    placement = place(size, VGA, fit)
-    seen = to_network(from_array(rgb), placement, VGA)
-    for channel in (0, 1):
-        answer = Image.fromarray(seen[..., channel]).convert("F").resize(
-            answer_size, Image.Resampling.BILINEAR)
-        depth = from_network(np.asarray(answer), placement, size) / placement.magnification
-        assert depth.shape == rgb.shape[:2]
-        shown = np.zeros(depth.shape, bool)
-        left, top, right, bottom = placement.picture
-        shown[round(top * size[1]) : round(bottom * size[1]),
-              round(left * size[0]) : round(right * size[0])] = True
-        difference = np.abs(depth - rgb[..., channel])
-        assert difference[shown].mean() < 2
-        assert not depth[~shown].any()
-
-
-def test_what_is_not_finite_is_missing():
-    answer = np.full((480, 640), 2.0, np.float32)
-    answer[:100], answer[100:200] = np.nan, np.inf
-    depth = from_network(answer, place(VGA, VGA, "pad"), VGA)
-    assert not depth[:200].any()
-    assert (depth[200:] == 2.0).all()
-
-
-@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
-@pytest.mark.parametrize("size", [(1300, 977), (640, 480), (301, 900), (64, 48)])
-def test_rows_are_those_of_the_whole_map_to_the_bit(fit, size):
-    answer = np.random.default_rng(0).uniform(0.5, 9, (120, 160)).astype(np.float32)
-    answer[40:44, 7] = np.nan
-    placement = place(size, VGA, fit)
-    rows = list(rows_from_network(answer, placement, size))
-    assert max(map(len, rows)) == 16
-    np.testing.assert_array_equal(
-        np.concatenate(rows), from_network(answer, placement, size), strict=True)

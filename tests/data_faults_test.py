@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.data.folder import check_pair
-from mai_depth.data.folder import decode_pair
 from mai_depth.data.folder import list_pairs
-from mai_depth.data.folder import samples
+from mai_depth.data.samples import check_pair
+from mai_depth.data.samples import decode_pair
+from mai_depth.data.samples import samples
 from mai_depth.errors import UserError
 from mai_depth.predict.camera_picture import read_picture
 
@@ -75,7 +75,7 @@ def test_a_file_that_vanishes_after_it_was_listed_is_named(split, kind):
     check_pair(pair, allow_resize=False)
     getattr(pair, kind).path.unlink()
     for read in (lambda: check_pair(pair, allow_resize=False), lambda: decode_pair(pair)):
-        with pytest.raises(UserError, match=r"a\.png: cannot be read \(No such file"):
+        with pytest.raises(UserError, match=rf"{kind}/a\.png: cannot be read \(No such file"):
             read()
 
 
@@ -115,3 +115,10 @@ def test_strange_names_are_names(tmp_path):
     names = ["a b", "two\nlines", "größe", os.fsdecode(b"\xff\xfe")]
     decoded = decode_all(write_split(tmp_path / "train", names))
     assert {sample.name for sample in decoded} == set(names)
+
+
+def test_a_picture_with_an_unreadable_exif_is_named(split):
+    path = split / "rgb" / "a.png"
+    Image.new("RGB", (64, 48)).save(path, exif=b"Exif\0\0no TIFF header")
+    with pytest.raises(UserError, match=r"rgb/a\.png: the picture is broken .*; replace the file"):
+        decode_all(split)

@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import shutil
+import subprocess
+import sys
 import types
 
 import keras
@@ -113,15 +115,30 @@ def test_several_may_open_the_same_data_at_once(data):
     assert len(os.listdir(data.parent / "cache")) == 1
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(data):
+WRITER = """
+import pathlib, sys
+import numpy as np
+from mai_depth.data.cache import Sample, write_cache
+def samples():
+    picture, depth = np.zeros((480, 640, 3), np.uint8), np.full((480, 640), 1000, np.uint16)
+    yield Sample("0", picture, depth, b"0")
+    print("ready", flush=True)
+    sys.stdin.read()
+write_cache(pathlib.Path(sys.argv[1]) / "other", samples(), 2, 1000.0)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(data):
     cache_dir = data.parent / "cache"
-    for name, age in (("old", 2 * 86400), ("young", 60)):
-        (cache_dir / f".writing-{name}").mkdir(parents=True)
-        past = (cache_dir / f".writing-{name}").stat().st_mtime - age
-        os.utime(cache_dir / f".writing-{name}", (past, past))
-    open_train(data)
-    assert sorted(os.listdir(cache_dir))[0] == ".writing-young"
-    assert not (cache_dir / ".writing-old").exists()
+    with subprocess.Popen([sys.executable, "-c", WRITER, cache_dir], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        (half,) = os.listdir(cache_dir)
+        open_train(data)
+        assert len(os.listdir(cache_dir)) == 2 and half in os.listdir(cache_dir)
+        writer.kill()
+    open_train(data, depth_units_per_m=500.0)
+    assert len(os.listdir(cache_dir)) == 2 and half not in os.listdir(cache_dir)
 
 
 def test_a_mended_pair_comes_back(tmp_path):

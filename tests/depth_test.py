@@ -11,7 +11,9 @@ from mai_depth.depth import read_depth
 from mai_depth.depth import read_depth_units
 from mai_depth.depth import valid_mask
 from mai_depth.depth import write_depth
+from mai_depth.depth import write_depth_rows
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 
 
 def test_valid_is_finite_and_more_than_one_millimetre():
@@ -95,3 +97,12 @@ def test_a_truncated_file_is_named_wherever_it_ends(tmp_path, share):
     (tmp_path / "d.png").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UserError, match=r"d\.png"):
         read_depth(tmp_path / "d.png")
+
+
+def test_who_has_called_is_shown_with_the_warning(tmp_path):
+    depth_m = np.full((4, 4), 70.0)
+    for write in (lambda path: write_depth(path, depth_m),
+                  lambda path: write_depth_rows(path, (4, 4), [depth_m])):
+        with pytest.warns(UserNotice, match="16 pixels are deeper") as warned:
+            write(tmp_path / "d.png")
+        assert [line.filename for line in warned] == [__file__]

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_depth.data import folder
+from mai_depth.data import samples
 from mai_depth.data.sources import open_pictures
 from mai_depth.data.sources import open_split
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_a_faulty_folder_is_refused_before_anything_is_decoded(data, fault, monk
     def refuse(*_):
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr(folder, "decode_pair", refuse)
+    monkeypatch.setattr(samples, "decode_pair", refuse)
     breaking, words = FAULTS[fault]
     breaking(data / "train")
     with pytest.raises(UserError) as caught:
@@ -223,8 +224,9 @@ def test_depth_without_a_valid_pixel_is_left_out_and_listed(data):
         depth = np.full((480, 640), value, np.uint16)
         Image.fromarray(depth).save(data / "train" / "depth" / f"{name}.png")
     for _ in range(2):  # decoded, then from the cache
-        with pytest.warns(UserWarning, match=r"2 pairs left out.*0001: no pixel"):
+        with pytest.warns(UserNotice, match=r"2 pairs left out.*0001: no pixel") as warned:
             pairs = open_train(data)
+        assert {line.filename for line in warned} == {__file__}  # who has called `open_split`
         assert pairs.names == ("0000", "0002", "0004", "0005") and len(pairs.excluded) == 2
         assert np.array_equal(
             pairs.depth[1], read_depth_units(data / "train" / "depth" / "0002.png"))

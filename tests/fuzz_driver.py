@@ -56,7 +56,7 @@ def read_pair(path: pathlib.Path, partner: pathlib.Path) -> None:
     from mai_depth.data.cache import read_cache
     from mai_depth.data.cache import write_cache
     from mai_depth.data.folder import list_pairs
-    from mai_depth.data.folder import samples
+    from mai_depth.data.samples import samples
 
     data, is_depth = path.parent / "data", partner.parent.name == "rgb"
     for kind, source in (("depth" if is_depth else "rgb", path), (partner.parent.name, partner)):

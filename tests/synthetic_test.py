@@ -289,6 +289,9 @@ def test_files_of_others_are_not_touched(tmp_path, quick):
     with pytest.raises(UserError, match=r"data: holds other files"):
         synthetic.write_synthetic(folder, train=1, validation=1, workers=1)
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    with pytest.raises(UserError, match=r"thesis.txt: holds other files"):
+        synthetic.write_synthetic(folder / "thesis.txt", train=1, validation=1, workers=1)
+    assert (folder / "thesis.txt").read_text() == "mine"
     assert quick == []
 
 

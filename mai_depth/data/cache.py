@@ -1,7 +1,7 @@
 """The decoded cache: two files of blocks, one a pair, and a JSON that names them.
 
-Written into a folder of a temporary name that is renamed when complete, so several processes may
-open the same data at the same time and a killed one leaves no half cache.
+It is published as a whole, so several processes may open the same data at the same time and a
+killed one leaves no half cache.
 """
 
 import contextlib
@@ -9,10 +9,9 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
 import warnings
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mai_depth.atomic import remove_stale
+from mai_depth.atomic import atomic_folder
 from mai_depth.atomic import write_json_atomic
 from mai_depth.data.block_file import BlockFile
 from mai_depth.data.block_file import append_block
@@ -30,6 +29,7 @@ from mai_depth.data.pairs import Pairs
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
@@ -64,6 +64,30 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
     text = repr((_FORMAT, HEIGHT, WIDTH, *key))
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
     return pathlib.Path(cache_dir).expanduser() / f"{label}-{digest[:20]}"
+
+
+@contextlib.contextmanager
+def new_folder(folder: pathlib.Path, is_published: Callable[[], bool]) -> Iterator[pathlib.Path]:
+    """Yields what becomes a folder in `--cache_dir`, which is made, see `atomic_folder`.
+
+    Args:
+        folder: Where it shall be.
+        is_published: As in `atomic_folder`.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        UserError: There it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(atomic_folder(folder, is_published))
+        except OSError as error:
+            raise UserError(f"--cache_dir={folder.parent}: cannot be written ({error.strerror}); "
+                            "choose another folder") from error
+        yield temporary
 
 
 def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
@@ -120,14 +144,20 @@ def write_cache(
     Raises:
         UserError: The cache folder cannot be written, has no space, or nothing is left.
     """
-    with _temporary_folder(folder, count * BYTES_PER_PAIR) as temporary:
+    index: dict = {}
+
+    def is_published() -> bool:  # else damaged, or of before a pair was mended
+        there = read_cache(folder)
+        return there is not None and there.fingerprint == index["fingerprint"]
+
+    with new_folder(folder, is_published) as temporary:
+        require_space(folder.parent, count * BYTES_PER_PAIR, "the decoded pictures", "cache_dir")
         quiet = not sys.stderr.isatty()
         bar = tqdm(samples, "decoding", count, unit=" pairs", leave=False,
                    delay=2 if quiet else 0, mininterval=5 if quiet else 0.1)
-        index = _write_files(temporary, bar, units_per_m)
+        index |= _write_files(temporary, bar, units_per_m)
         write_json_atomic(
             temporary / "index.json", {**index, "sha256": _index_digest(index)})
-        _publish(temporary, folder, index["fingerprint"])
     pairs = read_cache(folder)
     if pairs is None:
         raise UserError(f"{folder}: the cache vanished while it was written; run again, or choose "
@@ -138,13 +168,15 @@ def write_cache(
 def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
     """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
     if pairs.cleared_pixels:
-        warnings.warn(missing_line(pairs.cleared_pixels, pairs.cleared_maps), stacklevel=3)
+        warnings.warn(
+            missing_line(pairs.cleared_pixels, pairs.cleared_maps), UserNotice, stacklevel=3)
     if pairs.excluded:
         shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
         warnings.warn(
             f"{len(pairs.excluded)} pairs left out (all of them in {folder / 'index.json'}): "
             f"{shown}",
-            stacklevel=3,
+            UserNotice,
+            stacklevel=3,  # who has called `open_split`
         )
 
 
@@ -169,7 +201,7 @@ def _write_files(
             names.append(sample.name)
             cleared.append(sample.cleared)
             content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
-        for file in (rgb, depth):
+        for file in (rgb, depth):  # only now does a network disk say that it is full
             file.flush()
             os.fsync(file.fileno())
     if not names:
@@ -192,33 +224,3 @@ def _index_digest(index: dict) -> str:
 
 def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
     return bool((depth > MIN_DEPTH_M * units_per_m).any())
-
-
-@contextlib.contextmanager
-def _temporary_folder(folder: pathlib.Path, needed_bytes: int) -> Iterator[pathlib.Path]:
-    cache_dir = folder.parent
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        remove_stale(cache_dir, ".writing-*")
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=cache_dir))
-    except OSError as error:
-        raise UserError(
-            f"--cache_dir={cache_dir}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    try:
-        require_space(cache_dir, needed_bytes, "the decoded pictures", "cache_dir")
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _publish(temporary: pathlib.Path, folder: pathlib.Path, fingerprint: str) -> None:
-    temporary.chmod(0o755)  # mkdtemp makes it private
-    there = read_cache(folder)
-    if there is None or there.fingerprint != fingerprint:
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of before a pair was mended
-    try:
-        os.rename(temporary, folder)
-    except OSError:
-        if read_cache(folder) is None:  # else another process was faster, with the same content
-            raise

@@ -1,40 +1,19 @@
-"""A folder in the layout of the MAI 2021 challenge: listed, checked, decoded.
+"""A folder in the layout of the MAI 2021 challenge: its pairs, listed without opening a picture.
 
-`SPLIT/rgb/NAME.{png,jpg}` and `SPLIT/depth/NAME.png`. Everything that can be seen without
-decoding a picture is checked before the first one is decoded.
+`SPLIT/rgb/NAME.{png,jpg}` and `SPLIT/depth/NAME.png`.
 """
 
-import collections
-import hashlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
-from mai_depth.data.cache import Sample
-from mai_depth.data.pairs import HEIGHT
-from mai_depth.data.pairs import WIDTH
-from mai_depth.depth import clear_missing
-from mai_depth.depth import read_depth_units
 from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
-MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
-MIN_HEIGHT = 48
-
 _RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
 _DEPTH_SUFFIXES = (".png",)
-_EXIF_ORIENTATION = 0x0112
-_AHEAD = 32  # pairs decoded ahead: 50 MB
-_THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes outside the interpreter lock
 
 
 class File(NamedTuple):
@@ -66,156 +45,29 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
         UserError: A folder is missing or empty, a file has no partner, two files have one name,
             or something else than a picture lies there.
     """
-    if not split_dir.is_dir():
-        raise UserError(
-            f"{split_dir}: no such folder; --data_dir must hold SPLIT/rgb and SPLIT/depth"
-        )
     refuse_inverse_depth(split_dir)
     rgb = _list_files(split_dir / "rgb", _RGB_SUFFIXES)
     depth = _list_files(split_dir / "depth", _DEPTH_SUFFIXES)
-    alone = [
-        f"{len(orphans)} without {missing} ({_some(orphans)})"
-        for orphans, missing in ((rgb.keys() - depth.keys(), "depth"),
-                                 (depth.keys() - rgb.keys(), "rgb"))
-        if orphans
-    ]
-    if alone:
-        raise UserError(f"{split_dir}: pictures {' and '.join(alone)}; rgb/NAME and depth/NAME.png "
-                        "belong together: add the missing files or remove their partners")
+    if alone := sorted(rgb.keys() ^ depth.keys()):
+        sides = " and ".join(
+            f"{len(orphans)} without {missing} ({_some(orphans)})"
+            for orphans, missing in ((rgb.keys() - depth.keys(), "depth"),
+                                     (depth.keys() - rgb.keys(), "rgb")) if orphans)
+        raise UserError(f"{split_dir}: {len(alone)} files without a partner, {sides}; rgb/NAME and "
+                        f"depth/NAME.png belong together: starting with {alone[0]!r}, add the "
+                        "missing partner or remove the file")
     return [PairFiles(name, rgb[name], depth[name]) for name in sorted(rgb)]
-
-
-def check_pair(pair: PairFiles, allow_resize: bool) -> None:
-    """Checks both headers of a pair: format, size, orientation, bits.
-
-    Args:
-        pair: The files.
-        allow_resize: Accept a depth map of another size than its picture, of the same aspect.
-
-    Raises:
-        UserError: Names the file and the remedy.
-    """
-    for file in (pair.rgb, pair.depth):
-        if file.size == 0:
-            raise UserError(f"{file.path}: the file is empty; replace it")
-    width, height = rgb_size = _rgb_header(pair.rgb.path)
-    depth_size = _depth_header(pair.depth.path)
-    if rgb_size != depth_size:
-        same_aspect = width * depth_size[1] == height * depth_size[0]
-        if not (same_aspect and allow_resize):
-            remedy = ("store both in one size, or pass --allow_resize" if same_aspect
-                      else "crop both to the same view")
-            raise UserError(f"{pair.rgb.path} is {width}x{height}, {pair.depth.path} is "
-                            f"{depth_size[0]}x{depth_size[1]}; {remedy}")
-    if width * HEIGHT != height * WIDTH:
-        raise UserError(f"{pair.rgb.path}: {width}x{height} is not 4:3 as {WIDTH}x{HEIGHT} is; "
-                        "crop picture and depth to 4:3")
-    if min(height, depth_size[1]) < MIN_HEIGHT:
-        raise UserError(f"{pair.rgb.path}: {width}x{height} is too small, at least "
-                        f"{MIN_HEIGHT * 4 // 3}x{MIN_HEIGHT} is needed; remove or replace the pair")
-
-
-def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
-    """Decodes a checked pair at 480x640.
-
-    Another size is resized: the picture with Pillow's antialiased bilinear filter, depth by
-    taking the nearest pixel, so that no depth is made up between two surfaces.
-
-    Args:
-        pair: The files.
-        missing_value: See `depth.clear_missing`.
-
-    Returns:
-        The sample; its digest is that of both files' bytes, and of what was not taken for missing.
-
-    Raises:
-        UserError: A file is broken, changed or vanished.
-    """
-    try:
-        digest = _digest(pair.rgb.path) + _digest(pair.depth.path)
-        rgb = _decode_rgb(pair.rgb.path)
-        depth = _nearest(read_depth_units(pair.depth.path))
-    except OSError as error:
-        raise UserError(f"{pair.rgb.path}: cannot be read ({error.strerror}); was it changed "
-                        "meanwhile?") from error
-    cleared = clear_missing(depth, missing_value)
-    if cleared:  # the same bytes may be other depth
-        digest += hashlib.sha256(depth.data).digest()
-    return Sample(pair.name, rgb, depth, digest, cleared)
-
-
-def samples(
-    pairs: Sequence[PairFiles],
-    *,
-    allow_resize: bool,
-    on_bad_sample: str,
-    missing_value: int | None = None,
-) -> Iterator[Sample | UserError]:
-    """Checks all headers, then decodes pair by pair in the given order.
-
-    Args:
-        pairs: From `list_pairs`.
-        allow_resize: See `check_pair`.
-        on_bad_sample: `"fail"` raises at the first broken pair; `"skip"` yields its `UserError`
-            in its place, and raises once more than 1 % (and more than one) are broken.
-        missing_value: See `decode_pair`.
-
-    Yields:
-        A decoded sample, or what is wrong with it.
-    """
-    bad = 0
-    with ThreadPoolExecutor(_THREADS) as pool:
-        checks = _map_ahead(pool, lambda pair: _attempt(check_pair, pair, allow_resize), pairs)
-        faults = {}
-        for pair, fault in zip(pairs, checks, strict=True):
-            if fault is not None:
-                faults[pair.name] = fault
-                bad = _count_bad(bad, fault, len(pairs), on_bad_sample)
-        good = [pair for pair in pairs if pair.name not in faults]
-        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair, missing_value), good)
-        for pair in pairs:
-            sample = faults.get(pair.name) or next(decoded)
-            if isinstance(sample, UserError) and pair.name not in faults:
-                bad = _count_bad(bad, sample, len(pairs), on_bad_sample)
-            yield sample
-
-
-def _count_bad(bad: int, fault: UserError, total: int, on_bad_sample: str) -> int:
-    if on_bad_sample == "fail":
-        raise fault
-    if bad + 1 > max(1, total // 100):
-        raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, which "
-                        "--on_bad_sample=skip does not hide: mend --data_dir")
-    return bad + 1
-
-
-def _attempt(function: Callable, *arguments):
-    try:
-        return function(*arguments)
-    except UserError as error:
-        return error
-
-
-def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
-    """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
-    waiting: collections.deque[Future] = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, File]:
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror}); --data_dir must hold "
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); --data_dir must hold "
                         "SPLIT/rgb and SPLIT/depth") from error
     if not entries:
-        raise UserError(f"{folder}: the folder is empty; put the pictures there or choose another "
-                        "--data_dir")
+        raise UserError(f"{folder}: no pictures, the folder is empty; put them there or choose "
+                        "another --data_dir")
     strange = [entry.name for entry in entries if not entry.name.lower().endswith(suffixes)]
     if strange:
         raise UserError(f"{folder}: {len(strange)} entries are no {' or '.join(suffixes)} files "
@@ -235,73 +87,6 @@ def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, Fi
     return files
 
 
-def _some(names) -> str:
+def _some(names: Iterable[str]) -> str:
     names = sorted(names)
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _open(path: pathlib.Path, formats: tuple[str, ...]) -> Image.Image:
-    try:
-        image = Image.open(path, formats=formats)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {error}; scale the picture down") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = getattr(error, "strerror", None)
-        raise UserError(
-            f"{path}: cannot be read ({reason}); was it changed meanwhile?" if reason
-            else f"{path}: not a readable {' or '.join(formats)} file; replace it") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise UserError(f"{path}: {image.width}x{image.height} is more than "
-                        f"{MAX_PIXELS // 1_000_000} million pixels; scale the picture down")
-    return image
-
-
-def _rgb_header(path: pathlib.Path) -> tuple[int, int]:
-    with _open(path, ("PNG", "JPEG")) as image:
-        if image.format == "PNG" and getattr(image, "is_animated", False):
-            raise UserError(f"{path}: an animation; store one frame")
-        _check_orientation(path, image)
-        return image.size
-
-
-def _check_orientation(path: pathlib.Path, image: Image.Image) -> None:
-    # Pillow would decode a PNG to look for EXIF behind the pixels.
-    if image.format == "PNG" and "exif" not in image.info:
-        return
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    if orientation != 1:
-        raise UserError(f"{path}: EXIF orientation {orientation}, but depth is not rotated; rotate "
-                        "the pixels and remove the tag")
-
-
-def _depth_header(path: pathlib.Path) -> tuple[int, int]:
-    with _open(path, ("PNG",)) as image:
-        if image.mode not in ("I;16", "I"):
-            read_depth_units(path)  # says what is wrong with it
-        return image.size
-
-
-def _digest(path: pathlib.Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
-def _decode_rgb(path: pathlib.Path) -> np.ndarray:
-    with _open(path, ("PNG", "JPEG")) as image:
-        try:
-            image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path}: the picture is broken ({error}); replace the file"
-                            ) from error
-        _check_orientation(path, image)
-        if image.mode.startswith("I"):  # 16-bit gray: Pillow's own conversion cuts at 255
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-        image = image.convert("RGB")
-        if image.size != (WIDTH, HEIGHT):
-            image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-        return np.asarray(image)
-
-
-def _nearest(depth: np.ndarray) -> np.ndarray:
-    rows = ((np.arange(HEIGHT) + 0.5) * depth.shape[0] / HEIGHT).astype(int)
-    columns = ((np.arange(WIDTH) + 0.5) * depth.shape[1] / WIDTH).astype(int)
-    return depth[rows[:, None], columns]

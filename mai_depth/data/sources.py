@@ -14,10 +14,10 @@ from mai_depth.data.cache import read_cache
 from mai_depth.data.cache import warn_of_missing
 from mai_depth.data.cache import write_cache
 from mai_depth.data.folder import list_pairs
-from mai_depth.data.folder import samples
 from mai_depth.data.nyu import open_nyu_depth_v2
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import split_pairs
+from mai_depth.data.samples import samples
 from mai_depth.data.synthetic import write_synthetic
 from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError

@@ -8,9 +8,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import pathlib
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -18,8 +16,8 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from mai_depth.atomic import remove_stale
 from mai_depth.atomic import write_json_atomic
+from mai_depth.data.cache import new_folder
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.rooms import room
 from mai_depth.data.scenes.shading import render
@@ -81,22 +79,10 @@ def write_synthetic(
     if _is_complete(folder, record):
         return folder
     _refuse_files_of_others(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder.parent, f".{folder.name}.*")
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); set --cache_dir"
-        ) from error
-    try:
+    with new_folder(folder, lambda: _is_complete(folder, record)) as temporary:
         _write_splits(temporary, record, workers)
         write_json_atomic(temporary / _RECORD, record)
-        os.sync()  # once for all pictures, before the name says that they are complete
-        if not _is_complete(folder, record):  # else another process was faster
-            _put_in_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _refuse_files_of_others(folder)
     return folder
 
 
@@ -108,20 +94,9 @@ def _is_complete(folder: pathlib.Path, record: dict) -> bool:
 
 
 def _refuse_files_of_others(folder: pathlib.Path) -> None:
-    occupied = folder.is_dir() and any(folder.iterdir())
-    if occupied and not (folder / _RECORD).is_file():
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_empty and not (folder / _RECORD).is_file():
         raise UserError(f"{folder}: holds other files; empty it or set another --cache_dir")
-
-
-def _put_in_place(temporary: pathlib.Path, folder: pathlib.Path) -> None:
-    """Renames; an older data set of this module makes room."""
-    _refuse_files_of_others(folder)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o777 & ~umask)  # mkdtemp makes it private
-    temporary.replace(folder)
 
 
 def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mai_depth.atomic import temporary_folder
+from mai_depth.atomic import atomic_folder
 from mai_depth.atomic import write_json_atomic
 from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
@@ -53,14 +53,11 @@ def export_saved_model(
     model = load_model(model_path)
     parts = take_apart(model, model_path)
     exported = rebuild(parts, options.upsample)
-    with temporary_folder(output) as folder:
-        draft = folder / "new"
+    with atomic_folder(output) as draft:
         _write(exported, draft, options.input_dtype, output)
         verification = verify(
             _runner(draft), reference(model, parts, options.upsample), pictures, "none")
         refuse_inaccurate(verification, output, allow_inaccurate)
-        os.sync()  # its many files are on the disk before the name says so
-        _replace(draft, output, folder / "old")
     graph = {
         "format": "saved_model",
         "signature": SIGNATURE,
@@ -109,15 +106,3 @@ def _runner(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
         return function(image=tf.cast(image[None], dtype))["depth_m"].numpy()[0, ..., 0]
 
     return run
-
-
-def _replace(new: pathlib.Path, target: pathlib.Path, aside: pathlib.Path) -> None:
-    """Renames: a folder cannot replace another in one step, so the old one steps aside first."""
-    if target.exists():
-        os.replace(target, aside)
-    try:
-        os.replace(new, target)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, target)
-        raise

@@ -25,11 +25,11 @@ from mai_depth.label.view import is_view
 from mai_depth.label.view import middle
 from mai_depth.predict.camera_picture import CameraPicture
 from mai_depth.predict.camera_picture import from_array
-from mai_depth.predict.camera_picture import from_network
-from mai_depth.predict.camera_picture import place
 from mai_depth.predict.camera_picture import read_picture
-from mai_depth.predict.camera_picture import to_network
 from mai_depth.predict.picture_list import Entry
+from mai_depth.predict.placement import from_network
+from mai_depth.predict.placement import place
+from mai_depth.predict.placement import to_network
 
 
 class Unlabelled(NamedTuple):

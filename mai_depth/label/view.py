@@ -4,9 +4,9 @@ import os
 
 from PIL import Image
 
-from mai_depth.data.folder import MIN_HEIGHT
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
+from mai_depth.data.samples import MIN_HEIGHT
 from mai_depth.errors import UserError
 
 _EXIF_ORIENTATION = 0x0112

@@ -27,13 +27,13 @@ from mai_depth.network.pretrained import is_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.predict import video
-from mai_depth.predict.camera_picture import FITS
 from mai_depth.predict.camera_picture import read_picture
 from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.depth_network import open_network
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
 from mai_depth.predict.picture_list import Entry
 from mai_depth.predict.picture_list import list_pictures
+from mai_depth.predict.placement import FITS
 from mai_depth.predict.prediction import KINDS
 from mai_depth.predict.prediction import Style
 from mai_depth.predict.prediction import predict

@@ -19,12 +19,12 @@ from mai_depth.errors import UserError
 from mai_depth.png_file import MARK
 from mai_depth.predict.camera_picture import VIEW_SIDE
 from mai_depth.predict.camera_picture import CameraPicture
-from mai_depth.predict.camera_picture import Placement
-from mai_depth.predict.camera_picture import from_network
-from mai_depth.predict.camera_picture import place
-from mai_depth.predict.camera_picture import rows_from_network
-from mai_depth.predict.camera_picture import to_network
 from mai_depth.predict.depth_network import DepthNetwork
+from mai_depth.predict.placement import Placement
+from mai_depth.predict.placement import from_network
+from mai_depth.predict.placement import place
+from mai_depth.predict.placement import rows_from_network
+from mai_depth.predict.placement import to_network
 from mai_depth.predict.point_cloud import point_cloud
 from mai_depth.predict.point_cloud import write_ply
 
@@ -93,7 +93,7 @@ def predict(network: DepthNetwork, picture: CameraPicture, fit: str = "pad") -> 
     Args:
         network: Of `open_network`.
         picture: Of `read_picture` or `from_array`.
-        fit: How the picture is brought to the network's aspect, see `camera_picture.place`.
+        fit: How the picture is brought to the network's aspect, see `placement.place`.
 
     Returns:
         The prediction.

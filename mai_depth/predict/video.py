@@ -90,7 +90,7 @@ def write_video(
         frames: RGB uint8 [height, width, 3] each.
         frame_rate: Frames per second of the result.
         network: Of `open_network`.
-        fit: See `camera_picture.place`.
+        fit: See `placement.place`.
         style: Colours; what is not fixed is averaged over the frames.
         beside: Put the frame to the left.
         ends_with_interrupt: Ctrl-C completes the file, as a camera has no end; else it removes it.

@@ -21,6 +21,7 @@ import numpy as np
 
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
+from mai_depth.errors import UserNotice
 
 KEPT = 2
 
@@ -164,7 +165,7 @@ def load_state(path: pathlib.Path) -> State | None:
         try:
             return read_state(state)
         except UserError as error:
-            warnings.warn(f"{error}; looking for an earlier state", stacklevel=2)
+            warnings.warn(f"{error}; looking for an earlier state", UserNotice, stacklevel=2)
     if paths:
         raise UserError(f"{paths[0]}: damaged, and no earlier state is whole; --overwrite trains "
                         "from the start")

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mai_depth.atomic import atomic_path
-from mai_depth.atomic import remove_stale
+from mai_depth.atomic import remove_abandoned
 from mai_depth.data.block_file import BlockFile
 from mai_depth.data.block_file import append_block
 from mai_depth.data.pairs import HEIGHT
@@ -82,7 +82,7 @@ def cache_teacher_depth(
     answers = _open(path, pairs)
     if answers is None:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder, f".{path.stem}.*")
+        remove_abandoned(folder)
         require_space(folder, len(pairs) * _BYTES_PER_MAP, "the teacher's answers", "cache_dir")
         with atomic_path(path) as temporary:
             _write(teacher, teacher_path, pairs, temporary)

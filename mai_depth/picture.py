@@ -1,0 +1,135 @@
+"""Picture files: opened, checked before a pixel is decoded, turned as EXIF says.
+
+Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
+"""
+
+import contextlib
+import os
+import pathlib
+import threading
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import ExifTags
+from PIL import Image
+from PIL import ImageOps
+from PIL import UnidentifiedImageError
+
+from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
+
+MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
+SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
+
+# Pillow knows more; some of those run other programs (EPS) or are no pictures.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+_USUAL = ("PNG", "JPEG")  # what a message proposes
+_ORIENTATIONS = range(1, 9)
+_FILTERS = threading.Lock()  # Python's filters of warnings belong to all threads
+
+
+@contextlib.contextmanager
+def open_picture(
+    path: str | os.PathLike, formats: tuple[str, ...] = _FORMATS
+) -> Iterator[Image.Image]:
+    """Opens a picture; its pixels are decoded when they are asked for.
+
+    It is opened by its file: by its path Pillow maps an uncompressed TIFF into memory at the size
+    that the file's orientation has swapped already, and scrambles it.
+
+    Args:
+        path: The file.
+        formats: What it may be, by Pillow's names.
+
+    Yields:
+        The picture, its size checked.
+
+    Raises:
+        UserError: The file cannot be read, is no picture or one with too many pixels; or Pillow
+            fails in the block, where the picture is broken.
+    """
+    path = pathlib.Path(path)
+    with contextlib.ExitStack() as stack:
+        image = stack.enter_context(_identified(path, formats, stack))
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(f"{path}: {image.width}x{image.height} is more than "
+                            f"{MAX_PIXELS // 1_000_000} million pixels; scale the picture down")
+        try:
+            yield image
+        except UserError:
+            raise
+        except Exception as error:  # Pillow's decoders raise many types for a broken file
+            raise UserError(f"{path}: the picture is broken ({reason_of(error)}); replace the file"
+                            ) from error
+
+
+def orientation(image: Image.Image) -> int:
+    """Reads the EXIF orientation: 1 is upright, 2 to 8 are to be turned.
+
+    Args:
+        image: Of `open_picture`; a PNG is decoded, because its EXIF may stand behind the pixels.
+
+    Returns:
+        What the file says, 1 where it says nothing.
+    """
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turns a picture so that it is seen as it was taken.
+
+    Args:
+        image: As stored, of any mode and size.
+        orientation: From the function of that name, asked before the picture was converted:
+            that drops EXIF.
+
+    Returns:
+        The picture, turned where `orientation` is 2 to 8.
+    """
+    if orientation not in _ORIENTATIONS:
+        return image
+    # An EXIF of its own: Pillow writes the rest of a camera's again, which a damaged one is not
+    # fit for, though its orientation can be read.
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = int(orientation)
+    marked = image.copy()
+    marked.info = {"exif": exif.tobytes()}
+    return ImageOps.exif_transpose(marked)
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Scales 16-bit gray to 8 bits, where Pillow's own conversion cuts at 255.
+
+    Args:
+        image: Of any mode.
+
+    Returns:
+        The picture; of another mode than 16-bit gray the same.
+    """
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+
+
+def _identified(
+    path: pathlib.Path, formats: tuple[str, ...], stack: contextlib.ExitStack
+) -> Image.Image:
+    try:
+        if not path.stat().st_size:
+            raise UserError(f"{path}: the file is empty; replace it")
+        file = stack.enter_context(path.open("rb"))
+        file.peek()  # waits for the disk before the lock is taken
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
+            return Image.open(file, formats=formats)
+    except UnidentifiedImageError as error:
+        usual = " or ".join(name for name in _USUAL if name in formats)
+        raise UserError(f"{path}: not a picture that can be read; replace it with a {usual} file"
+                        ) from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: {error}; scale the picture down") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: the picture is broken ({error}); replace the file") from error
