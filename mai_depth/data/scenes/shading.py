@@ -121,7 +121,8 @@ def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
         random = np.random.default_rng([3, number])
         color = np.array(lamp.color, np.float32).reshape(3, 1)
         towards, strength = lamp.towards(point)
-        strength = strength * shadows.visible_share(scene, lamp, point, normal, random)
+        share = shadows.visible_share(scene, lamp, point, normal, random, key.shape[1])
+        strength = strength * share
         light += color * (np.maximum(dot(towards, normal), 0) * strength)
         shine += _glint(towards + view, normal) * strength * color.mean()
     return np.concatenate([light, shine[None]]).reshape(4, *key.shape)
