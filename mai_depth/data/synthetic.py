@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -106,31 +109,66 @@ def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> No
             (folder / split / kind).mkdir(parents=True)
         for index in range(record[split]):
             tasks.append((folder / split, index, (record["seed"], number, index)))
+    for _ in make_all(_write_scene, tasks, workers, "synthetic scenes"):
+        pass
+
+
+def make_all(
+    make: Callable[[Any], Any], tasks: Sequence, workers: int | None, title: str
+) -> Iterator[Any]:
+    """Calls a function of a module for each task, on several cores, under a progress bar.
+
+    Args:
+        make: Takes a task.
+        tasks: What it is called with; they and the results can be pickled.
+        workers: Number of processes; all cores when None.
+        title: What the bar says.
+
+    Yields:
+        The results in the order of the tasks.
+    """
     workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
-    with tqdm.tqdm(total=len(tasks), desc="synthetic scenes", unit="pair") as bar:
-        for _ in map(_write_pair, tasks) if workers == 1 else _in_parallel(tasks, workers):
+    with tqdm.tqdm(total=len(tasks), desc=title, unit="pair") as bar:
+        made = map(make, tasks) if workers == 1 else _in_parallel(make, tasks, workers)
+        for result in made:
             bar.update()
+            yield result
 
 
-def _in_parallel(tasks: list[tuple], workers: int) -> Iterator[None]:
+def _in_parallel(make: Callable[[Any], Any], tasks: Sequence, workers: int) -> Iterator[Any]:
     # Spawned, not forked: the threads of a parent that has loaded TensorFlow do not survive a
-    # fork. Ctrl-C is for the parent alone, which then starts nothing new.
+    # fork.
     pool = concurrent.futures.ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_begin_worker,
     )
     try:
-        yield from pool.map(_write_pair, tasks)
+        yield from pool.map(make, tasks)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write_pair(task: tuple[pathlib.Path, int, tuple[int, int, int]]) -> None:
+def _begin_worker() -> None:
+    """Ctrl-C is for the parent alone, which then starts nothing new; its end is ours as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()  # a killed parent tells its workers nothing: they would wait for ever
+        os._exit(1)
+
+
+def _write_scene(task: tuple[pathlib.Path, int, tuple[int, int, int]]) -> None:
     folder, index, seed = task
-    rgb, depth_m = make_scene(seed)
-    name = f"{index:04d}"
+    write_pair(folder, f"{index:04d}", *make_scene(seed))
+
+
+def write_pair(folder: pathlib.Path, name: str, rgb: np.ndarray, depth_m: np.ndarray) -> None:
+    """Writes one pair into the folders `rgb` and `depth` of a split, depth in millimetres."""
     Image.fromarray(rgb).save(folder / "rgb" / f"{name}.jpg", quality=92)
     units = np.rint(depth_m * 1000).astype(np.uint16)
     Image.fromarray(units).save(folder / "depth" / f"{name}.png", compress_level=1)

@@ -45,18 +45,29 @@ class Group:
         turned = self.turned @ rotation(0, *lean) if any(lean) else self.turned
         self.solids.append(Box(center, np.asarray(size) / 2, turned, material, **more))
 
-    def ellipsoid(self, at: Vector, size: Vector, material: Material, **more) -> None:
+    def ellipsoid(
+        self, at: Vector, size: Vector, material: Material, shape=Ellipsoid, **more
+    ) -> None:
         """An ellipsoid; `at` is its lowest point when upright, `size` its three diameters."""
         center = self.at + self.turned @ np.add(at, (0, size[1] / 2, 0))
-        self.solids.append(Ellipsoid(center, np.asarray(size) / 2, self.turned, material, **more))
+        self.solids.append(shape(center, np.asarray(size) / 2, self.turned, material, **more))
 
-    def round(self, at: Vector, height: float, bottom: float, top: float, material, **more) -> None:
+    def round(
+        self,
+        at: Vector,
+        height: float,
+        bottom: float,
+        top: float,
+        material: Material,
+        shape=Frustum,
+        **more,
+    ) -> None:
         """An upright round body of the radii `bottom` and `top`; `at` is the middle of its base."""
         center = self.at + self.turned @ np.add(at, (0, height / 2, 0))
         radius = max(bottom, top)
         half = np.array([radius, height / 2, radius])
         self.solids.append(
-            Frustum(center, half, self.turned, material, bottom=bottom, top=top, **more)
+            shape(center, half, self.turned, material, bottom=bottom, top=top, **more)
         )
 
     def rod(self, at: Vector, length: float, radius: float, material: Material, **more) -> None:

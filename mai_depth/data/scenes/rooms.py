@@ -17,7 +17,7 @@ from mai_depth.data.scenes.solids import Box
 from mai_depth.data.scenes.solids import Solid
 
 # Width (x), depth (z) and height in metres, low and high, and how often.
-_SIZES = {
+SIZES = {
     "small": ((2.6, 2.8, 2.3), (3.5, 4.0, 2.6), 0.22),
     "living": ((3.8, 4.2, 2.4), (5.5, 6.5, 2.9), 0.43),
     "corridor": ((1.6, 7.0, 2.4), (2.6, 16.0, 3.0), 0.12),
@@ -43,23 +43,24 @@ def room(random: Generator) -> Scene:
     Args:
         random: Source of everything.
     """
-    kinds = list(_SIZES)
-    kind = kinds[random.choice(len(kinds), p=[_SIZES[name][2] for name in kinds])]
-    width, depth, height = random.uniform(*_SIZES[kind][:2])
-    shell = _shell(random, kind, width, depth, height)
-    solids: list[Solid] = [shell]
+    kinds = list(SIZES)
+    kind = kinds[random.choice(len(kinds), p=[SIZES[name][2] for name in kinds])]
+    width, depth, height = random.uniform(*SIZES[kind][:2])
+    inside = shell(random, kind, width, depth, height)
+    solids: list[Solid] = [inside]
     windows = _furnish(solids, random, kind, width, depth, height)
-    lights = _lamps(solids, random, width, depth, height)
+    lights = lamps(solids, random, width, depth, height)
     if windows and random.random() < 0.5:
-        lights.append(_sunbeam(random, windows[0]))
+        lights.append(sunbeam(random, windows[0]))
     camera = best_camera(solids, [_camera(random, width, depth, height) for _ in range(4)])
     ambient = random.uniform(0.25, 0.5)
     tint = random.normal(1, 0.04, 3)
     above, below = (tuple(ambient * share * tint) for share in (1.0, 0.75))
-    return Scene(solids, lights, camera, above, below, room=shell)
+    return Scene(solids, lights, camera, above, below, room=inside)
 
 
-def _shell(random: Generator, kind: str, width: float, depth: float, height: float) -> Box:
+def shell(random: Generator, kind: str, width: float, depth: float, height: float) -> Box:
+    """Walls, floor and ceiling of a room of a kind of `SIZES`, its size in metres."""
     wall = fittings.wall(random, height)
     other = fittings.wall(random, height) if random.random() < 0.3 else wall
     white = pick(random, [(245, 243, 238), (235, 235, 232)], 0.05)
@@ -86,15 +87,15 @@ def _furnish(
     width: float,
     depth: float,
     height: float,
-) -> list[Box]:
+) -> list[Solid]:
     """Puts pieces along the four walls and in the middle; returns the panes of the windows."""
-    windows: list[Box] = []
+    windows: list[Solid] = []
     for side in range(4):
         yaw = side * np.pi / 2
         length, distance = (width, depth) if side % 2 == 0 else (depth, width)
         turned = Group(solids, (0, 0, 0), yaw)
         wall = turned.inner((0, 0, distance / 2 - 0.005))
-        _along_wall(wall, random, kind, length, height, windows)
+        furnish_wall(wall, random, kind, length, height, windows)
     middle = Group(
         solids, (0, 0, 0), random.uniform(0, 6.3) if kind == "hall" else random.normal(0, 0.1)
     )
@@ -102,9 +103,10 @@ def _furnish(
     return windows
 
 
-def _along_wall(
-    wall: Group, random: Generator, kind: str, length: float, height: float, windows
+def furnish_wall(
+    wall: Group, random: Generator, kind: str, length: float, height: float, windows: list[Solid]
 ) -> None:
+    """Puts furniture, doors and windows along a wall of `length`; adds the windows' panes."""
     x = -length / 2 + random.uniform(0.1, 0.7)
     pieces = list(_AGAINST_WALL)
     while x < length / 2 - 0.6:
@@ -171,10 +173,10 @@ def _columns(
                 group.round((x * width, 0, z * depth), height, radius, radius * 0.9, stone)
 
 
-def _lamps(
+def lamps(
     solids: list[Solid], random: Generator, width: float, depth: float, height: float
 ) -> list[Light]:
-    """Ceiling lamps; the first one throws the shadows."""
+    """Hangs lamps under the ceiling of a room of a size in metres."""
     group, lights = Group(solids), []
     count = 1 if max(width, depth) < 5 else int(random.integers(2, 5))
     warm = np.array([1.0, random.uniform(0.8, 1.0), random.uniform(0.6, 1.0)])
@@ -195,8 +197,8 @@ def _lamps(
     return lights
 
 
-def _sunbeam(random: Generator, pane: Box) -> Light:
-    """Sun through a window."""
+def sunbeam(random: Generator, pane: Solid) -> Light:
+    """Sun through a window, given its pane."""
     inward = -pane.turned[:, 2]
     side = pane.turned[:, 0] * random.normal(0, 0.5)
     towards = -inward + side + np.array([0, random.uniform(0.5, 1.1), 0])

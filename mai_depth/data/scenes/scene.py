@@ -20,6 +20,8 @@ class Light:
         color: Linear RGB; for a lamp the irradiance at 1 m.
         sun: `at` is a direction.
         spread: Radius of the lamp in metres; shadows get soft edges of that width.
+        in_turn: Near pixels see different parts of the lamp, in turn instead of by chance: less
+            grain in the wide soft shadows of near views.
         opening: A box that the light must pass on its way (a window for the sun), or None.
     """
 
@@ -27,6 +29,7 @@ class Light:
     color: tuple[float, float, float]
     sun: bool = False
     spread: float = 0.0
+    in_turn: bool = False
     opening: Solid | None = None
 
     def towards(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32]:
@@ -61,6 +64,7 @@ class Scene:
         sky: Takes ray directions [3, N], returns linear RGB [3, N]; None indoors.
         haze: (linear RGB, distance in metres at which it hides 63 %), or None.
         room: The room that is seen from within, or None.
+        contact_m: Reach of the darkening beside a body, metres.
     """
 
     solids: list[Solid]
@@ -71,3 +75,4 @@ class Scene:
     sky: Callable[[np.ndarray], np.ndarray] | None = None
     haze: tuple[tuple[float, float, float], float] | None = None
     room: Box | None = None
+    contact_m: float = 0.12

@@ -8,12 +8,15 @@ MIN_RANGE_M = 0.4
 MAX_RANGE_M = 40.0
 
 
-def photograph(color: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def photograph(
+    color: np.ndarray, random: np.random.Generator, brightness: tuple[float, float] = (0.24, 0.42)
+) -> np.ndarray:
     """Exposes linear light: exposure, white balance, vignetting, tone curve, blur and noise.
 
     Args:
         color: Linear RGB, float32 [3, height, width].
         random: Source of the settings and of the noise.
+        brightness: Least and greatest light of the middle tones, before the tone curve.
 
     Returns:
         uint8 [height, width, 3].
@@ -21,7 +24,7 @@ def photograph(color: np.ndarray, random: np.random.Generator) -> np.ndarray:
     _, height, width = color.shape
     middle = np.percentile(color[:, ::8, ::8].mean(0), 60) + 1e-3
     balance = random.normal(1, 0.035, (3, 1, 1))
-    light: np.ndarray = color * np.float32(random.uniform(0.24, 0.42) / middle * balance)
+    light: np.ndarray = color * np.float32(random.uniform(*brightness) / middle * balance)
     y = np.linspace(-0.75, 0.75, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     light *= 1 - np.float32(random.uniform(0.05, 0.25)) * (x * x + y * y)
@@ -43,6 +46,8 @@ def measure(
     shine: np.ndarray,
     focal: float,
     random: np.random.Generator,
+    min_range_m: float = MIN_RANGE_M,
+    baselines_m: tuple[float, float] = (0.04, 0.075),
 ) -> np.ndarray:
     """Takes away what a stereo sensor cannot measure; the rest stays exact.
 
@@ -56,12 +61,14 @@ def measure(
         shine: Highlights, float32 [height, width].
         focal: Focal length in pixels.
         random: Source of the faults.
+        min_range_m: The nearest that can be measured.
+        baselines_m: Least and greatest distance between the two cameras.
 
     Returns:
         float32 [height, width] in metres, rounded to millimetres, 0 = missing.
     """
-    baseline = random.uniform(0.04, 0.075)
-    missing = ~((depth >= MIN_RANGE_M) & (depth <= MAX_RANGE_M))
+    baseline = random.uniform(*baselines_m)
+    missing = ~((depth >= min_range_m) & (depth <= MAX_RANGE_M))
     missing |= _shadowed(depth, focal * baseline)
     grain = _smooth_noise(depth.shape, random)
     brightness = color.mean(0)

@@ -121,7 +121,8 @@ def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
         random = np.random.default_rng([3, number])
         color = np.array(lamp.color, np.float32).reshape(3, 1)
         towards, strength = lamp.towards(point)
-        strength = strength * shadows.visible_share(scene, lamp, point, normal, random)
+        share = shadows.visible_share(scene, lamp, point, normal, random, key.shape[1])
+        strength = strength * share
         light += color * (np.maximum(dot(towards, normal), 0) * strength)
         shine += _glint(towards + view, normal) * strength * color.mean()
     return np.concatenate([light, shine[None]]).reshape(4, *key.shape)
@@ -141,23 +142,27 @@ def _spread(light: np.ndarray, key: np.ndarray) -> np.ndarray:
 
     The mean also smooths the grain of the soft shadows.
     """
-    height, width = key.shape
-    coarse = key[::_STEP, ::_STEP]
-    total = np.zeros((len(light), height, width), np.float32)
-    weight = np.zeros((height, width), np.float32)
+    spread = np.empty((len(light), *key.shape), np.float32)
     padded = np.pad(light, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    keys = np.pad(coarse, 1, mode="edge")
-    rows, columns = coarse.shape
+    keys = np.pad(key[::_STEP, ::_STEP], 1, mode="edge")
+    # Pixels at the same place in their squares at a time: small arrays that stay in the cache.
+    for y in range(_STEP):
+        for x in range(_STEP):
+            same = np.s_[y::_STEP, x::_STEP]
+            spread[(slice(None), *same)] = _mean_of_near(padded, keys, key[same])
+    return spread
+
+
+def _mean_of_near(light: np.ndarray, keys: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """The mean light of the 3x3 coarse pixels around `mine`, those of the same face above all."""
+    rows, columns = mine.shape
+    total = np.zeros((len(light), rows, columns), np.float32)
+    weight = np.zeros((rows, columns), np.float32)
     for y in range(3):
         for x in range(3):
             near = np.s_[y : y + rows, x : x + columns]
-            twice = _enlarged(keys[near], key.shape)
-            share = np.where(twice == key, np.float32(1), np.float32(1e-4))
+            share = np.where(keys[near] == mine, np.float32(1), np.float32(1e-4))
             weight += share
-            for target, values in zip(total, padded[(slice(None), *near)], strict=True):
-                target += share * _enlarged(values, key.shape)
+            for target, values in zip(total, light, strict=True):
+                target += share * values[near]
     return total / weight
-
-
-def _enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return values.repeat(_STEP, 0).repeat(_STEP, 1)[: shape[0], : shape[1]]

@@ -9,13 +9,17 @@ from mai_depth.data.scenes.solids import Solid
 from mai_depth.data.scenes.solids import dot
 from mai_depth.data.scenes.solids import turn
 
-_CONTACT_M = 0.12  # reach of the darkening beside a body
 _CONTACT_SEEN_M = 12.0  # farther away it is too small to be seen
 _CORNER_M = 0.45  # reach of the darkening in the corners of a room
 
 
 def visible_share(
-    scene: Scene, lamp: Light, point: np.ndarray, normal: np.ndarray, random: np.random.Generator
+    scene: Scene,
+    lamp: Light,
+    point: np.ndarray,
+    normal: np.ndarray,
+    random: np.random.Generator,
+    columns: int,
 ) -> np.ndarray:
     """Share of a lamp that each point sees.
 
@@ -25,6 +29,7 @@ def visible_share(
         point: float32 [3, N], metres.
         normal: float32 [3, N].
         random: Source of the points on the lamp.
+        columns: The points are rows of so many.
 
     Returns:
         float32 [N], 0..1; 0 for surfaces that look away.
@@ -40,12 +45,20 @@ def visible_share(
     if lamp.spread:
         # Another point of the lamp for every pixel: a soft edge instead of a hard one.
         shift = random.random((3, 1021), np.float32)[:, facing % 1021] - np.float32(0.5)
+        if lamp.in_turn:
+            shift[[0, 2]] = (shift[[0, 2]] + _in_turn(facing, columns)) / 9
         direction = direction + np.float32(2 * lamp.spread) * shift
     if not lamp.sun:
         direction = direction - start
     visible = np.zeros(point.shape[1], np.float32)
     visible[facing] = ~_blocked(scene, lamp, start, direction)
     return visible
+
+
+def _in_turn(index: np.ndarray, columns: int) -> np.ndarray:
+    """Two of -4..4 for each point; in a square of 3x3 points no number twice in either."""
+    row, column = index // columns % 3 - 1, index % columns % 3 - 1
+    return np.stack([3 * column + row, 3 * row + column]).astype(np.float32)
 
 
 def _blocked(scene: Scene, lamp: Light, start, direction) -> np.ndarray:
@@ -57,6 +70,7 @@ def _blocked(scene: Scene, lamp: Light, start, direction) -> np.ndarray:
     for solid in scene.solids:
         if solid.casts:
             near = view.behind(solid)
+            near = near[~blocked[near]]
             if near.size:
                 rays = direction if parallel else direction[:, near]
                 blocked[near] |= solid.blocks(start[:, near], rays, reach)
@@ -128,13 +142,13 @@ def openness(
     if casters:
         corners = np.stack([scene.solids[i].corners for i in casters])
         outwards = np.sign(corners - corners.mean(2, keepdims=True))
-        windows = scene.camera.windows(corners + 3 * _CONTACT_M * outwards)
+        windows = scene.camera.windows(corners + 3 * scene.contact_m * outwards)
     for i, row in zip(casters, windows if casters else (), strict=True):
         top, bottom, left, right = (row[:4] / step).astype(int)
         if row[4] < _CONTACT_SEEN_M and top < bottom and left < right:
             near = np.flatnonzero(key[top:bottom, left:right] >> 4 != i)
             index = (top + near // (right - left)) * key.shape[1] + left + near % (right - left)
-            _darken_beside(scene.solids[i], index, point, normal, openness)
+            _darken_beside(scene.solids[i], index, point, normal, openness, scene.contact_m)
     if scene.room is not None:
         openness *= _corners_of_room(scene.room, point, normal)
     return openness
@@ -152,13 +166,13 @@ def _corners_of_room(room: Box, point, normal) -> np.ndarray:
     return openness
 
 
-def _darken_beside(solid: Solid, index, point, normal, openness) -> None:
+def _darken_beside(solid: Solid, index, point, normal, openness, reach: float) -> None:
     half = np.asarray(solid.half, np.float32).reshape(3, 1)
     local = solid.local(point[:, index])
     to_body = np.clip(local, -half, half) - local
     gap = np.sqrt(dot(to_body, to_body))
-    close = np.flatnonzero(gap < np.float32(3 * _CONTACT_M))
+    close = np.flatnonzero(gap < np.float32(3 * reach))
     index, gap, to_body = index[close], gap[close], to_body[:, close]
     facing = dot(to_body, turn(solid.turned.T, normal[:, index]))
     weight = np.clip(0.55 + 0.45 * facing / (gap + np.float32(1e-3)), 0, 1)
-    openness[index] *= 1 - np.float32(0.5) * weight * np.exp(gap * np.float32(-1 / _CONTACT_M))
+    openness[index] *= 1 - np.float32(0.5) * weight * np.exp(gap * np.float32(-1 / reach))

@@ -14,7 +14,7 @@ import numpy as np
 
 NEAR_M = 0.05
 _IDENTITY = np.eye(3).tolist()
-_CLEAR_M = 2e-3  # a body does not shade the point on itself that a ray leaves from
+CLEAR_M = 2e-3  # a body does not shade the point on itself that a ray leaves from
 _CORNER_SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
 _EPSILON = np.float32(1e-20)  # added to a zero it avoids 0 / 0; it changes no other number
 
@@ -158,7 +158,7 @@ class Solid:
         """
         origin, direction = self.local(origin), turn(self.turned.T, direction)
         enter, leave = self.span(origin, direction)
-        hit = (enter < leave) & (leave > _CLEAR_M) & (enter < reach)
+        hit = (enter < leave) & (leave > CLEAR_M) & (enter < reach)
         if self.mask is None:
             return hit
         return self._solid_at(origin, direction, leave, hit)
