@@ -22,7 +22,7 @@ _held: set[pathlib.Path] = set()  # by this process: a second lock of its own wo
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike) -> Iterator[None]:
+def locked(folder: str | os.PathLike, flag: str = "workdir") -> Iterator[None]:
     """Makes a folder this process's own until the block ends.
 
     The lock is an advisory `flock` on `folder/.lock`: the kernel frees it when the process ends,
@@ -30,6 +30,7 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
 
     Args:
         folder: An existing folder.
+        flag: The flag by which the user chooses another one.
 
     Raises:
         UserError: Another process has it (the message says which), or no file can be made there.
@@ -38,14 +39,14 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
     if folder in _held:
         yield
         return
-    with _open_lock(folder) as file:
+    with _open_lock(folder, flag) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise _unwritable(folder, error) from error
+                raise _unwritable(folder, error, flag) from error
             holder = file.read().strip() or "another process"
-            raise UserError(f"{folder}: in use by {holder}; wait for it, or give another --workdir"
+            raise UserError(f"{folder}: in use by {holder}; wait for it, or give another --{flag}"
                             ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -57,11 +58,11 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
             _held.discard(folder)
 
 
-def _open_lock(folder: pathlib.Path) -> TextIO:
+def _open_lock(folder: pathlib.Path, flag: str) -> TextIO:
     try:
         return os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, error, flag) from error
 
 
 def make_workdir(folder: str | os.PathLike, flag: str = "workdir") -> pathlib.Path:

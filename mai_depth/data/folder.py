@@ -4,15 +4,12 @@
 decoding a picture is checked before the first one is decoded.
 """
 
-import collections
 import hashlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -20,19 +17,24 @@ import numpy as np
 from PIL import Image
 
 from mai_depth.data.cache import Sample
+from mai_depth.data.convert.formats import COMMAND
+from mai_depth.data.convert.formats import hint
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
+from mai_depth.data.picture_file import EXIF_ORIENTATION
+from mai_depth.data.picture_file import eight_bit_rgb
+from mai_depth.data.picture_file import open_image
+from mai_depth.data.pool import attempt
+from mai_depth.data.pool import count_bad
+from mai_depth.data.pool import map_ahead
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 
-MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
 MIN_HEIGHT = 48
 
 _RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
 _DEPTH_SUFFIXES = (".png",)
-_EXIF_ORIENTATION = 0x0112
-_AHEAD = 32  # pairs decoded ahead: 50 MB
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes outside the interpreter lock
 
 
@@ -65,6 +67,16 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
         UserError: A folder is missing or empty, a file has no partner, two files have one name,
             or something else than a picture lies there.
     """
+    try:
+        return _pairs(split_dir)
+    except UserError as error:
+        other_layout = hint(split_dir.parent)
+        if other_layout:
+            raise UserError(other_layout) from error
+        raise
+
+
+def _pairs(split_dir: pathlib.Path) -> list[PairFiles]:
     if not split_dir.is_dir():
         raise UserError(
             f"{split_dir}: no such folder; --data_dir must hold SPLIT/rgb and SPLIT/depth"
@@ -107,7 +119,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
                             f"{depth_size[0]}x{depth_size[1]}; {remedy}")
     if width * HEIGHT != height * WIDTH:
         raise UserError(f"{pair.rgb.path}: {width}x{height} is not 4:3 as {WIDTH}x{HEIGHT} is; "
-                        "crop picture and depth to 4:3")
+                        f"crop picture and depth to 4:3, or let {COMMAND} do it")
     if min(height, depth_size[1]) < MIN_HEIGHT:
         raise UserError(f"{pair.rgb.path}: {width}x{height} is too small, at least "
                         f"{MIN_HEIGHT * 4 // 3}x{MIN_HEIGHT} is needed; remove or replace the pair")
@@ -163,46 +175,19 @@ def samples(
     """
     bad = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        checks = _map_ahead(pool, lambda pair: _attempt(check_pair, pair, allow_resize), pairs)
+        checks = map_ahead(pool, lambda pair: attempt(check_pair, pair, allow_resize), pairs)
         faults = {}
         for pair, fault in zip(pairs, checks, strict=True):
             if fault is not None:
                 faults[pair.name] = fault
-                bad = _count_bad(bad, fault, len(pairs), on_bad_sample)
+                bad = count_bad(bad, fault, len(pairs), on_bad_sample)
         good = [pair for pair in pairs if pair.name not in faults]
-        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair, missing_value), good)
+        decoded = map_ahead(pool, lambda pair: attempt(decode_pair, pair, missing_value), good)
         for pair in pairs:
             sample = faults.get(pair.name) or next(decoded)
             if isinstance(sample, UserError) and pair.name not in faults:
-                bad = _count_bad(bad, sample, len(pairs), on_bad_sample)
+                bad = count_bad(bad, sample, len(pairs), on_bad_sample)
             yield sample
-
-
-def _count_bad(bad: int, fault: UserError, total: int, on_bad_sample: str) -> int:
-    if on_bad_sample == "fail":
-        raise fault
-    if bad + 1 > max(1, total // 100):
-        raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, which "
-                        "--on_bad_sample=skip does not hide: mend --data_dir")
-    return bad + 1
-
-
-def _attempt(function: Callable, *arguments):
-    try:
-        return function(*arguments)
-    except UserError as error:
-        return error
-
-
-def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
-    """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
-    waiting: collections.deque[Future] = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, File]:
@@ -238,24 +223,8 @@ def _some(names) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _open(path: pathlib.Path, formats: tuple[str, ...]) -> Image.Image:
-    try:
-        image = Image.open(path, formats=formats)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {error}; scale the picture down") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = getattr(error, "strerror", None)
-        raise UserError(
-            f"{path}: cannot be read ({reason}); was it changed meanwhile?" if reason
-            else f"{path}: not a readable {' or '.join(formats)} file; replace it") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise UserError(f"{path}: {image.width}x{image.height} is more than "
-                        f"{MAX_PIXELS // 1_000_000} million pixels; scale the picture down")
-    return image
-
-
 def _rgb_header(path: pathlib.Path) -> tuple[int, int]:
-    with _open(path, ("PNG", "JPEG")) as image:
+    with open_image(path, ("PNG", "JPEG")) as image:
         if image.format == "PNG" and getattr(image, "is_animated", False):
             raise UserError(f"{path}: an animation; store one frame")
         _check_orientation(path, image)
@@ -266,14 +235,14 @@ def _check_orientation(path: pathlib.Path, image: Image.Image) -> None:
     # Pillow would decode a PNG to look for EXIF behind the pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     if orientation != 1:
         raise UserError(f"{path}: EXIF orientation {orientation}, but depth is not rotated; rotate "
                         "the pixels and remove the tag")
 
 
 def _depth_header(path: pathlib.Path) -> tuple[int, int]:
-    with _open(path, ("PNG",)) as image:
+    with open_image(path, ("PNG",)) as image:
         if image.mode not in ("I;16", "I"):
             read_depth_units(path)  # says what is wrong with it
         return image.size
@@ -284,16 +253,14 @@ def _digest(path: pathlib.Path) -> bytes:
 
 
 def _decode_rgb(path: pathlib.Path) -> np.ndarray:
-    with _open(path, ("PNG", "JPEG")) as image:
+    with open_image(path, ("PNG", "JPEG")) as image:
         try:
             image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{path}: the picture is broken ({error}); replace the file"
                             ) from error
         _check_orientation(path, image)
-        if image.mode.startswith("I"):  # 16-bit gray: Pillow's own conversion cuts at 255
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-        image = image.convert("RGB")
+        image = eight_bit_rgb(image)
         if image.size != (WIDTH, HEIGHT):
             image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
         return np.asarray(image)
