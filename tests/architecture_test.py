@@ -26,8 +26,8 @@ STOREYS = {
     "benchmark.study": "the paper's table, repeated",
 }
 # What a board runs: nothing that these reach may import TensorFlow or Keras.
-LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.predict.__main__", "benchmark.__main__",
-         "benchmark.worker")
+LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.convert.__main__",
+         "mai_depth.predict.__main__", "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}
 
 
