@@ -295,6 +295,22 @@ def test_the_middle_of_4_to_3_is_kept(size, is_turned, box, result):
     assert view.focal_length(500.0) == pytest.approx(500.0 / (box[2] - box[0]))
 
 
+def test_views_of_every_size_are_4_to_3_and_inside():
+    random = np.random.default_rng(0)
+    for width, height in random.integers(64, 3000, (200, 2)).tolist():
+        view = view_of((width, height), (width, height))
+        left, top, right, bottom = view.box
+        assert 0 <= left < right <= view.full[0] and 0 <= top < bottom <= view.full[1]
+        assert (right - left) * 3 == (bottom - top) * 4 and view.size[0] * 3 == view.size[1] * 4
+        assert view.size[0] <= 640
+        # Depth that holds its own column is read from under the middle of each pixel.
+        columns = np.broadcast_to(np.arange(width)[None], (height, width))
+        if not view.is_turned:
+            found = view.crop_depth(columns)[0]
+            middles = left + (np.arange(len(found)) + 0.5) * (right - left) / len(found)
+            assert np.abs(found + 0.5 - middles).max() <= 0.5
+
+
 def test_a_turned_picture_and_its_depth_stay_together():
     rgb = camera_layouts.photo(0, 48, 64)
     view = view_of((48, 64), (48, 64))

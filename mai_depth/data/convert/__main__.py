@@ -27,7 +27,7 @@ _VALIDATION_SHARE = number_flags.define_float(
     "validation_share", 0.1, "Share of the pairs for validation: whole sequences, or the end of "
     "the last one. Folders train and validation of --input are kept instead.", 0.0, 0.9)
 _EVERY = number_flags.define_integer(
-    "every", 1, "Take every so many-th frame of a sequence: neighbours in a video are alike.", 1,
+    "every", 1, "Take every Nth frame of a sequence: neighbours in a video are alike.", 1,
     1_000_000)
 _FOCAL_LENGTH = number_flags.define_float(
     "focal_length", None, "Of the pictures in --input, in picture widths (fx / width). Default: "
