@@ -27,7 +27,8 @@ STOREYS = {
     "benchmark.study": "the paper's table, repeated",
 }
 # What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
-LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources", "mai_depth.predict.__main__",
+LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
+         "mai_depth.data.convert.__main__", "mai_depth.training.job", "mai_depth.predict.__main__",
          "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}
 

@@ -16,6 +16,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 ENTRY_FILES = {  # module -> its number flags
     "train": 24,
     "export": 3,
+    "mai_depth.data.convert.__main__": 4,
     "mai_depth.predict.__main__": 4,
     "benchmark.__main__": 6,
     "benchmark.sheets": 3,

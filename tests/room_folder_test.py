@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mai_depth.data import room_folder
-from mai_depth.data.folder import check_pair
 from mai_depth.data.folder import list_pairs
+from mai_depth.data.samples import check_pair
 from mai_depth.data.scenes.near import near
 from mai_depth.data.scenes.rooms import room
 from mai_depth.depth import read_depth

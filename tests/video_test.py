@@ -9,6 +9,7 @@ import pytest
 from mai_depth.errors import UserError
 from mai_depth.predict import video
 from mai_depth.predict.prediction import Style
+from mai_depth.video_frames import read_frames
 
 
 class Ramp:
@@ -45,7 +46,7 @@ def test_range_follows_a_change_slowly():
 def test_without_opencv_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match=r"pip install opencv-python-headless$"):
-        video.read_frames("clip.mp4")
+        read_frames("clip.mp4")
     with pytest.raises(UserError, match=r"pip install opencv-python-headless$"):
         write(tmp_path / "x.mp4", frames(1))
     assert not list(tmp_path.iterdir())
@@ -55,7 +56,7 @@ def test_without_opencv_the_package_is_named(tmp_path, monkeypatch):
 def test_what_is_written_can_be_read(tmp_path, beside):
     pytest.importorskip("cv2")
     assert write(tmp_path / "x.mp4", frames(12), beside=beside) == 12
-    read, rate, count = video.read_frames(str(tmp_path / "x.mp4"))
+    read, rate, count = read_frames(str(tmp_path / "x.mp4"))
     read = list(read)
     assert (len(read), rate, count) == (12, 25.0, 12)
     height, width, _ = read[0].shape
@@ -74,7 +75,7 @@ def test_ctrl_c_completes_a_camera_and_removes_a_file(tmp_path):
         raise KeyboardInterrupt
 
     assert write(tmp_path / "x.mp4", interrupted(), ends_with_interrupt=True) == 3
-    assert len(list(video.read_frames(str(tmp_path / "x.mp4"))[0])) == 3
+    assert len(list(read_frames(str(tmp_path / "x.mp4"))[0])) == 3
     (tmp_path / "x.mp4").unlink()
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "x.mp4", interrupted())
@@ -85,9 +86,9 @@ def test_what_is_no_video_is_named(tmp_path):
     pytest.importorskip("cv2")
     (tmp_path / "x.mp4").write_text("no video")
     with pytest.raises(UserError, match="not a video that OpenCV can read"):
-        video.read_frames(str(tmp_path / "x.mp4"))
+        read_frames(str(tmp_path / "x.mp4"))
     with pytest.raises(UserError, match="no such camera"):
-        video.read_frames(99)
+        read_frames(99)
     with pytest.raises(UserError, match="no frame"):
         write(tmp_path / "y.mp4", iter(()))
     assert not (tmp_path / "y.mp4").exists()

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mai_depth.data.convert.formats import hint
 from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
@@ -46,6 +47,20 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
             or something else than a picture lies there.
     """
     refuse_inverse_depth(split_dir)
+    try:
+        return _pairs(split_dir)
+    except UserError as error:
+        other_layout = None if _looks_like_ours(split_dir) else hint(split_dir.parent)
+        if other_layout is None:
+            raise
+        raise UserError(other_layout) from error
+
+
+def _looks_like_ours(split_dir: pathlib.Path) -> bool:
+    return (split_dir / "rgb").is_dir() and any((split_dir / "depth").glob("*.png"))
+
+
+def _pairs(split_dir: pathlib.Path) -> list[PairFiles]:
     rgb = _list_files(split_dir / "rgb", _RGB_SUFFIXES)
     depth = _list_files(split_dir / "depth", _DEPTH_SUFFIXES)
     if alone := sorted(rgb.keys() ^ depth.keys()):

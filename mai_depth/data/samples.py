@@ -3,23 +3,24 @@
 Everything that can be seen without decoding a picture is checked before the first one is decoded.
 """
 
-import collections
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
 from mai_depth.data.cache import Sample
+from mai_depth.data.convert.formats import COMMAND
 from mai_depth.data.folder import PairFiles
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
+from mai_depth.data.pool import attempt
+from mai_depth.data.pool import count_bad
+from mai_depth.data.pool import map_ahead
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
@@ -31,7 +32,6 @@ MIN_HEIGHT = 48
 
 _RGB_FORMATS = ("PNG", "JPEG")
 _DEPTH_FORMATS = ("PNG",)
-_AHEAD = 32  # pairs decoded ahead: 50 MB
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes outside the interpreter lock
 
 
@@ -56,7 +56,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
                             f"{depth_size[0]}x{depth_size[1]}; {remedy}")
     if width * HEIGHT != height * WIDTH:
         raise UserError(f"{pair.rgb.path}: {width}x{height} is not 4:3 as {WIDTH}x{HEIGHT} is; "
-                        "crop picture and depth to 4:3")
+                        f"crop picture and depth to 4:3, or let {COMMAND} do it")
     if min(height, depth_size[1]) < MIN_HEIGHT:
         raise UserError(f"{pair.rgb.path}: {width}x{height} is too small, at least "
                         f"{MIN_HEIGHT * 4 // 3}x{MIN_HEIGHT} is needed; remove or replace the pair")
@@ -131,46 +131,19 @@ def samples(
     """
     bad = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        checks = _map_ahead(pool, lambda pair: _attempt(check_pair, pair, allow_resize), pairs)
+        checks = map_ahead(pool, lambda pair: attempt(check_pair, pair, allow_resize), pairs)
         faults = {}
         for pair, fault in zip(pairs, checks, strict=True):
             if fault is not None:
                 faults[pair.name] = fault
-                bad = _count_bad(bad, fault, len(pairs), on_bad_sample)
+                bad = count_bad(bad, fault, len(pairs), on_bad_sample)
         good = [pair for pair in pairs if pair.name not in faults]
-        decoded = _map_ahead(pool, lambda pair: _attempt(decode_pair, pair, missing_value), good)
+        decoded = map_ahead(pool, lambda pair: attempt(decode_pair, pair, missing_value), good)
         for pair in pairs:
             sample = faults.get(pair.name) or next(decoded)
             if isinstance(sample, UserError) and pair.name not in faults:
-                bad = _count_bad(bad, sample, len(pairs), on_bad_sample)
+                bad = count_bad(bad, sample, len(pairs), on_bad_sample)
             yield sample
-
-
-def _count_bad(bad: int, fault: UserError, total: int, on_bad_sample: str) -> int:
-    if on_bad_sample == "fail":
-        raise fault
-    if bad + 1 > max(1, total // 100):
-        raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, which "
-                        "--on_bad_sample=skip does not hide: mend --data_dir")
-    return bad + 1
-
-
-def _attempt(function: Callable, *arguments):
-    try:
-        return function(*arguments)
-    except UserError as error:
-        return error
-
-
-def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
-    """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
-    waiting: collections.deque[Future] = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _rgb_header(path: pathlib.Path) -> tuple[int, int]:

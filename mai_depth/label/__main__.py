@@ -28,8 +28,8 @@ from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
 from mai_depth.predict.picture_list import list_pictures
-from mai_depth.predict.video import read_frames
 from mai_depth.streams import printable
+from mai_depth.video_frames import read_frames
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 

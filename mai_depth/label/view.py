@@ -8,8 +8,8 @@ from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
 from mai_depth.data.samples import MIN_HEIGHT
 from mai_depth.errors import UserError
-
-_EXIF_ORIENTATION = 0x0112
+from mai_depth.picture import open_picture
+from mai_depth.picture import orientation
 
 
 def middle(rgb: Image.Image) -> Image.Image:
@@ -45,12 +45,12 @@ def is_view(path: str | os.PathLike) -> bool:
         Whether it is an upright JPEG or PNG of 4:3, gray or RGB of 8 bits, of at most 480x640.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with open_picture(path, ("JPEG", "PNG")) as image:
             rows = image.height
             return (image.mode in ("L", "RGB") and MIN_HEIGHT <= rows <= HEIGHT
                     and image.width * HEIGHT == rows * WIDTH
                     and "transparency" not in image.info
                     and getattr(image, "n_frames", 1) == 1
-                    and image.getexif().get(_EXIF_ORIENTATION, 1) == 1)
-    except (OSError, SyntaxError, ValueError):
+                    and orientation(image) == 1)
+    except UserError:
         return False

@@ -42,6 +42,7 @@ from mai_depth.streams import printable
 from mai_depth.tflite.graph import MAX_THREADS
 from mai_depth.tflite.graph import read_tflite
 from mai_depth.tflite.runner import try_graph
+from mai_depth.video_frames import read_frames
 
 try:
     from tqdm import tqdm
@@ -198,7 +199,7 @@ def _predict_video(
     is_camera = isinstance(source, int)
     name = f"camera{source}" if isinstance(source, int) else source.stem
     remove_abandoned(output)
-    frames, rate, count = video.read_frames(
+    frames, rate, count = read_frames(
         source if isinstance(source, int) else os.fspath(source))
     frames = tqdm(frames, total=count, unit=" frames") if tqdm else frames
     path = output / f"{name}_{kind}.mp4"

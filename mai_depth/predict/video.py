@@ -3,7 +3,6 @@
 import os
 import pathlib
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.prediction import Style
 from mai_depth.predict.prediction import draw
 from mai_depth.predict.prediction import predict
+from mai_depth.video_frames import load_opencv
 
 _MEMORY_FRAMES = 20  # the colour range follows the scene in about that many frames
-_USUAL_FRAME_RATE = 30.0  # of a camera that does not tell
 
 
 class SteadyRange:
@@ -47,29 +46,6 @@ class SteadyRange:
         self._limits = self._limits + self._share * (limits - self._limits)
         near, far = (float(limit) for limit in self._limits)
         return near, far
-
-
-def read_frames(source: str | int) -> tuple[Iterator[np.ndarray], float, int | None]:
-    """Opens a video file or a camera.
-
-    Args:
-        source: A file, or the number of a camera.
-
-    Returns:
-        Frames as RGB uint8 [height, width, 3]; frames per second of the recording; the number of
-        frames, None for a camera.
-
-    Raises:
-        UserError: OpenCV is not installed, or the source cannot be opened.
-    """
-    cv2 = _opencv()
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        raise UserError(f"--input={source}: {_remedy(source)}")
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if isinstance(source, str) else None
-    rate = rate if 0 < rate < 1000 else _USUAL_FRAME_RATE
-    return _frames(cv2, capture), rate, count
 
 
 def write_video(
@@ -121,7 +97,7 @@ class _Writer:
     """An .mp4 that is opened by its first frame."""
 
     def __init__(self, path: pathlib.Path, frame_rate: float):
-        self._path, self._frame_rate, self._cv2 = path, frame_rate, _opencv()
+        self._path, self._frame_rate, self._cv2 = path, frame_rate, load_opencv()
         self._writer: Any = None
         self._count = 0
 
@@ -157,32 +133,3 @@ class _Writer:
             return int(capture.get(self._cv2.CAP_PROP_FRAME_COUNT)) == self._count
         finally:
             capture.release()
-
-
-def _frames(cv2: ModuleType, capture: Any) -> Iterator[np.ndarray]:
-    try:
-        while True:
-            good, frame = capture.read()
-            if not good:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
-
-
-def _remedy(source: str | int) -> str:
-    if isinstance(source, int):
-        return "no such camera, or another program uses it"
-    return "not a video that OpenCV can read; convert it to .mp4"
-
-
-def _opencv() -> ModuleType:
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it is read when the library is loaded
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        import cv2
-    except ImportError as error:
-        # Not the extra `video`: on a board it would install TensorFlow as well.
-        raise UserError("--input: a video needs OpenCV; pip install opencv-python-headless"
-                        ) from error
-    return cv2

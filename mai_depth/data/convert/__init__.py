@@ -1,0 +1,1 @@
+"""Folders of other cameras and data sets, turned into the layout that training reads."""

@@ -1,0 +1,83 @@
+"""Phones and tablets with a lidar: Stray Scanner's folders and Apple's ARKitScenes.
+
+Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. What is
+less than high lies at edges, on dark or shiny surfaces and far away, and counts as missing.
+Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md and
+https://github.com/apple/ARKitScenes/blob/main/DATA.md.
+"""
+
+import pathlib
+
+from mai_depth.data.convert.intrinsics import find_intrinsics
+from mai_depth.data.convert.pairing import PICTURE_SUFFIXES
+from mai_depth.data.convert.sequence import Frame
+from mai_depth.data.convert.sequence import Sequence
+from mai_depth.data.convert.sequence import sequence_name
+from mai_depth.data.convert.tree import Tree
+
+HIGH_CONFIDENCE = 2
+_VIDEOS = ("rgb.mp4", "rgb.mov")
+
+
+def find_stray_scanner(tree: Tree) -> list[Sequence]:
+    """Finds recordings of Stray Scanner: rgb.mp4 (or rgb/), depth/, confidence/.
+
+    Args:
+        tree: Where to look.
+
+    Returns:
+        One sequence a recording.
+    """
+    return [_recording(tree, folder) for folder, names in tree.folders.items()
+            if tree.names(folder / "depth")
+            and (tree.names(folder / "confidence") or "camera_matrix.csv" in names)
+            and (tree.names(folder / "rgb") or any(video in names for video in _VIDEOS))]
+
+
+def find_arkit_scenes(tree: Tree) -> list[Sequence]:
+    """Finds recordings of ARKitScenes: lowres_wide/, lowres_depth/, confidence/.
+
+    Args:
+        tree: Where to look.
+
+    Returns:
+        One sequence a recording.
+    """
+    return [_by_stem(tree, folder, "lowres_wide", "lowres_depth") for folder in tree.folders
+            if tree.names(folder / "lowres_wide") and tree.names(folder / "lowres_depth")]
+
+
+def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
+    video = next((name for name in _VIDEOS if name in tree.names(folder)), None)
+    if video is None:
+        return _by_stem(tree, folder, "rgb", "depth")
+    depths, qualities = _files(tree, folder / "depth"), _files(tree, folder / "confidence")
+    frames = tuple(
+        Frame(stem, int(stem), depth, _quality(qualities, stem, tree.root / folder))
+        for stem, depth in depths.items() if stem.isdecimal())
+    return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
+                    video=tree.path(folder, video))
+
+
+def _by_stem(tree: Tree, folder: pathlib.PurePath, rgb: str, depth: str) -> Sequence:
+    pictures, depths = _files(tree, folder / rgb, PICTURE_SUFFIXES), _files(tree, folder / depth)
+    qualities = _files(tree, folder / "confidence")
+    frames = tuple(
+        Frame(stem, picture, depths[stem], _quality(qualities, stem, tree.root / folder))
+        for stem, picture in pictures.items() if stem in depths)
+    return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
+                    alone=tuple(pictures.keys() ^ depths.keys()))
+
+
+def _files(
+    tree: Tree, folder: pathlib.PurePath, suffixes: tuple[str, ...] = (".png", ".npy")
+) -> dict[str, pathlib.Path]:
+    return {pathlib.PurePath(name).stem: tree.path(folder, name) for name in tree.names(folder)
+            if name.lower().endswith(suffixes)}
+
+
+def _quality(
+    qualities: dict[str, pathlib.Path], stem: str, place: pathlib.Path
+) -> pathlib.Path | None:
+    """The map of a frame; where others have one, a missing map is a fault of that frame."""
+    return qualities.get(stem, place / "confidence" / f"{stem}.png") if qualities else None

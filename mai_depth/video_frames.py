@@ -1,0 +1,77 @@
+"""The frames of a video file or a camera, read with OpenCV, which is loaded when it is needed."""
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mai_depth.errors import UserError
+
+_USUAL_FRAME_RATE = 30.0  # of a camera that does not tell
+
+
+def read_frames(
+    source: str | int, *, upright: bool = True
+) -> tuple[Iterator[np.ndarray], float, int | None]:
+    """Opens a video file or a camera.
+
+    Args:
+        source: A file, or the number of a camera.
+        upright: Turn the frames as the file says; else they come as the sensor has read them.
+
+    Returns:
+        Frames as RGB uint8 [height, width, 3]; frames per second of the recording; the number of
+        frames, None for a camera.
+
+    Raises:
+        UserError: OpenCV is not installed, or the source cannot be opened.
+    """
+    cv2 = load_opencv()
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise UserError(f"--input={source}: {_remedy(source)}")
+    if not upright:
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if isinstance(source, str) else None
+    rate = rate if 0 < rate < 1000 else _USUAL_FRAME_RATE
+    return _frames(cv2, capture), rate, count
+
+
+def load_opencv() -> ModuleType:
+    """Loads OpenCV, silent.
+
+    Returns:
+        The module `cv2`.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it is read when the library is loaded
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        import cv2
+    except ImportError as error:
+        # Not the extra `video`: on a board it would install TensorFlow as well.
+        raise UserError("--input: a video needs OpenCV; pip install opencv-python-headless"
+                        ) from error
+    return cv2
+
+
+def _frames(cv2: ModuleType, capture: Any) -> Iterator[np.ndarray]:
+    try:
+        while True:
+            good, frame = capture.read()
+            if not good:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
+
+
+def _remedy(source: str | int) -> str:
+    if isinstance(source, int):
+        return "no such camera, or another program uses it"
+    return "not a video that OpenCV can read; convert it to .mp4"
