@@ -2,13 +2,12 @@
 
 import ast
 import functools
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from conftest import REPOSITORY
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 HEAVY = {"tensorflow", "keras", "tf_keras", "keras_cv", "keras_hub"}
 
 # The storeys: a package imports from itself and from those above it in this table.

@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from absl import flags
+from conftest import REPOSITORY
 from small_run import small_model
 
 from mai_depth import command
@@ -27,7 +27,6 @@ from mai_depth.network.student import build_student
 from mai_depth.training.teacher_depth import check_answer
 from mai_depth.workdir import locked
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TRAIN = (sys.executable, str(REPOSITORY / "train.py"))
 TINY = ("--alpha=0.35", "--decoder_filters=8,8,8,8", "--batch_size=4", "--epochs=8",
         "--distillation_loss_weight=0", "--deterministic", "--ema_momentum=0.9")

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 from absl import flags
+from conftest import REPOSITORY
 
 from mai_depth import number_flags
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 ENTRY_FILES = {  # module -> its number flags
     "train": 24,
     "export": 3,

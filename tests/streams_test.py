@@ -1,17 +1,15 @@
 """mai_depth.streams: printing that nothing on the other side can end, and that commands nothing."""
 
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth import streams
-
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 # What a command does: it prints, writes a file, prints more than a pipe holds, and is done.
 WORK = """

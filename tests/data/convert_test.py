@@ -10,6 +10,7 @@ import pytest
 from camera_layouts import COUNT
 from camera_layouts import LAYOUTS
 from camera_layouts import make
+from conftest import REPOSITORY
 from PIL import Image
 
 from mai_depth.data.convert import pairing
@@ -240,7 +241,7 @@ def test_two_layouts_in_one_folder_are_told(tmp_path):
 
 
 def test_names_are_as_in_the_docs():
-    page = (pathlib.Path(__file__).parents[1] / "docs/own_data.md").read_text()
+    page = (REPOSITORY / "docs/own_data.md").read_text()
     for layout in FORMATS:
         assert f"| `{layout.name}` |" in page
 

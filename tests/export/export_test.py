@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pathlib
 import pickle
 import resource
 import subprocess
@@ -12,14 +11,13 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from normalized_student import write_student
 
 from mai_depth.errors import UserError
 from mai_depth.export import saved_model
 from mai_depth.network import model_file
 from mai_depth.network import student
-
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 # What a board has: numpy and ai-edge-litert alone.
 BOARD = """

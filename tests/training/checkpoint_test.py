@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 import random
 import resource
 import shutil
@@ -12,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth.errors import UserError
 from mai_depth.training import checkpoint
@@ -19,8 +19,6 @@ from mai_depth.training.checkpoint import State
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 from mai_depth.workdir import require_space
-
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
 def state(epoch=1, **changes):

@@ -1,12 +1,12 @@
 """The teacher: contract, the cut at `view`, weights from elsewhere, and files that are refused."""
 
-import pathlib
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth.errors import UserError
 from mai_depth.network import teacher
@@ -16,7 +16,6 @@ from mai_depth.network.student import build_student
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.distiller import training_view
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TINY = vit.VitSize(embed_dim=16, depth=4, num_heads=2, filters=8)
 LOAD_AND_PREDICT = """
 import sys

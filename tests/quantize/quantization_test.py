@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from normalized_student import BUILDER
 from normalized_student import pictures
 from normalized_student import write_student
@@ -34,7 +34,6 @@ from mai_depth.quantize.integer_ranges import measure_scales
 from mai_depth.tflite.graph import TfliteFile
 from mai_depth.training.run import Recipe
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHORT = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
 
 

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 import resource
 import shutil
 import signal
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import REPOSITORY
 from small_run import small_model
 from small_run import small_run
 
@@ -29,7 +29,6 @@ from mai_depth.training.fit import fit_depth_model
 from mai_depth.training.run import RunOptions
 from mai_depth.training.run import is_complete
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 STEPS = 3  # in an epoch of `small_run`
 
 

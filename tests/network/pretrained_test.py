@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pathlib
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
@@ -17,7 +17,6 @@ from mai_depth.metrics import NAMES
 from mai_depth.network import pretrained
 from mai_depth.network.model_file import save_model
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 MAX_BYTES = 12_000_000
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -10,16 +9,17 @@ import time
 
 import numpy as np
 import pytest
-from depth_anything_test import model as relative_model  # noqa: F401
+from conftest import REPOSITORY
 from PIL import Image
 from small_run import small_model
+from tiny_depth_anything import tiny_teacher
 
 import mai_depth
 from benchmark import accuracy
 from mai_depth.errors import UserError
 from mai_depth.network.model_file import save_model
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+relative_model = pytest.fixture(scope="module")(tiny_teacher)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def teacher(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def relative_teacher(tmp_path_factory, relative_model):  # noqa: F811
+def relative_teacher(tmp_path_factory, relative_model):
     path = tmp_path_factory.mktemp("teacher") / "relative.keras"
     save_model(relative_model, path)
     return path
