@@ -1,6 +1,7 @@
 """What the entry files share: one line for every fault that a user can mend, and an exit code."""
 
 import errno
+import itertools
 import os
 import sys
 import warnings
@@ -23,6 +24,8 @@ from mai_depth.streams import printable
 FAULT = 1
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
+_replaceable: set[str] = set()
+
 
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, calls `main()` and exits with its code.
@@ -38,9 +41,23 @@ def run(main: Callable[[], int | None]) -> None:
     app.run(lambda _: _exit_code(main), flags_parser=_parse)
 
 
+def define_replaceable(name: str, help_text: str) -> flags.FlagHolder:
+    """Defines a flag that may be repeated; the command line's values replace those of flagfiles.
+
+    Args:
+        name: The flag.
+        help_text: What `--help` says.
+
+    Returns:
+        The flag; its value is a list, empty where it is not given.
+    """
+    _replaceable.add(name)
+    return flags.DEFINE_multi_string(name, [], help_text)
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
-        rest = flags.FLAGS(argv, known_only=False)
+        rest = flags.FLAGS([argv[0], *_with_replacements(argv[1:])], known_only=False)
     except (flags.Error, UnicodeDecodeError, OSError, RecursionError) as error:
         _say(f"error: flags: {str(error) or type(error).__name__}; --help lists the flags")
         sys.exit(FAULT)
@@ -48,6 +65,32 @@ def _parse(argv: Sequence[str]) -> list[str]:
         _say(f"error: flags: {rest[1]!r} is not a flag; flags start with -- (also in a flagfile)")
         sys.exit(FAULT)
     return rest
+
+
+def _with_replacements(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all flagfiles read, less what the command line has replaced."""
+    expanded = flags.FLAGS.read_flags_from_files(list(arguments), force_gnu=False)
+    for name in _replaceable:
+        if own := _split(arguments, name)[0]:
+            expanded = own + _split(expanded, name)[1]
+    return expanded
+
+
+def _split(arguments: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """The arguments that give one flag, and all others."""
+    own: list[str] = []
+    rest: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            rest += [argument, *remaining]
+        elif argument in (f"--{name}", f"-{name}"):
+            own += [argument, *itertools.islice(remaining, 1)]
+        elif argument.startswith((f"--{name}=", f"-{name}=")):
+            own.append(argument)
+        else:
+            rest.append(argument)
+    return own, rest
 
 
 def _exit_code(main: Callable[[], int | None]) -> int:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from mai_depth.data.augment import augment
 from mai_depth.data.augmentation import Augmentation
+from mai_depth.data.mixture import Mixture
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
 from mai_depth.data.pairs import Pairs
@@ -36,6 +37,43 @@ def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
 
 
+def drawn(pairs: Pairs, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """The pictures of one epoch in their order; the same arguments give the same.
+
+    Of a mixture each folder gives its count: it is gone through in one shuffled order after the
+    other, and an epoch goes on where the one before has stopped.
+
+    Args:
+        pairs: What is drawn from.
+        seed: Of the training.
+        epoch: Counted from 0.
+
+    Returns:
+        int32 [pairs.epoch_size], numbers of pairs.
+    """
+    if not isinstance(pairs, Mixture):
+        return epoch_order(len(pairs), seed, epoch)
+    chosen, start = [], 0
+    for number, (folder, count) in enumerate(zip(pairs.folders, pairs.counts, strict=True)):
+        chosen.append(start + _next_of_folder(len(folder), count, _fold(seed, number + 1), epoch))
+        start += len(folder)
+    order = epoch_order(pairs.epoch_size, _fold(seed, 0), epoch)
+    return tf.gather(tf.concat(chosen, axis=0), order)
+
+
+def _next_of_folder(size: int, count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Numbers `epoch * count` and following of a folder's shuffled orders, int32 [count]."""
+    begin = tf.cast(epoch, tf.int64) * count
+    first = begin // size
+    orders = [epoch_order(size, seed, first + k) for k in range(-(-count // size) + 1)]
+    return tf.concat(orders, axis=0)[begin % size:][:count]
+
+
+def _fold(seed: int, number: int) -> int:
+    """Another seed for each folder, which no `--seed` (below 2^32) gives to another."""
+    return seed + (number + 1) * 2**32
+
+
 def training_batches(
     pairs: Pairs,
     *,
@@ -55,7 +93,7 @@ def training_batches(
         pairs: What to train on.
         view_size: Height and width of the picture, the output of the model's `view` layer.
         depth_size: Height and width of the depth.
-        batch_size: Pairs in a batch; an epoch has `len(pairs) // batch_size` batches.
+        batch_size: Pairs in a batch; an epoch has `pairs.epoch_size // batch_size` batches.
         seed: With epoch and index it decides on order and augmentation.
         first_epoch: The epoch to start with, counted from 0.
         epochs: The epoch to stop before.
@@ -67,14 +105,17 @@ def training_batches(
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
         [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` like
-        `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for.
+        `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for; `labels` int32 [B],
+        the `mixture.Labels` of each, where `pairs` is a mixture.
 
     Raises:
         UserError: There are fewer pairs than a batch has. What cannot be read meanwhile is an
             error of TensorFlow, see `faults_of_reading`.
     """
-    steps = _steps_per_epoch(len(pairs), batch_size)
+    steps = _steps_per_epoch(pairs.epoch_size, batch_size)
     depths = _depths(pairs, teacher_depth)
+    scale = None if pairs.scale is None else tf.constant(pairs.scale)
+    labels = tf.constant(pairs.labels, tf.int32) if isinstance(pairs, Mixture) else None
 
     def make(epoch, index):
         rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
@@ -82,12 +123,16 @@ def training_batches(
         image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size)
         metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
         batch = {"image": image, **dict(zip(depths, metres, strict=True))}
+        if scale is not None:  # a teacher answers in metres of the network's own camera
+            batch["depth"] *= tf.gather(scale, index)[:, None, None, None]
+        if labels is not None:
+            batch["labels"] = tf.gather(labels, index)
         if teacher_view_size is not None:
             batch["teacher_image"], _ = augment(
                 rgb, [], seeds, augmentation, teacher_view_size, depth_size)
         return batch
 
-    dataset = _batches_of_indices(len(pairs), steps, batch_size, seed, first_epoch, epochs)
+    dataset = _batches_of_indices(pairs, steps, batch_size, seed, first_epoch, epochs)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
@@ -127,11 +172,11 @@ def _steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def _batches_of_indices(
-    count: int, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int
+    pairs: Pairs, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
-    """The epoch and the indices [batch_size] of every batch, in the order of `epoch_order`."""
+    """The epoch and the indices [batch_size] of every batch, in the order of `drawn`."""
     def batches_of(epoch):
-        order = epoch_order(count, seed, epoch)[: steps * batch_size]
+        order = drawn(pairs, seed, epoch)[: steps * batch_size]
         indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order, [steps, batch_size]))
         return indices.map(lambda index: (epoch, index))
 

@@ -17,7 +17,7 @@ from mai_depth.data.pairs import Pairs
 from mai_depth.depth import MAX_UNITS
 from mai_depth.errors import UserError
 
-_NAME = "nyu_depth_v2"
+NAME = "nyu_depth_v2"
 _UNITS_PER_M = 1000.0
 
 
@@ -37,7 +37,7 @@ def open_nyu_depth_v2(cache_dir: str | os.PathLike, split: str) -> Pairs:
     Raises:
         UserError: The data are neither there nor to be had, or the cache cannot be written.
     """
-    folder = cache_folder(cache_dir, f"{_NAME}-{split}", (_NAME, split))
+    folder = cache_folder(cache_dir, f"{NAME}-{split}", (NAME, split))
     pairs = read_cache(folder)
     if pairs is None:
         examples, count = _load(split)
@@ -50,10 +50,10 @@ def _load(split: str) -> tuple[Iterable[dict], int]:
     try:
         import tensorflow_datasets as tfds
 
-        dataset = tfds.load(_NAME, split=split, shuffle_files=False)
+        dataset = tfds.load(NAME, split=split, shuffle_files=False)
         return tfds.as_numpy(dataset), len(dataset)
     except ModuleNotFoundError as error:
-        raise UserError(f"{_NAME}: tensorflow-datasets needs {error.name}; "
+        raise UserError(f"{NAME}: tensorflow-datasets needs {error.name}; "
                         f"pip install {error.name}") from error
     # Network, disk, checksum, version: tensorflow-datasets raises a dozen kinds.
     except Exception as error:
@@ -81,6 +81,6 @@ def _millimetres(depth_m: np.ndarray) -> np.ndarray:
 def _unavailable(error: Exception) -> UserError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return UserError(
-        f"{_NAME}: tensorflow-datasets cannot provide it ({reason}); prepare it where there is a "
+        f"{NAME}: tensorflow-datasets cannot provide it ({reason}); prepare it where there is a "
         "network and set TFDS_DATA_DIR, or put pictures of your own into --data_dir"
     )

@@ -6,10 +6,10 @@ Needs NumPy alone.
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from mai_depth.data.block_file import BlockFile
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.errors import UserError
 
@@ -20,13 +20,30 @@ _DESCRIBED = 64  # pictures that `describe` looks at
 _PLAUSIBLE_M = (0.1, 100.0)
 
 
+class Stored(Protocol):
+    """An array [N, ...] that is read where it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def ndim(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key) -> np.ndarray: ...
+
+
 class Rows:
     """Chosen rows of an array, indexed like an array, without a copy of what is not asked for.
 
     A split of 7000 VGA pairs has 10 GB: NumPy's own indexing with a list would read them all.
     """
 
-    def __init__(self, array: BlockFile, indices: np.ndarray):
+    def __init__(self, array: Stored, indices: np.ndarray):
         """Keeps `array` [N, ...] and the row numbers `indices` [n]."""
         self._array = array
         self._indices = indices
@@ -64,23 +81,37 @@ class Pairs:
         cleared_pixels: Pixels of the whole split whose code was taken for missing, see
             `depth.clear_missing`.
         cleared_maps: In how many depth maps.
+        scale: float32 [N], a factor on the depth of each pair that makes it that of the camera
+            whose metres a network shall answer; None where that is this camera.
     """
 
     names: tuple[str, ...]
-    rgb: BlockFile | Rows
-    depth: BlockFile | Rows
+    rgb: Stored
+    depth: Stored
     units_per_m: float
     fingerprint: str
     excluded: tuple[str, ...] = ()
     cleared_pixels: int = 0
     cleared_maps: int = 0
+    scale: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def epoch_size(self) -> int:
+        """How many pictures an epoch shows."""
+        return len(self)
+
+    @property
+    def home(self) -> "Pairs":
+        """The pairs whose metres the network shall answer: all, or a mixture's first folder."""
+        return self
+
     def depth_m(self, index: int) -> np.ndarray:
         """Reads one depth map: float32 [480, 640] in metres, 0 = missing."""
-        return self.depth[index].astype(np.float32) / np.float32(self.units_per_m)
+        depth = self.depth[index].astype(np.float32) / np.float32(self.units_per_m)
+        return depth if self.scale is None else depth * self.scale[index]
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "Pairs":
         """Returns the pairs `indices` in that order; nothing is copied."""
@@ -91,11 +122,12 @@ class Pairs:
             names=tuple(self.names[index] for index in chosen),
             rgb=_rows(self.rgb, chosen),
             depth=_rows(self.depth, chosen),
+            scale=None if self.scale is None else self.scale[chosen],
             fingerprint=digest.hexdigest(),
         )
 
 
-def _rows(array: BlockFile | Rows, indices: np.ndarray) -> Rows:
+def _rows(array: Stored, indices: np.ndarray) -> Rows:
     return array.rows(indices) if isinstance(array, Rows) else Rows(array, indices)
 
 

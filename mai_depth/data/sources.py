@@ -13,14 +13,25 @@ from mai_depth.data.cache import cache_folder
 from mai_depth.data.cache import read_cache
 from mai_depth.data.cache import warn_of_missing
 from mai_depth.data.cache import write_cache
+from mai_depth.data.description import read_description
 from mai_depth.data.folder import list_pairs
+from mai_depth.data.mixture import Labels
+from mai_depth.data.mixture import Part
+from mai_depth.data.mixture import mix
+from mai_depth.data.nyu import NAME as NYU_DEPTH_V2
 from mai_depth.data.nyu import open_nyu_depth_v2
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import split_pairs
+from mai_depth.data.room_folder import NAME as ROOMS
+from mai_depth.data.room_folder import rooms_folder
 from mai_depth.data.samples import samples
 from mai_depth.data.synthetic import write_synthetic
 from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
+
+SCENES = "scenes"  # the default data set, where nothing else is asked for
+CANONICAL_FOCAL_LENGTH = 0.811
+"""NYU's, in picture widths: the camera of a first folder that does not tell its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +39,9 @@ class DataOptions:
     """Where pairs of picture and depth come from.
 
     Attributes:
-        data_dir: Folder in MAI layout; None for procedural scenes; `nyu_depth_v2` for
-            tensorflow-datasets.
+        data_dir: One or more of `FOLDER[:SHARE]`: folders in MAI layout, `rooms`, or
+            `nyu_depth_v2` for tensorflow-datasets; none for the default scenes. An epoch has as
+            many pictures as the first, of which SHARE come from that folder.
         cache_dir: Where decoded pictures, scenes and teachers' answers are kept.
         depth_units_per_m: Depth file units in a metre.
         missing_depth_value: One more code that means missing, beside 0 and 65535.
@@ -40,7 +52,7 @@ class DataOptions:
         allow_resize: Whether depth may have another size than its picture.
     """
 
-    data_dir: str | None
+    data_dir: tuple[str, ...]
     cache_dir: str
     depth_units_per_m: float = 1000.0
     missing_depth_value: int | None = None
@@ -51,30 +63,80 @@ class DataOptions:
 
 
 def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
-    """Opens the training and the validation pairs; the default scenes are made on the first call.
+    """Opens the training and the validation pairs; scenes and rooms are made on the first call.
+
+    Of several folders the first gives the validation pairs, and the camera whose metres the network
+    shall answer: measured depth of the others is brought to its focal length (as Yin et al. 2023,
+    Metric3D, do). Where that is unknown, and of depth that teachers said, the shape counts alone.
 
     Args:
         options: Where they come from.
 
     Returns:
-        Training pairs, validation pairs.
+        Training pairs (of several folders a `Mixture`), validation pairs.
 
     Raises:
-        UserError: What is wrong with the folder or a file in it.
+        UserError: What is wrong with a folder or a file in it.
     """
-    if options.data_dir == "nyu_depth_v2":
+    asked = [parse_share(text) for text in options.data_dir] or [(SCENES, None)]
+    train, validation = _open_first(asked[0][0], options)
+    parts = [Part(asked[0][0], train, asked[0][1])]
+    canonical = _focal_length(asked[0][0], options)
+    for name, share in asked[1:]:
+        parts.append(_open_other(name, share, options, canonical))
+    return mix(parts), validation
+
+
+def open_others(options: DataOptions) -> dict[str, Pairs]:
+    """Opens the validation pairs of all folders but the first, of those that have some.
+
+    Args:
+        options: As in `open_data`.
+
+    Returns:
+        Pairs by folder.
+
+    Raises:
+        UserError: What is wrong with a folder or a file in it.
+    """
+    names = [parse_share(text)[0] for text in options.data_dir[1:]]
+    return {name: open_split(name, "validation", **_settings(name, options))
+            for name in names if (pathlib.Path(name) / "validation").is_dir()}
+
+
+def parse_share(text: str) -> tuple[str, float | None]:
+    """Splits `FOLDER:SHARE`; a folder whose own name ends so is meant where it is there.
+
+    Args:
+        text: A value of `--data_dir`.
+
+    Returns:
+        The folder, and its share of an epoch or None.
+
+    Raises:
+        UserError: The share is no number between 0 and 1.
+    """
+    name, colon, share = text.rpartition(":")
+    if not colon or not name or pathlib.Path(text).exists():
+        return text, None
+    try:
+        value = float(share)
+    except ValueError:
+        return text, None
+    if not 0 < value < 1:
+        raise UserError(f"--data_dir={text}: a share is between 0 and 1; give one, e.g. "
+                        f"--data_dir={name}:0.3")
+    return name, value
+
+
+def _open_first(name: str, options: DataOptions) -> tuple[Pairs, Pairs]:
+    if name == NYU_DEPTH_V2:
         train = open_nyu_depth_v2(options.cache_dir, "train")
         if options.validation_count:
             return split_pairs(train, options.validation_count, options.split_seed)
         return train, open_nyu_depth_v2(options.cache_dir, "validation")
-    folder = options.data_dir or _default_scenes(options.cache_dir)
-    settings: dict[str, Any] = dict(
-        cache_dir=options.cache_dir,
-        depth_units_per_m=options.depth_units_per_m,
-        missing_depth_value=options.missing_depth_value,
-        allow_resize=options.allow_resize,
-        on_bad_sample=options.on_bad_sample,
-    )
+    folder = _folder(name, options)
+    settings = _settings(folder, options)
     train = open_split(folder, "train", **settings)
     if options.validation_count:
         return split_pairs(train, options.validation_count, options.split_seed)
@@ -82,6 +144,43 @@ def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
         raise UserError(f"{folder}/validation: no such folder; make it, or give "
                         "--validation_count to take pairs of the training split")
     return train, open_split(folder, "validation", **settings)
+
+
+def _open_other(name: str, share: float | None, options: DataOptions, canonical: float) -> Part:
+    if name == NYU_DEPTH_V2:
+        return Part(name, open_nyu_depth_v2(options.cache_dir, "train"), share)
+    folder = _folder(name, options)
+    pairs = open_split(folder, "train", **_settings(folder, options))
+    description = read_description(folder)
+    focal_lengths = description.of("train", pairs.names)
+    if focal_lengths is None or not description.is_measured:
+        return Part(name, pairs, share, Labels.SHAPE)
+    scale = (canonical / np.array(focal_lengths)).astype(np.float32)
+    return Part(name, dataclasses.replace(pairs, scale=scale), share)
+
+
+def _focal_length(name: str, options: DataOptions) -> float:
+    if name == NYU_DEPTH_V2:
+        return CANONICAL_FOCAL_LENGTH
+    return read_description(_folder(name, options)).focal_length or CANONICAL_FOCAL_LENGTH
+
+
+def _folder(name: str, options: DataOptions) -> str:
+    if pathlib.Path(name).exists():
+        return name
+    if name == ROOMS:
+        return str(rooms_folder(options.cache_dir))
+    return _default_scenes(options.cache_dir) if name == SCENES else name
+
+
+def _settings(folder: str, options: DataOptions) -> dict[str, Any]:
+    return dict(
+        cache_dir=options.cache_dir,
+        depth_units_per_m=read_description(folder).units_per_m or options.depth_units_per_m,
+        missing_depth_value=options.missing_depth_value,
+        allow_resize=options.allow_resize,
+        on_bad_sample=options.on_bad_sample,
+    )
 
 
 def open_pictures(

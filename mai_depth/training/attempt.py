@@ -190,7 +190,7 @@ class Attempt:
         """Sets the scale of the written model right; doing it twice changes nothing."""
         run = self.run
         model = load_model(run.path, trusted_packages=("keras_cv", "keras_hub"))
-        if abs(centre_scale(model, run.train_pairs, run.max_depth_m)) > TOLERANCE:
+        if abs(centre_scale(model, run.train_pairs.home, run.max_depth_m)) > TOLERANCE:
             save_model(model, run.path)
         metrics = evaluate(model, run.validation_pairs)
         self.state = dataclasses.replace(self.state, metrics=metrics)

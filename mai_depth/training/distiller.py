@@ -5,10 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mai_depth.data.mixture import Labels
 from mai_depth.training.losses import DistillationLoss
 from mai_depth.training.losses import GradientLoss
 from mai_depth.training.losses import SiLog
 from mai_depth.training.losses import depth_to_logits
+from mai_depth.training.relative_losses import trimmed_silog
 
 
 def training_view(model: keras.Model) -> keras.Model:
@@ -42,7 +44,9 @@ class Distiller(keras.Model):
 
     Batches are dictionaries: `image` [batch, *view, 3], `depth` [batch, h, w, 1] in metres with
     0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
-    `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand.
+    `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand. `labels` [batch] tells
+    `mixture.Labels` apart: where the metres are a guess, the shape of the depth counts alone
+    (`relative_losses.trimmed_silog`).
 
     Args:
         student: A depth model, see `training_view`.
@@ -100,7 +104,7 @@ class Distiller(keras.Model):
         target = self._target(batch)
         with tf.GradientTape() as tape:
             student = self.student(batch["image"], training=True)
-            losses = self._terms(student, batch["depth"], target)
+            losses = self._terms(student, batch["depth"], target, batch.get("labels"))
             loss = self.optimizer.scale_loss(losses["total_loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -126,11 +130,13 @@ class Distiller(keras.Model):
         size = self.student.output["logits"].shape[1:3]
         return keras.ops.image.resize(values, size, interpolation="bilinear")
 
-    def _terms(self, student: dict[str, Any], depth: Any, target: Any) -> dict[str, Any]:
+    def _terms(
+        self, student: dict[str, Any], depth: Any, target: Any, labels: Any = None
+    ) -> dict[str, Any]:
         size = keras.ops.shape(depth)[1:3]
         predicted = keras.ops.image.resize(
             keras.ops.cast(student["depth"], "float32"), size, interpolation="bilinear")
-        student_loss = self.student_loss(depth, predicted)
+        student_loss = self._depth_loss(depth, predicted, labels)
         if self.gradient_loss_weight:
             student_loss += self.gradient_loss_weight * self.gradient_loss(depth, predicted)
         distillation_loss = keras.ops.zeros(())
@@ -145,3 +151,17 @@ class Distiller(keras.Model):
             "student_loss": student_loss,
             "distillation_loss": distillation_loss,
         }
+
+    def _depth_loss(self, depth: Any, predicted: Any, labels: Any) -> Any:
+        if labels is None:
+            return self.student_loss(depth, predicted)
+        is_metric = keras.ops.equal(labels, int(Labels.METRIC))
+        loss = self.student_loss(
+            depth, predicted, sample_weight=keras.ops.cast(is_metric, "float32"))
+        # Of the others alone: the sorting costs as much as the whole step.
+        is_other = keras.ops.logical_not(is_metric)
+        others = trimmed_silog(
+            tf.boolean_mask(depth, is_other), tf.boolean_mask(predicted, is_other),
+            max_depth_m=self.max_depth_m)
+        count = keras.ops.cast(keras.ops.shape(labels)[0], "float32")
+        return loss + keras.ops.sum(others) / count

@@ -7,7 +7,7 @@ import hashlib
 
 import keras
 
-from mai_depth.data.batches import epoch_order
+from mai_depth.data.batches import drawn
 from mai_depth.errors import UserError
 from mai_depth.training.attempt import Attempt
 from mai_depth.training.callbacks import NonFinite
@@ -74,7 +74,7 @@ def _where(run: Run, error: NonFinite) -> str:
     if error.step is None:
         return f"{error} is not finite after epoch {error.epoch + 1}"
     size = run.recipe.batch_size
-    order = epoch_order(len(run.train_pairs), run.recipe.seed, error.epoch).numpy()
+    order = drawn(run.train_pairs, run.recipe.seed, error.epoch).numpy()
     names = [run.train_pairs.names[index] for index in order[error.step * size :][:size]]
     shown = ", ".join(names[:8]) + ", ..." * (size > 8)
     return (f"{error} is not finite in epoch {error.epoch + 1}, step {error.step + 1}, pictures "

@@ -48,7 +48,7 @@ def plan_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
 
     def build() -> keras.Model:
         model = build_teacher(teacher.preset, max_depth_m=job.max_depth_m, weights=teacher.weights)
-        return _start_at(model, geometric_mean_depth(train), job.max_depth_m)
+        return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)
 
     builder = {"teacher_preset": teacher.preset, "teacher_weights": teacher.weights}
     return Run(build, train, validation, teacher_path(job, train), teacher.recipe,
@@ -72,7 +72,7 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
         arguments = dataclasses.asdict(job.student)
         arguments["encoder_weights"] = encoder_file(job.student.encoder_weights)
         model = build_student(**arguments, max_depth_m=job.max_depth_m)
-        return _start_at(model, geometric_mean_depth(train), job.max_depth_m)
+        return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)
 
     description: dict = {"builder": dataclasses.asdict(job.student)}
     if job.distils:
@@ -90,6 +90,6 @@ def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.M
 
 
 def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:
-    if len(pairs) < batch_size:
-        raise UserError(f"{flag}={batch_size}: more than the {len(pairs)} training pairs; lower "
-                        "it or add pictures")
+    if pairs.epoch_size < batch_size:
+        raise UserError(f"{flag}={batch_size}: more than the {pairs.epoch_size} training pairs; "
+                        "lower it or add pictures")

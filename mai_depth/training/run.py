@@ -82,7 +82,7 @@ class Run:
     @property
     def steps(self) -> int:
         """Steps in an epoch; what does not fill a batch waits for another epoch's order."""
-        return len(self.train_pairs) // self.recipe.batch_size
+        return self.train_pairs.epoch_size // self.recipe.batch_size
 
     @property
     def record(self) -> dict[str, Any]:

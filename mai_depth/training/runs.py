@@ -9,11 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from mai_depth.atomic import write_json_atomic
+from mai_depth.data.mixture import Mixture
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import count_same_pictures
 from mai_depth.data.pairs import describe
 from mai_depth.data.sources import DataOptions
 from mai_depth.data.sources import open_data
+from mai_depth.data.sources import open_others
+from mai_depth.json_file import read_json
 from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
@@ -69,7 +73,7 @@ def train(job: TrainingJob) -> None:
     if path and not job.teacher.path and not is_complete(path):
         _train_teacher(job, *pairs)
         run = _taught_by(path, run)
-    print(format_rows(_train_student(run, job, path)))
+    print(format_rows(_train_student(run, job, path) | _measure_elsewhere(run, job.data)))
     print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
 
 
@@ -96,6 +100,9 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
         UserError: What is wrong with the folder or a file in it.
     """
     train, validation = open_data(data)
+    if isinstance(train, Mixture):
+        for pairs, count in zip(train.folders, train.counts, strict=True):
+            print(f"{count} pictures of an epoch: {describe(pairs)}")
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     if same := count_same_pictures(train, validation):
         print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
@@ -138,11 +145,23 @@ def _train_student(
         run = _with_answers(run, job, models["teacher"], path)
     fit_depth_model(run)
     models["student"] = load_model(run.path)
-    rows = {"constant depth": evaluate_constant(run.train_pairs, run.validation_pairs)}
+    rows = {"constant depth": evaluate_constant(run.train_pairs.home, run.validation_pairs)}
     rows |= {name: evaluate(model, run.validation_pairs, progress=name)
              for name, model in models.items()}
     _write_sheet(_sheet_of(run), run.validation_pairs, models)
     return rows
+
+
+def _measure_elsewhere(run: Run, data: DataOptions) -> dict[str, dict[str, float]]:
+    """Metrics of the student on the other folders' validation pairs, which its `.json` notes."""
+    others = open_others(data)
+    if not others:
+        return {}
+    student = load_model(run.path)
+    metrics = {name: evaluate(student, pairs, progress=name) for name, pairs in others.items()}
+    beside = run.path.with_suffix(".json")
+    write_json_atomic(beside, {**read_json(beside), "other_metrics": metrics})
+    return {f"student, {name}": row for name, row in metrics.items()}
 
 
 def _with_answers(run: Run, job: TrainingJob, teacher: keras.Model, path: pathlib.Path) -> Run:
@@ -170,7 +189,8 @@ def _write_sheet(path: pathlib.Path, pairs: Pairs, models: Mapping[str, keras.Mo
 def format_rows(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Lays out metrics as an aligned table: one line a row, one column a metric."""
     names = [name for name in next(iter(rows.values())) if name != "images"]
-    lines = [" " * 16 + "".join(f"{name:>9}" for name in names)]
+    width = max(16, 1 + max(map(len, rows)))
+    lines = [" " * width + "".join(f"{name:>9}" for name in names)]
     for title, metrics in rows.items():
-        lines.append(f"{title:<16}" + "".join(f"{metrics[name]:9.4f}" for name in names))
+        lines.append(f"{title:<{width}}" + "".join(f"{metrics[name]:9.4f}" for name in names))
     return "\n".join(lines)

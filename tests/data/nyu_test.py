@@ -45,7 +45,7 @@ def test_nyu_depth_v2_goes_into_the_same_cache(fake_tfds, tmp_path):
 
 
 def test_validation_count_splits_it(fake_tfds, tmp_path):
-    data = DataOptions(data_dir="nyu_depth_v2", cache_dir=str(tmp_path), validation_count=1)
+    data = DataOptions(data_dir=("nyu_depth_v2",), cache_dir=str(tmp_path), validation_count=1)
     assert [len(pairs) for pairs in open_data(data)] == [2, 1]
     assert [split for _, split, _ in fake_tfds.calls] == ["train"]
 

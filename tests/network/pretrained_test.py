@@ -174,7 +174,7 @@ def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypa
     line, = (line for line in (REPOSITORY / "student.flags").read_text().splitlines()
              if line.startswith("--encoder_weights="))
     name = line.partition("=")[2]
-    job = TrainingJob(tmp_path, DataOptions(None, ""), Student(encoder_weights=name),
+    job = TrainingJob(tmp_path, DataOptions((), ""), Student(encoder_weights=name),
                       recipe=Recipe(batch_size=4))
     run = plan_student(job, pairs, pairs)
     built, shipped = run.build(), pretrained.load_pretrained(name)

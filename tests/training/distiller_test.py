@@ -7,6 +7,8 @@ import pytest
 from mai_depth.network.student import build_student
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.distiller import training_view
+from mai_depth.training.losses import silog
+from mai_depth.training.relative_losses import trimmed_silog
 
 SIZE = (128, 160)  # of the view, and of the depth that the loss looks at
 
@@ -140,3 +142,17 @@ def test_mixed_precision_keeps_finite_float32_weights():
     model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)))
     assert np.isfinite(float(model.train_step(batch())["total_loss"]))
     assert {str(value.dtype) for value in student.get_weights()} == {"float32"}
+
+def test_where_metres_are_a_guess_the_shape_counts_alone():
+    depth = np.random.default_rng(0).uniform(1, 9, (4, 8, 10, 1)).astype("f")
+    predicted = keras.ops.convert_to_tensor(depth[::-1].copy())
+    model = distiller()
+    labels = keras.ops.convert_to_tensor([0, 1, 0, 1])
+    loss = model._depth_loss(depth, predicted, labels)
+    metric = silog(depth[::2], predicted[::2], max_depth_m=10.0)
+    shape = trimmed_silog(depth[1::2], predicted[1::2], max_depth_m=10.0)
+    np.testing.assert_allclose(loss, np.mean([*metric, *shape]), rtol=1e-6)
+    scaled = np.where(np.array([0, 1, 0, 1])[:, None, None, None], depth / 3, depth)
+    np.testing.assert_allclose(model._depth_loss(scaled, predicted, labels), loss, rtol=1e-5)
+    for kind in (0, 1):  # a batch of one kind alone
+        assert np.isfinite(model._depth_loss(depth, predicted, np.full(4, kind)))

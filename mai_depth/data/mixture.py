@@ -1,0 +1,160 @@
+"""Several folders as one: each is drawn from with its share, and judged by what its labels are.
+
+Needs NumPy alone.
+"""
+
+import dataclasses
+import enum
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from mai_depth.data.pairs import Pairs
+from mai_depth.errors import UserError
+
+
+class Labels(enum.IntEnum):
+    """What a depth map says, from which follows the loss."""
+
+    METRIC = 0
+    """Metres of a known camera: scale and shape count."""
+    SHAPE = 1
+    """Metres that are a guess, as a teacher's of an unknown camera's picture: the shape counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One folder of a mixture.
+
+    Attributes:
+        name: The folder, for messages.
+        pairs: Its training pairs; `scale` brings their depth to the mixture's camera.
+        share: Of the pictures of an epoch, or None for a share by its number of pictures.
+        labels: What its depth says.
+    """
+
+    name: str
+    pairs: Pairs
+    share: float | None = None
+    labels: Labels = Labels.METRIC
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture(Pairs):
+    """The pairs of several folders, one after the other.
+
+    Attributes:
+        folders: The pairs of each folder.
+        counts: How many of each an epoch draws; together as many as the first folder has.
+        labels: uint8 [N], the `Labels` of each pair.
+    """
+
+    folders: tuple[Pairs, ...] = ()
+    counts: tuple[int, ...] = ()
+    labels: np.ndarray | None = None
+
+    @property
+    def epoch_size(self) -> int:
+        """How many pictures an epoch shows."""
+        return sum(self.counts)
+
+    @property
+    def home(self) -> Pairs:
+        """The pairs of the first folder, whose metres the network shall answer."""
+        return self.folders[0]
+
+
+class Joined:
+    """Arrays [N, ...] one after the other, indexed like one array; nothing is copied before."""
+
+    def __init__(self, arrays: Sequence):
+        """Keeps the arrays, which agree in all but their length."""
+        self._arrays = tuple(arrays)
+        self._starts = np.cumsum([0, *map(len, arrays)])
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+        self.dtype = arrays[0].dtype
+        self.ndim = arrays[0].ndim
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key) -> np.ndarray:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        numbers = np.arange(len(self))[first]
+        flat = numbers.reshape(-1)
+        source = np.searchsorted(self._starts, flat, side="right") - 1
+        rows = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        for number in np.unique(source):
+            at = np.flatnonzero(source == number)
+            rows[at] = self._arrays[number][flat[at] - self._starts[number]]
+        rows = rows.reshape(*numbers.shape, *self.shape[1:])
+        return rows[(*[slice(None)] * numbers.ndim, *rest)]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def mix(parts: Sequence[Part]) -> Pairs:
+    """Joins folders.
+
+    Args:
+        parts: The folders; the first one's metres are those that the network shall answer.
+
+    Returns:
+        A `Mixture`, or the pairs of a single folder as they are.
+
+    Raises:
+        UserError: The shares leave nothing for a folder.
+    """
+    first = parts[0].pairs
+    if len(parts) == 1:
+        return first
+    counts = _counts(parts)
+    folders = [part.pairs for part in parts]
+    scales = [_scale(pairs, first.units_per_m) for pairs in folders]
+    labels = [np.full(len(part.pairs), part.labels, np.uint8) for part in parts]
+    return Mixture(
+        names=tuple(f"{part.name}: {name}" for part in parts for name in part.pairs.names),
+        rgb=Joined([pairs.rgb for pairs in folders]),
+        depth=Joined([pairs.depth for pairs in folders]),
+        units_per_m=first.units_per_m,
+        fingerprint=_fingerprint(folders, counts, scales, labels),
+        scale=np.concatenate(scales),
+        folders=tuple(folders),
+        counts=counts,
+        labels=np.concatenate(labels),
+    )
+
+
+def _counts(parts: Sequence[Part]) -> tuple[int, ...]:
+    """How many pictures of each folder an epoch has."""
+    total = sum(len(part.pairs) for part in parts)
+    others = [len(part.pairs) / total if part.share is None else part.share for part in parts[1:]]
+    own = 1 - sum(others) if parts[0].share is None else parts[0].share
+    shares = np.array([own, *others])
+    size = len(parts[0].pairs)
+    counts = np.rint(shares / shares.sum() * size).astype(int)
+    counts[0] += size - counts.sum()
+    for part, count in zip(parts, counts, strict=True):
+        if count < 1 or own <= 0:
+            raise UserError(
+                f"--data_dir={part.name}: of the {size} pictures of an epoch (as many as the first "
+                "folder has) none is left for it; change the shares, e.g. --data_dir=B:0.3")
+    return tuple(map(int, counts))
+
+
+def _scale(pairs: Pairs, units_per_m: float) -> np.ndarray:
+    """What brings stored depth, divided by `units_per_m`, to metres of the mixture's camera."""
+    scale = np.ones(len(pairs)) if pairs.scale is None else pairs.scale
+    return (scale * (units_per_m / pairs.units_per_m)).astype(np.float32)
+
+
+def _fingerprint(
+    folders: Sequence[Pairs], counts: Sequence[int], scales: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+) -> str:
+    digest = hashlib.sha256(repr(tuple(counts)).encode())
+    for pairs, scale, label in zip(folders, scales, labels, strict=True):
+        digest.update(pairs.fingerprint.encode() + scale.tobytes() + label.tobytes())
+    return digest.hexdigest()
