@@ -11,7 +11,8 @@ import pathlib
 import numpy as np
 
 from mai_depth.atomic import write_json_atomic
-from mai_depth.data.cache import new_folder
+from mai_depth.data.description import DATASET
+from mai_depth.data.generated_folder import generated_folder
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.near import near
 from mai_depth.data.scenes.rooms import room
@@ -19,14 +20,12 @@ from mai_depth.data.scenes.shading import render
 from mai_depth.data.scenes.viewpoint import NEAREST_M
 from mai_depth.data.synthetic import make_all
 from mai_depth.data.synthetic import write_pair
-from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 
 NAME = "rooms"
 """The word for such a folder on the command line, and its name in the cache."""
 VERSION = 1  # of the pictures; a folder of another version is made anew
 
-_RECORD = "dataset.json"
 _STREAM = 2  # beside 0 and 1, the splits of the default data set: no scene is in both
 # As of the RealSense D405 (18 mm), which measures from 7 cm: nearer than a stereo camera for rooms.
 _NEAR_BASELINES_M = (0.012, 0.03)
@@ -107,34 +106,16 @@ def make_rooms(
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
-    folder = pathlib.Path(folder)
     record = {"version": VERSION, "count": count, "near_share": near_share, "seed": seed}
-    if _is_complete(folder, record):
-        return folder
-    _refuse_files_of_others(folder)
-    with new_folder(folder, lambda: _is_complete(folder, record)) as temporary:
-        _write(temporary, record, workers)
-        _refuse_files_of_others(folder)
-    return folder
+    return generated_folder(
+        folder, record, _read_record, lambda made: _write(made, record, workers))
 
 
-def _is_complete(folder: pathlib.Path, record: dict) -> bool:
+def _read_record(folder: pathlib.Path) -> dict | None:
     try:
-        return read_json(folder / _RECORD).get(NAME) == record
-    except (OSError, ValueError):
-        return False
-
-
-def _refuse_files_of_others(folder: pathlib.Path) -> None:
-    """Only a folder that this module wrote makes room for another."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    try:
-        ours = NAME in read_json(folder / _RECORD)
-    except (OSError, ValueError):
-        ours = False
-    if not ours:
-        raise UserError(f"{folder}: holds other files; empty it or set another --cache_dir")
+        return read_json(folder / DATASET).get(NAME)
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _write(folder: pathlib.Path, record: dict, workers: int | None) -> None:
@@ -147,7 +128,7 @@ def _write(folder: pathlib.Path, record: dict, workers: int | None) -> None:
     ]
     focal_lengths = dict(make_all(_write_view, tasks, workers, "procedural rooms"))
     description = {"kind": "metric", "unit": "mm", NAME: record, "focal_lengths": focal_lengths}
-    write_json_atomic(folder / _RECORD, description)
+    write_json_atomic(folder / DATASET, description)
 
 
 def _is_near(index: int, share: float) -> bool:

@@ -20,12 +20,11 @@ import tqdm
 from PIL import Image
 
 from mai_depth.atomic import write_json_atomic
-from mai_depth.data.cache import new_folder
+from mai_depth.data.generated_folder import generated_folder
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.rooms import room
 from mai_depth.data.scenes.shading import render
 from mai_depth.data.scenes.streets import street
-from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 
 VERSION = 1  # of the pictures; a folder of another version is made anew
@@ -77,29 +76,18 @@ def write_synthetic(
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
-    folder = pathlib.Path(folder)
     record = {"version": VERSION, "train": train, "validation": validation, "seed": seed}
-    if _is_complete(folder, record):
-        return folder
-    _refuse_files_of_others(folder)
-    with new_folder(folder, lambda: _is_complete(folder, record)) as temporary:
-        _write_splits(temporary, record, workers)
-        write_json_atomic(temporary / _RECORD, record)
-        _refuse_files_of_others(folder)
-    return folder
+    return generated_folder(
+        folder, record, _read_record, lambda made: _write_splits(made, record, workers))
 
 
-def _is_complete(folder: pathlib.Path, record: dict) -> bool:
+def _read_record(folder: pathlib.Path) -> dict | None:
     try:
-        return read_json(folder / _RECORD) == record
+        return read_json(folder / _RECORD)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError):
-        return False
-
-
-def _refuse_files_of_others(folder: pathlib.Path) -> None:
-    is_empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not is_empty and not (folder / _RECORD).is_file():
-        raise UserError(f"{folder}: holds other files; empty it or set another --cache_dir")
+        return {}  # damaged, but ours
 
 
 def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> None:
@@ -111,6 +99,7 @@ def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> No
             tasks.append((folder / split, index, (record["seed"], number, index)))
     for _ in make_all(_write_scene, tasks, workers, "synthetic scenes"):
         pass
+    write_json_atomic(folder / _RECORD, record)
 
 
 def make_all(

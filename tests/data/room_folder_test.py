@@ -122,7 +122,7 @@ def test_files_of_others_are_not_touched(tmp_path, quick):
 
 def test_a_path_that_cannot_be_written_is_one_line(tmp_path, quick):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"rooms: cannot be written .*; set --cache_dir"):
+    with pytest.raises(UserError, match=r"--cache_dir=.*file: cannot be written .*; choose another"):
         room_folder.rooms_folder(tmp_path / "file", count=1)
 
 
@@ -130,7 +130,7 @@ def test_a_killed_parent_leaves_no_workers_and_no_part_of_a_folder(tmp_path, qui
     folder = tmp_path / "rooms"
     process = subprocess.Popen([sys.executable, "-c", MAKE, folder], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: any(tmp_path.glob(".rooms*/rooms/train/depth/*.png")), 120)
+        wait_for(lambda: any(tmp_path.glob(".rooms*/new/train/depth/*.png")), 120)
         children = children_of(process.pid)
         assert len(children) >= 2
     finally:
