@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mai_depth.data.convert.formats import hint
+from mai_depth.depth import INVERSE_DEPTH_DIR
 from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
@@ -33,11 +34,12 @@ class PairFiles(NamedTuple):
     depth: File
 
 
-def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
+def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFiles]:
     """Lists the pairs of a split without opening a picture.
 
     Args:
         split_dir: The folder that holds `rgb` and `depth`.
+        depth_dir: What the latter is called.
 
     Returns:
         The pairs, sorted by name.
@@ -46,9 +48,10 @@ def list_pairs(split_dir: pathlib.Path) -> list[PairFiles]:
         UserError: A folder is missing or empty, a file has no partner, two files have one name,
             or something else than a picture lies there.
     """
-    refuse_inverse_depth(split_dir)
+    if depth_dir != INVERSE_DEPTH_DIR:
+        refuse_inverse_depth(split_dir)
     try:
-        return _pairs(split_dir)
+        return _pairs(split_dir, depth_dir)
     except UserError as error:
         other_layout = None if _looks_like_ours(split_dir) else hint(split_dir.parent)
         if other_layout is None:
@@ -60,9 +63,9 @@ def _looks_like_ours(split_dir: pathlib.Path) -> bool:
     return (split_dir / "rgb").is_dir() and any((split_dir / "depth").glob("*.png"))
 
 
-def _pairs(split_dir: pathlib.Path) -> list[PairFiles]:
+def _pairs(split_dir: pathlib.Path, depth_dir: str) -> list[PairFiles]:
     rgb = _list_files(split_dir / "rgb", _RGB_SUFFIXES)
-    depth = _list_files(split_dir / "depth", _DEPTH_SUFFIXES)
+    depth = _list_files(split_dir / depth_dir, _DEPTH_SUFFIXES)
     if alone := sorted(rgb.keys() ^ depth.keys()):
         sides = " and ".join(
             f"{len(orphans)} without {missing} ({_some(orphans)})"

@@ -21,6 +21,8 @@ class Labels(enum.IntEnum):
     """Metres of a known camera: scale and shape count."""
     SHAPE = 1
     """Metres that are a guess, as a teacher's of an unknown camera's picture: the shape counts."""
+    RELATIVE = 2
+    """Inverse depth of another scale and shift in each picture."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from mai_depth.data.room_folder import NAME as ROOMS
 from mai_depth.data.room_folder import rooms_folder
 from mai_depth.data.samples import samples
 from mai_depth.data.synthetic import write_synthetic
+from mai_depth.depth import INVERSE_DEPTH_DIR
 from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 
@@ -67,7 +68,8 @@ def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
 
     Of several folders the first gives the validation pairs, and the camera whose metres the network
     shall answer: measured depth of the others is brought to its focal length (as Yin et al. 2023,
-    Metric3D, do). Where that is unknown, and of depth that teachers said, the shape counts alone.
+    Metric3D, do). Where that is unknown, and of depth that teachers said, the shape counts alone;
+    of inverse depth without a unit, what no scale and no shift changes.
 
     Args:
         options: Where they come from.
@@ -150,6 +152,9 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
     if name == NYU_DEPTH_V2:
         return Part(name, open_nyu_depth_v2(options.cache_dir, "train"), share)
     folder = _folder(name, options)
+    if _is_relative(folder):
+        pairs = open_split(folder, "train", relative=True, **_settings(folder, options))
+        return Part(name, pairs, share, Labels.RELATIVE)
     pairs = open_split(folder, "train", **_settings(folder, options))
     description = read_description(folder)
     focal_lengths = description.of("train", pairs.names)
@@ -157,6 +162,12 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
         return Part(name, pairs, share, Labels.SHAPE)
     scale = (canonical / np.array(focal_lengths)).astype(np.float32)
     return Part(name, dataclasses.replace(pairs, scale=scale), share)
+
+
+def _is_relative(folder: str) -> bool:
+    """Whether a folder of `mai_depth.label` holds inverse depth of no unit."""
+    split = pathlib.Path(folder) / "train"
+    return (split / INVERSE_DEPTH_DIR).is_dir() and not (split / "depth").is_dir()
 
 
 def _focal_length(name: str, options: DataOptions) -> float:
@@ -222,6 +233,7 @@ def open_split(
     missing_depth_value: int | None = None,
     allow_resize: bool = False,
     on_bad_sample: str = "fail",
+    relative: bool = False,
 ) -> Pairs:
     """Opens `data_dir/split`, decoding it once into `cache_dir`.
 
@@ -234,6 +246,7 @@ def open_split(
             65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
+        relative: Read inverse depth without a unit, `SPLIT/inverse_depth`, in the place of depth.
 
     Returns:
         The pairs, at 480x640.
@@ -243,10 +256,10 @@ def open_split(
     """
     _refuse_impossible(depth_units_per_m, missing_depth_value)
     split_dir = pathlib.Path(data_dir).expanduser() / split
-    files = list_pairs(split_dir)
+    files = list_pairs(split_dir, INVERSE_DEPTH_DIR if relative else "depth")
     stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
     key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
-           stamps)
+           stamps, *([INVERSE_DEPTH_DIR] if relative else []))
     folder = cache_folder(cache_dir, split, key)
     pairs = read_cache(folder, allow_broken=on_bad_sample == "skip")
     if pairs is None:

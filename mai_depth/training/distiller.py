@@ -1,5 +1,6 @@
 """Knowledge distillation: the custom training step that adds the teacher to the depth loss."""
 
+import functools
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from mai_depth.training.losses import DistillationLoss
 from mai_depth.training.losses import GradientLoss
 from mai_depth.training.losses import SiLog
 from mai_depth.training.losses import depth_to_logits
+from mai_depth.training.relative_losses import scale_shift_invariant_loss
 from mai_depth.training.relative_losses import trimmed_silog
 
 
@@ -46,7 +48,7 @@ class Distiller(keras.Model):
     0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
     `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand. `labels` [batch] tells
     `mixture.Labels` apart: where the metres are a guess, the shape of the depth counts alone
-    (`relative_losses.trimmed_silog`).
+    (`relative_losses.trimmed_silog`); inverse depth has `scale_shift_invariant_loss`.
 
     Args:
         student: A depth model, see `training_view`.
@@ -82,6 +84,10 @@ class Distiller(keras.Model):
         self.distillation_loss_weight = distillation_loss_weight
         self.gradient_loss_weight = gradient_loss_weight
         self.student_loss = SiLog(max_depth_m=max_depth_m)
+        self.other_losses = {
+            Labels.SHAPE: functools.partial(trimmed_silog, max_depth_m=max_depth_m),
+            Labels.RELATIVE: scale_shift_invariant_loss,
+        }
         self.gradient_loss = GradientLoss(max_depth_m=max_depth_m)
         self.distillation_loss = DistillationLoss()
         self.means = {
@@ -138,7 +144,10 @@ class Distiller(keras.Model):
             keras.ops.cast(student["depth"], "float32"), size, interpolation="bilinear")
         student_loss = self._depth_loss(depth, predicted, labels)
         if self.gradient_loss_weight:
-            student_loss += self.gradient_loss_weight * self.gradient_loss(depth, predicted)
+            has_depth = None if labels is None else keras.ops.cast(
+                keras.ops.not_equal(labels, int(Labels.RELATIVE)), "float32")
+            student_loss += self.gradient_loss_weight * self.gradient_loss(
+                depth, predicted, sample_weight=has_depth)
         distillation_loss = keras.ops.zeros(())
         if target is not None:
             answer = student["logits"]
@@ -158,10 +167,11 @@ class Distiller(keras.Model):
         is_metric = keras.ops.equal(labels, int(Labels.METRIC))
         loss = self.student_loss(
             depth, predicted, sample_weight=keras.ops.cast(is_metric, "float32"))
-        # Of the others alone: the sorting costs as much as the whole step.
-        is_other = keras.ops.logical_not(is_metric)
-        others = trimmed_silog(
-            tf.boolean_mask(depth, is_other), tf.boolean_mask(predicted, is_other),
-            max_depth_m=self.max_depth_m)
         count = keras.ops.cast(keras.ops.shape(labels)[0], "float32")
-        return loss + keras.ops.sum(others) / count
+        for kind, loss_of_others in self.other_losses.items():
+            # Of those alone: the sorting costs as much as the whole step.
+            chosen = keras.ops.equal(labels, int(kind))
+            losses = loss_of_others(
+                tf.boolean_mask(depth, chosen), tf.boolean_mask(predicted, chosen))
+            loss += keras.ops.sum(losses) / count
+        return loss

@@ -20,6 +20,7 @@ from mai_depth.data.sources import DataOptions
 from mai_depth.data.sources import open_data
 from mai_depth.data.sources import open_others
 from mai_depth.data.sources import parse_share
+from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
 
 
@@ -141,6 +142,19 @@ def test_labels_of_teachers_are_never_metric(other_data, tmp_path):
     shutil.copytree(other_data, folder)
     (folder / "labels.json").write_text("{}")
     assert not read_description(folder).is_measured
+
+
+def test_inverse_depth_is_read_where_metres_are_not_needed(tiny_data, other_data, tmp_path):
+    folder = tmp_path / "relative"
+    shutil.copytree(other_data, folder)
+    (folder / "train/depth").rename(folder / "train/inverse_depth")
+    cache_dir = str(tmp_path / "cache")
+    train, _ = open_data(DataOptions((str(tiny_data), f"{folder}:0.5"), cache_dir))
+    assert train.labels[12:].tolist() == [Labels.RELATIVE] * 6
+    np.testing.assert_array_equal(
+        train.depth[12], read_depth_units(folder / "train/inverse_depth/0000.png"))
+    with pytest.raises(UserError, match="has no unit, but metres are needed"):
+        open_data(DataOptions((str(folder), str(tiny_data)), cache_dir))
 
 
 def test_what_else_has_validation_pairs_is_measured_too(tiny_data, other_data, options):

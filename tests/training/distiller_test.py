@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from mai_depth.data.mixture import Labels
 from mai_depth.network.student import build_student
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.distiller import training_view
 from mai_depth.training.losses import silog
+from mai_depth.training.relative_losses import scale_shift_invariant_loss
 from mai_depth.training.relative_losses import trimmed_silog
 
 SIZE = (128, 160)  # of the view, and of the depth that the loss looks at
@@ -154,5 +156,16 @@ def test_where_metres_are_a_guess_the_shape_counts_alone():
     np.testing.assert_allclose(loss, np.mean([*metric, *shape]), rtol=1e-6)
     scaled = np.where(np.array([0, 1, 0, 1])[:, None, None, None], depth / 3, depth)
     np.testing.assert_allclose(model._depth_loss(scaled, predicted, labels), loss, rtol=1e-5)
-    for kind in (0, 1):  # a batch of one kind alone
+    for kind in (0, 1, 2):  # a batch of one kind alone
         assert np.isfinite(model._depth_loss(depth, predicted, np.full(4, kind)))
+
+
+def test_inverse_depth_of_any_scale_and_shift_is_one_label():
+    inverse = np.random.default_rng(0).uniform(1, 9, (2, 8, 10, 1)).astype("f")
+    predicted = 1 / np.random.default_rng(1).uniform(0.2, 1, inverse.shape).astype("f")
+    model, labels = distiller(), np.full(2, Labels.RELATIVE)
+    loss = model._depth_loss(inverse, predicted, labels)
+    np.testing.assert_allclose(loss, np.mean(scale_shift_invariant_loss(inverse, predicted)))
+    moved = model._depth_loss(3 * inverse + 2, predicted, labels)
+    np.testing.assert_allclose(moved, loss, rtol=1e-5)
+    np.testing.assert_allclose(model._depth_loss(1 / predicted, predicted, labels), 0, atol=1e-6)
