@@ -60,7 +60,10 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
 
 
 def _looks_like_ours(split_dir: pathlib.Path) -> bool:
-    return (split_dir / "rgb").is_dir() and any((split_dir / "depth").glob("*.png"))
+    """Whether the split, or one of the usual names beside it, has what we read."""
+    beside = (split_dir.with_name(name) for name in ("train", "validation"))
+    return any((split / "rgb").is_dir() and any((split / "depth").glob("*.png"))
+               for split in (split_dir, *beside))
 
 
 def _pairs(split_dir: pathlib.Path, depth_dir: str) -> list[PairFiles]:
