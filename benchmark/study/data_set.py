@@ -51,11 +51,12 @@ def open_data_set(text: str) -> DataSet:
     pairs = tuple(list_pairs(folder))
     description = read_description(folder.parent)
     if parts["focal"]:
-        focal_lengths = [_focal_length(text, parts["focal"])] * len(pairs)
+        focal_lengths: list[float] | None = [_focal_length(text, parts["focal"])] * len(pairs)
     else:
         focal_lengths = description.of(folder.name, [pair.name for pair in pairs])
     return DataSet(parts["name"] or "/".join(folder.parts[-2:]), pairs,
-                   description.units_per_m or 1000.0, focal_lengths and tuple(focal_lengths))
+                   description.units_per_m or 1000.0,
+                   tuple(focal_lengths) if focal_lengths else None)
 
 
 def _focal_length(text: str, focal: str) -> float:
