@@ -1,5 +1,6 @@
 """Accuracy of a depth function over a data folder in the layout of the MAI 2021 challenge."""
 
+import math
 import os
 import pathlib
 from collections.abc import Callable
@@ -12,14 +13,17 @@ from mai_depth.data import folder
 from mai_depth.data.samples import read_rgb
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
+from mai_depth.edge_metrics import boundary_f1
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
 from mai_depth.metrics import NYU_CROP
+from mai_depth.metrics import affine_align
 from mai_depth.metrics import image_metrics
 from mai_depth.metrics import mean_metrics
 from mai_depth.metrics import median_scale
 from mai_depth.metrics import pooled_metrics
 
+ALIGNED = ("abs_rel", "delta1")  # what is published of maps that are fitted by scale and shift
 POOL = 32  # pictures whose pixels the organisers' training script pools
 
 
@@ -64,11 +68,13 @@ def evaluate(
 
     Returns:
         The mean metrics and `images`; the same with every prediction scaled to the truth's median,
-        each name with `_median_scaled` at its end; `cleared_pixels` of `cleared_maps`, whose code
-        was taken for missing.
+        each name with `_median_scaled` at its end; `abs_rel` and `delta1` of predictions fitted by
+        scale and shift, with `_affine_aligned`; `boundary_f1`, the mean over the pictures whose
+        truth has an edge; `cleared_pixels` of `cleared_maps`, whose code was taken for missing.
     """
     measure = _Pools if pooled else _Images
-    plain, scaled, cleared = measure(), measure(), []
+    plain, scaled, aligned = measure(), measure(), measure()
+    edges, cleared = [], []
     for done, (rgb_path, depth_path) in enumerate(pairs, start=1):
         units = read_depth_units(depth_path)
         cleared.append(clear_missing(units, missing_depth_value))
@@ -78,12 +84,31 @@ def evaluate(
             truth, prediction = _crop(truth, depth_path), prediction[NYU_CROP]
         plain.add(truth, prediction)
         scaled.add(truth, median_scale(truth, prediction))
+        aligned.add(truth, affine_align(truth, prediction))
+        edges.append(boundary_f1(truth, prediction))
         yield done
     result = plain.mean()
     for name, value in scaled.mean().items():
         if name in NAMES:
             result[f"{name}_median_scaled"] = value
+    fitted = aligned.mean()
+    for name in ALIGNED:
+        result[f"{name}_affine_aligned"] = fitted[name]
+    result["boundary_f1"] = mean_boundary_f1(edges)
     return {**result, "cleared_pixels": sum(cleared), "cleared_maps": sum(map(bool, cleared))}
+
+
+def mean_boundary_f1(values: Sequence[float]) -> float:
+    """Averages `boundary_f1` over pictures.
+
+    Args:
+        values: Of each picture; NaN, where the truth has no edge, does not count.
+
+    Returns:
+        The mean, NaN of none.
+    """
+    counted = [value for value in values if not math.isnan(value)]
+    return sum(counted) / len(counted) if counted else math.nan
 
 
 class _Images:

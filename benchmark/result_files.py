@@ -31,11 +31,13 @@ CSV_COLUMNS = (
     "sgemm_gmacs_per_s", "copy_gb_per_s", "arm64_cpu", "arm64_instructions", "data", "images",
     "crop", "pooling", "si_rmse", "rmse", "log10", "abs_rel", "delta1", "delta2", "delta3",
     "si_rmse_median_scaled", "rmse_median_scaled", "log10_median_scaled", "abs_rel_median_scaled",
-    "delta1_median_scaled", "delta2_median_scaled", "delta3_median_scaled", "score",
-    "finite_share", "depth_min_m", "depth_max_m", "cpu", "cores", "num_threads", "use_xnnpack",
-    "governor", "cpu_mhz", "temperature_c", "throttled", "load_average", "system", "versions",
-    "warnings", "notes",
+    "delta1_median_scaled", "delta2_median_scaled", "delta3_median_scaled",
+    "abs_rel_affine_aligned", "delta1_affine_aligned", "boundary_f1", "score", "finite_share",
+    "depth_min_m", "depth_max_m", "cpu", "cores", "num_threads", "use_xnnpack", "governor",
+    "cpu_mhz", "temperature_c", "throttled", "load_average", "system", "versions", "warnings",
+    "notes",
 )
+_ADDED = {"abs_rel_affine_aligned", "delta1_affine_aligned", "boundary_f1"}  # old files lack them
 _RENAMED = {"numbers": "dtype"}  # old and new name of a column
 _SEPARATOR = "; "  # of warnings and notes, which may hold it themselves
 
@@ -53,6 +55,8 @@ def write_json(path: str | os.PathLike, reports: Sequence[Report]) -> None:
 
 def append_csv(path: str | os.PathLike, report: Report) -> None:
     """Appends one line for each graph, conditions included; the header is written once.
+
+    A file of an earlier version is given the columns that it lacks, with empty cells.
 
     Args:
         path: The file; what it holds stays.
@@ -78,7 +82,7 @@ def check_csv(path: str | os.PathLike) -> str:
         path: The file, which may be missing.
 
     Returns:
-        What it holds.
+        What it holds, with all columns of this version.
 
     Raises:
         UserError: It cannot be read or has other columns.
@@ -89,11 +93,21 @@ def check_csv(path: str | os.PathLike) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--csv={path}: cannot be read ({error}); give another file") from error
     header = next(csv.reader(old.splitlines()[:1]), []) if old else list(CSV_COLUMNS)
+    if set(header) < set(CSV_COLUMNS) and set(CSV_COLUMNS) - set(header) <= _ADDED:
+        return _widened(old)
     if header != list(CSV_COLUMNS):
         _refuse_old_names(f"--csv={path}", header)
         raise UserError(f"--csv={path}: holds other columns than this version writes; "
                         "give another file")
     return old if old.endswith("\n") or not old else old + "\n"
+
+
+def _widened(old: str) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(csv.DictReader(io.StringIO(old, newline="")))
+    return buffer.getvalue()
 
 
 def read_csv(path: str | os.PathLike) -> list[Report]:
@@ -115,7 +129,7 @@ def read_csv(path: str | os.PathLike) -> list[Report]:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
             _refuse_old_names(str(path), reader.fieldnames or ())
-            lines = [(_parsed(Conditions, line), _peaks(line), _parsed(Row, line))
+            lines = [(from_cells(Conditions, line), _peaks(line), from_cells(Row, line))
                      for line in reader]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); mend or remove it") from error
@@ -173,11 +187,15 @@ def _cells(part: Row | Conditions | Peaks | None) -> dict[str, Any]:
 
 
 def _peaks(line: dict[str, str]) -> Peaks | None:
-    return _parsed(Peaks, line) if line.get("sgemm_gmacs_per_s") else None
+    return from_cells(Peaks, line) if line.get("sgemm_gmacs_per_s") else None
 
 
-def _parsed(kind: Callable[..., Any], line: dict[str, str]) -> Any:
+def from_cells(kind: Callable[..., Any], line: dict[str, str]) -> Any:
     """Makes a dataclass of the cells that are named after its fields.
+
+    Args:
+        kind: The dataclass.
+        line: Of a CSV file, by column; other columns are left out.
 
     Raises:
         ValueError: A cell that must be filled is missing or of another type.

@@ -64,6 +64,9 @@ class Row:
         delta1_median_scaled: Scaled `delta1`.
         delta2_median_scaled: Scaled `delta2`.
         delta3_median_scaled: Scaled `delta3`.
+        abs_rel_affine_aligned: `abs_rel` with each map fitted to the truth by scale and shift.
+        delta1_affine_aligned: The same of `delta1`.
+        boundary_f1: F1 of the edges, see `mai_depth.edge_metrics`.
         data: Folder and split of the pictures.
         crop: `nyu` or `none`.
         pooling: `per image`, or over how many images pixels are pooled.
@@ -132,6 +135,9 @@ class Row:
     delta1_median_scaled: float | None = None
     delta2_median_scaled: float | None = None
     delta3_median_scaled: float | None = None
+    abs_rel_affine_aligned: float | None = None
+    delta1_affine_aligned: float | None = None
+    boundary_f1: float | None = None
     data: str | None = None
     crop: str | None = None
     pooling: str | None = None

@@ -57,6 +57,8 @@ _SPEED: tuple[_Column, ...] = (
     _number("parts", lambda row: row.partitions, 0),
     _number("other ops", lambda row: row.undelegated, 0),
 )
+_ALIGNED = ("'aligned': each map fitted to the truth by scale and shift; edge F1: of edges between "
+            "pixels a fortieth of the width apart; ")
 _ACCURACY: tuple[_Column, ...] = (
     ("graph", _stem),
     _number("ms p50", lambda row: row.latency_ms_p50, 2),
@@ -71,6 +73,9 @@ _ACCURACY: tuple[_Column, ...] = (
     _number("LOG10 scaled", lambda row: row.log10_median_scaled, 4),
     _number("REL scaled", lambda row: row.abs_rel_median_scaled, 4),
     _number("delta1 scaled", lambda row: row.delta1_median_scaled, 3),
+    _number("REL aligned", lambda row: row.abs_rel_affine_aligned, 4),
+    _number("delta1 aligned", lambda row: row.delta1_affine_aligned, 3),
+    _number("edge F1", lambda row: row.boundary_f1, 3),
     _number("score", lambda row: row.score, 2),
 )
 
@@ -180,6 +185,7 @@ def _data(rows: Sequence[Row]) -> list[str]:
     if row:
         lines.append(f"accuracy over {row.images} images of {row.data}, {row.pooling}, "
                      f"crop {row.crop}; 'scaled': each map scaled to the median of the truth; "
+                     f"{_ALIGNED if row.boundary_f1 is not None else ''}"
                      "the score holds for this CPU alone")
     if arm:
         lines.append(f"M instr Arm: million instructions of one invoke on an emulated {arm}, "

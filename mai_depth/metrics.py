@@ -19,6 +19,8 @@ NAMES = ("si_rmse", "rmse", "log10", "abs_rel", "delta1", "delta2", "delta3")
 NYU_CROP = (slice(45, 471), slice(41, 601))
 """Eigen's evaluation crop [426, 560] of a 480x640 NYU picture."""
 
+_FLAT = 1e-7  # relative deviation that is the rounding of float32, to which nothing can be fitted
+
 
 def si_rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Scale-invariant root mean squared error of the natural logarithm.
@@ -162,6 +164,34 @@ def median_scale(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     if not truth.size:
         return np.asarray(y_pred)
     return np.asarray(y_pred) * (np.median(truth) / np.median(_clamp(prediction)))
+
+
+def affine_align(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Scales and shifts a prediction so that it fits the truth in least squares, in depth.
+
+    `min over scale, shift of sum((scale * y_pred + shift - y_true)^2)` over the valid pixels. So
+    are published figures of networks taken that answer depth up to scale and shift (Marigold, Ke et
+    al. 2024). Those of networks that answer inverse depth (MiDaS, Ranftl et al. 2022; Depth
+    Anything) are fitted in inverse depth, and both are often taken in Eigen's crop, `NYU_CROP`.
+
+    Args:
+        y_true: Depth in metres, any shape, 0 = missing.
+        y_pred: Depth in any unit, the same shape.
+
+    Returns:
+        float64 metres, at least 1 mm; a flat prediction becomes the mean of the truth. Unchanged if
+        no pixel is valid.
+    """
+    truth, prediction = _valid(y_true, y_pred)
+    if not truth.size:
+        return np.asarray(y_pred)
+    with np.errstate(invalid="ignore"):  # a broken model's infinities become NaN
+        middle = prediction.mean()
+        variance = np.mean((prediction - middle) ** 2)
+        covariance = np.mean((prediction - middle) * (truth - truth.mean()))
+        flat = variance <= (_FLAT * middle) ** 2
+        scale = 0.0 if flat else covariance / variance
+        return _clamp(truth.mean() + scale * (np.asarray(y_pred, np.float64) - middle))
 
 
 def mai_score(si_rmse: float, runtime_ms: float, c: float = 1.5625e-6) -> float:

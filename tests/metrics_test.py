@@ -142,6 +142,8 @@ def test_prediction_at_missing_pixels_never_matters(anything):
     assert metrics.image_metrics(y_true, changed) == metrics.image_metrics(y_true, y_pred)
     before, after = metrics.median_scale(y_true, y_pred), metrics.median_scale(y_true, changed)
     np.testing.assert_array_equal(before[y_true > 0], after[y_true > 0])
+    before, after = metrics.affine_align(y_true, y_pred), metrics.affine_align(y_true, changed)
+    np.testing.assert_array_equal(before[y_true > 0], after[y_true > 0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -214,6 +216,47 @@ def test_median_scale():
     mask = y_true > 0
     assert np.median(scaled[mask]) == pytest.approx(np.median(y_true[mask]))
     np.testing.assert_array_equal(metrics.median_scale(np.zeros((2, 3)), Y_PRED), Y_PRED)
+
+
+def test_affine_align_is_the_line_of_least_squares():
+    """1, 2, 4 over 1, 2, 3: covariance 1, variance 2/3, so 7/3 + 1.5 (x - 2)."""
+    aligned = metrics.affine_align(np.array([1.0, 2.0, 4.0, 0.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(aligned, [7 / 3 - 1.5, 7 / 3, 7 / 3 + 1.5, 7 / 3 + 3])
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(0.1, 10.0), shift=st.floats(-5.0, 5.0), seed=st.integers(0, 99))
+def test_affine_align_ignores_scale_and_shift(scale, shift, seed):
+    y_true, y_pred = (array.astype(np.float64) for array in scene(seed))
+    aligned = metrics.affine_align(y_true, y_pred)
+    np.testing.assert_allclose(metrics.affine_align(y_true, scale * y_pred + shift), aligned)
+    fit = metrics.affine_align(y_true, scale * y_true + shift)
+    np.testing.assert_allclose(fit[y_true > 0], y_true[y_true > 0])
+
+
+def test_nothing_else_in_a_line_is_nearer_than_affine_align():
+    y_true, y_pred = scene()
+    best = metrics.rmse(y_true, metrics.affine_align(y_true, y_pred))
+    for scale, shift in ((1, 0), (0, float(y_true[y_true > 0].mean())), (0.5, 3), (-0.1, 20)):
+        assert metrics.rmse(y_true, scale * y_pred + shift) >= best - 1e-6
+
+
+def test_affine_align_of_a_flat_map_is_the_mean_of_the_truth():
+    y_true, _ = scene()
+    flat = np.full(y_true.shape, 2.1, np.float32)
+    mean = y_true[y_true > 0].mean(dtype=np.float64)
+    np.testing.assert_allclose(metrics.affine_align(y_true, flat), mean)
+
+
+def test_affine_align_without_truth_and_of_a_broken_map():
+    np.testing.assert_array_equal(metrics.affine_align(np.zeros((2, 3)), Y_PRED), Y_PRED)
+    for broken in (math.nan, math.inf):
+        assert np.isnan(metrics.affine_align(Y_TRUE, np.full_like(Y_PRED, broken))).all()
+
+
+def test_aligned_depth_stays_in_front_of_the_camera():
+    aligned = metrics.affine_align(np.array([1.0, 2.0, 0.0]), np.array([1.0, 2.0, -9.0]))
+    np.testing.assert_allclose(aligned, [1, 2, 0.001])
 
 
 def test_shapes_must_be_equal():

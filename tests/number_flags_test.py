@@ -22,6 +22,7 @@ ENTRY_FILES = {  # module -> its number flags
     "benchmark.sheets": 3,
     "benchmark.study.__main__": 1,
     "benchmark.study.folds": 3,
+    "benchmark.study.learning": 2,
 }
 
 

@@ -1,11 +1,14 @@
 """benchmark.accuracy: pairs of a folder, an oracle, pooling, the NYU crop."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmark.accuracy import evaluate
 from benchmark.accuracy import list_pairs
+from benchmark.accuracy import mean_boundary_f1
 from mai_depth.depth import read_depth
 from mai_depth.errors import UserError
 from mai_depth.metrics import image_metrics
@@ -29,6 +32,7 @@ def test_an_oracle_has_no_error(tiny_data):
     assert metrics["images"] == 6
     assert metrics["si_rmse"] == pytest.approx(0, abs=1e-9)
     assert metrics["delta1"] == metrics["delta1_median_scaled"] == 1
+    assert metrics["delta1_affine_aligned"] == metrics["boundary_f1"] == 1
 
 
 def test_a_wrong_scale_shows_in_one_set_alone(tiny_data):
@@ -38,6 +42,21 @@ def test_a_wrong_scale_shows_in_one_set_alone(tiny_data):
     assert metrics["abs_rel"] == pytest.approx(2, abs=1e-6)
     assert metrics["abs_rel_median_scaled"] == pytest.approx(0, abs=1e-6)
     assert metrics["si_rmse"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_wrong_scale_and_shift_show_in_all_but_the_aligned(tiny_data, pooled):
+    pairs = list_pairs(tiny_data, "validation")
+    truths = iter([read_depth(depth) * 0.5 + 1 for _, depth in pairs])
+    _, metrics = _run(lambda rgb, size: next(truths), pairs, pooled=pooled)
+    assert metrics["abs_rel"] > 0.05 and metrics["abs_rel_median_scaled"] > 0.05
+    assert metrics["abs_rel_affine_aligned"] == pytest.approx(0, abs=1e-6)
+    assert metrics["delta1_affine_aligned"] == 1
+
+
+def test_pictures_without_a_true_edge_have_no_part_in_boundary_f1():
+    assert mean_boundary_f1([0.5, math.nan, 0.1]) == pytest.approx(0.3)
+    assert math.isnan(mean_boundary_f1([math.nan]))
 
 
 def test_units_and_per_image_mean(tiny_data):

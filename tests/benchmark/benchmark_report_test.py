@@ -18,6 +18,7 @@ from benchmark.row import Row
 from mai_depth.errors import UserError
 
 NAN = float("nan")
+ALIGNED = {"abs_rel_affine_aligned": 0.08, "delta1_affine_aligned": 0.94, "boundary_f1": 0.16}
 TABLES = [path for path in sorted((REPOSITORY / "benchmark/results").rglob("*.csv"))
           if path.read_text().startswith("date,graph,sha256,fault,")]
 
@@ -136,6 +137,31 @@ def test_csv_appends_and_writes_its_header_once(tmp_path):
     assert rows[0]["cpu"] == "a CPU" and rows[0]["notes"] == "a note"
     assert rows[2]["si_rmse"] == "0.2" and rows[0]["si_rmse"] == ""
     assert (rows[0]["versions"], rows[0]["copy_gb_per_s"]) == ("python 3.11", "10.0")
+
+
+def test_csv_of_an_earlier_version_is_given_the_new_columns(tmp_path):
+    path = tmp_path / "results.csv"
+    before = _report(_row("a, old", **_accuracy()))
+    after = _report(_row("b", **_accuracy(**ALIGNED)))
+    result_files.append_csv(path, before)
+    with path.open(newline="") as file:
+        old = [{name: cell for name, cell in line.items() if name not in ALIGNED}
+               for line in csv.DictReader(file)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(old[0]))
+        writer.writeheader()
+        writer.writerows(old)
+    assert "edge F1" not in table.text(result_files.read_csv(path)[0])
+    result_files.append_csv(path, after)
+    rows = [row for report in result_files.read_csv(path) for row in report.rows]
+    assert rows == [*before.rows, *after.rows]
+
+
+def test_aligned_metrics_are_printed():
+    text = table.text(_report(_row("student", **_accuracy(**ALIGNED))))
+    lines = [line for line in text.split("\n") if "edge F1" in line]
+    assert "REL aligned  delta1 aligned  edge F1" in lines[0]
+    assert "'aligned': each map fitted to the truth by scale and shift" in lines[1]
 
 
 def test_csv_gives_back_what_was_written(tmp_path):
