@@ -29,9 +29,9 @@ from mai_depth.quantize.aware import IntegerCore
 from mai_depth.quantize.fine_tuning import fine_tune
 from mai_depth.quantize.integer_form import START
 from mai_depth.quantize.integer_form import integer_form
+from mai_depth.quantize.ranges import kernel_limits
 from mai_depth.quantize.ranges import measure_ranges
 from mai_depth.quantize.ranges import measure_scales
-from mai_depth.quantize.rounding import kernel_limits
 from mai_depth.quantize.rounding import round_kernels
 from mai_depth.quantize.rounding import round_rows
 from mai_depth.tflite.graph import TfliteFile
@@ -110,6 +110,20 @@ def test_integer_form_is_the_same_function(tmp_path, minimalistic):
     assert min(sizes) > 0.3 and max(sizes) < 1.5
     for name in (name for name in ranges if name.endswith("_gate")):
         assert ranges[name.removesuffix("_gate")][0] >= -1 / 6 - 1e-6
+
+
+def test_a_convolution_that_is_nearly_dead_gets_a_range():
+    """Its result is 1e-5 of its inputs times its weights: so small a step ends the delegate."""
+    import tf_keras
+
+    image = tf_keras.Input((8, 8, 2))
+    x = tf_keras.layers.Activation("linear", name=START)(image)
+    dead = tf_keras.layers.Conv2D(1, 1, activation="relu", name="dead")
+    form = tf_keras.Model(image, dead(x))
+    for size, width in ((1, 0.2), (10_000, 10_000 / 127 / 128)):
+        dead.set_weights([np.full((1, 1, 2, 1), size), np.full(1, -1.99999 * size)])
+        low, high = measure_ranges(form, np.ones((2, 8, 8, 2), np.float32))["dead"]
+        assert low == 0 and high == pytest.approx(width, rel=0.01)
 
 
 def test_a_layer_that_no_student_has_is_named():

@@ -12,7 +12,15 @@ from mai_depth.quantize.integer_form import GATE
 # hard-swish is 0 below -3: above this size, little of the range below 0 matters.
 _HARD_SWISH_FLOOR = 3.0
 _SMALLEST_SCALE = 1e-2  # of the largest: a channel that is always 0 has no range of its own
-_DEAD = 1e-6
+_DEAD = 1e-4  # what no trained layer gives at most: to divide by it would only enlarge noise
+# Of a range: the next bias, up to 127 / _BIAS_SHARE steps of its kernel, must fit 32 bits.
+_NARROWEST = 0.2
+LEVELS = 127
+"""Steps of a kernel on either side of 0."""
+
+_BIAS_SHARE = 1e-4
+_MIN_KERNEL = 1e-6
+_MAX_SCALE_RATIO = 128  # XNNPACK refuses, or crashes on, more than 256
 _MOVING = ("UpSampling2D", "TFOpLambda", "Concatenate")  # what makes no new numbers, or few
 _BATCH_SIZE = 8
 
@@ -66,9 +74,25 @@ def measure_ranges(form: Any, grids: np.ndarray) -> dict[str, tuple[float, float
         gate = [one for one in _consumers(layer) if one.name == layer.name + GATE]
         if gate:  # integers saturate, so that what is less than -3 counts as -3, and gives 0
             low = max(low, -3 / float(gate[0].get_weights()[0].min()))
-        # A dead layer gives nothing but 0, for which any scale will do.
-        ranges[layer.name] = (low, high) if high - low > _DEAD else (0.0, 1.0)
-    return ranges | _shared_ranges(form, ranges)
+        # A dead layer gives little but 0, for which any scale will do that the delegate takes.
+        ranges[layer.name] = (low, max(high, low + _NARROWEST))
+    for change in (_shared_ranges, _wide_ranges, _shared_ranges):
+        ranges |= change(form, ranges)
+    return ranges
+
+
+def kernel_limits(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The largest weight of each channel, or more: a bias has 32 bits of the kernel's steps.
+
+    Args:
+        kernel: [height, width, inputs, channels], or [height, width, channels, 1].
+        bias: [channels].
+
+    Returns:
+        float32 [channels].
+    """
+    largest = np.abs(kernel).reshape(-1, bias.size).max(axis=0)
+    return np.maximum(largest, _BIAS_SHARE * np.abs(bias) + _MIN_KERNEL).astype(np.float32)
 
 
 def layer_results(form: Any, layers: list[Any], grids: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -86,8 +110,8 @@ def layer_results(form: Any, layers: list[Any], grids: np.ndarray) -> Iterator[l
 
     probe = tf_keras.Model(form.input, [layer.output for layer in layers])
     for start in range(0, len(grids), _BATCH_SIZE):
-        results = probe.predict_on_batch(grids[start : start + _BATCH_SIZE])
-        yield results if len(layers) > 1 else [results]
+        results = probe(grids[start : start + _BATCH_SIZE], training=False)
+        yield [one.numpy() for one in (results if len(layers) > 1 else [results])]
 
 
 def _is_scaled(layer: Any) -> bool:
@@ -123,6 +147,20 @@ def _shared_ranges(form: Any, ranges: Mapping[str, tuple[float, float]]) -> dict
             names = [one.name for one in (layer, skip, *moved)]
             shared |= dict.fromkeys(names, (min(lows), max(highs)))
     return shared
+
+
+def _wide_ranges(form: Any, ranges: Mapping[str, tuple[float, float]]) -> dict:
+    """The ranges of convolutions whose steps would be too small beside their inputs' and weights'.
+
+    A squeeze-excite that is nearly dead has such; a wider range is as good for its zeros.
+    """
+    wide = {}
+    for layer in form.layers:
+        if _kind(layer) in CONVOLUTIONS and sources(layer)[0].name in ranges:
+            (low, high), (start, end) = ranges[sources(layer)[0].name], ranges[layer.name]
+            step = float(kernel_limits(*layer.get_weights()).max()) / LEVELS
+            wide[layer.name] = start, max(end, start + (high - low) * step / _MAX_SCALE_RATIO)
+    return wide
 
 
 def sources(layer: Any) -> list[Any]:

@@ -14,12 +14,11 @@ import numpy as np
 from mai_depth.quantize.integer_form import CONVOLUTIONS
 from mai_depth.quantize.integer_form import GATE
 from mai_depth.quantize.integer_form import START
+from mai_depth.quantize.ranges import LEVELS
+from mai_depth.quantize.ranges import kernel_limits
 from mai_depth.quantize.ranges import layer_results
 from mai_depth.quantize.ranges import sources
 
-_LEVELS = 127
-_BIAS_SHARE = 1e-4
-_MIN_KERNEL = 1e-6
 _DAMPING = 0.01  # of the mean square of the inputs; the paper's
 _TINY = 1e-12  # where the inputs are always 0
 _POSITIONS = 2048  # of the pixels of a layer in a batch of pictures
@@ -50,26 +49,12 @@ def round_kernels(form: Any, grids: np.ndarray) -> dict[str, np.ndarray]:
         rows = np.moveaxis(kernel, 2, 0) if depthwise else kernel[None]
         rows = rows.reshape(len(rows), -1, bias.size // len(rows))
         weights = np.concatenate([rows, bias.reshape(len(rows), 1, -1)], axis=1)
-        steps = limits[layer.name].reshape(len(rows), -1) / _LEVELS
+        steps = limits[layer.name].reshape(len(rows), -1) / LEVELS
         weights = round_rows(weights, steps, square)
         rows = weights[:, :-1].reshape(kernel.shape[2] if depthwise else 1, *kernel.shape[:2], -1)
         kernel = np.moveaxis(rows, 0, 2) if depthwise else rows.reshape(kernel.shape)
         layer.set_weights([kernel, weights[:, -1].ravel()])
     return limits
-
-
-def kernel_limits(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The largest weight of each channel, or more: a bias has 32 bits of the kernel's steps.
-
-    Args:
-        kernel: [height, width, inputs, channels], or [height, width, channels, 1].
-        bias: [channels].
-
-    Returns:
-        float32 [channels].
-    """
-    largest = np.abs(kernel).reshape(-1, bias.size).max(axis=0)
-    return np.maximum(largest, _BIAS_SHARE * np.abs(bias) + _MIN_KERNEL).astype(np.float32)
 
 
 def round_rows(weights: np.ndarray, steps: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -89,7 +74,7 @@ def round_rows(weights: np.ndarray, steps: np.ndarray, square: np.ndarray) -> np
     # Row i of this factor: how the weights after i make up for an error of weight i.
     factor = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
     for i in range(count - 1):
-        rounded = steps * np.clip(np.rint(weights[:, i] / steps), -_LEVELS, _LEVELS)
+        rounded = steps * np.clip(np.rint(weights[:, i] / steps), -LEVELS, LEVELS)
         error = (weights[:, i] - rounded) / factor[:, i, i, None]
         weights[:, i] = rounded
         weights[:, i + 1 :] -= factor[:, i, i + 1 :, None] * error[:, None]
