@@ -45,7 +45,7 @@ def train_quantized(
     """Fine-tunes a trained student for integers and exports it.
 
     Args:
-        student_path: The `.keras` file that train.py left, with its `.json`.
+        student_path: The `.keras` file that train.py left.
         output: The `.tflite` file to write; `output.json` is written beside it.
         train: What is learned.
         validation: What is measured after each epoch, and verified with.

@@ -5,6 +5,7 @@ import numpy as np
 
 from mai_depth.data.batches import faults_of_reading
 from mai_depth.errors import UserError
+from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_between_steps
 from mai_depth.training.attempt import adam
 from mai_depth.training.attempt import epoch_batches
@@ -49,6 +50,8 @@ def fine_tune(model: keras.Model, run: Run) -> list[dict[str, float]]:
                 shuffle=False,  # the batches come in the order of `epoch_order`
                 callbacks=[WatchSteps(request), KeepEpoch(
                     [], lambda: evaluate(model, run.validation_pairs), keep)])
+            if request.signum is not None:  # it came after the last step
+                raise Stopped(request.signum)
         except NonFinite as fault:
             raise UserError(f"{fault} is not finite in epoch {fault.epoch + 1}; lower "
                             "--learning_rate") from fault

@@ -15,7 +15,8 @@ The function stays the same, its form changes:
 
 The first convolution stays float: in 8 bits its result alone moves log depth by 0.016, where all
 results together move it by 0.024 (student_28m, benchmark/results/quantization.csv), and it does 2
-of 65 million multiplications. The layers are those of tf_keras, which is all that tensorflow-model-optimization takes.
+of 65 million multiplications. The layers are those of tf_keras, which is all that
+tensorflow-model-optimization takes.
 """
 
 import dataclasses
