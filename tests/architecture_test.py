@@ -17,7 +17,7 @@ STOREYS = {
     "mai_depth.data": "folders, caches, scenes and batches",
     "mai_depth.network": "student and teachers, model files",
     "mai_depth.training": "losses, the step, runs",
-    "mai_depth.quantize": "a student for 8-bit integers",
+    "mai_depth.quantize": "a student in 8-bit integers, calibrated or fine-tuned",
     "mai_depth.export": "from a student to a verified file",
     "mai_depth.predict": "depth of pictures, videos and cameras",
     "mai_depth.label": "pictures without depth, labelled by teachers",

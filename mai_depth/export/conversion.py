@@ -1,8 +1,5 @@
 """Conversion of a student to LiteRT (TensorFlow Lite): builtin operators, a fixed batch of one."""
 
-import tempfile
-
-import keras
 import numpy as np
 
 from mai_depth.errors import UserError
@@ -11,15 +8,12 @@ from mai_depth.export.stages import input_stage
 from mai_depth.export.stages import output_stage
 from mai_depth.export.stages import rebuild
 from mai_depth.network.converter import to_tflite
-from mai_depth.quantize.integer_core import integer_core
-from mai_depth.quantize.integer_core import measure_ranges
+from mai_depth.quantize.aware import IntegerCore
 from mai_depth.tflite.editor import Editor
-from mai_depth.tflite.graph import open_quietly
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "qat")
 INPUT_DTYPES = ("float32", "uint8")
 MIN_CALIBRATION = 32
-_SMALLEST_SHARES = (0.1, 0.2, 0.4)
 
 
 def convert(
@@ -52,7 +46,8 @@ def convert(
             use.
     """
     if quantization == "int8":
-        core = _integer_core(parts, check_calibration(calibration))
+        grids = scaled_grids(parts, check_calibration(calibration))
+        core = IntegerCore(parts.core, grids).to_tflite()
     if core is not None:
         editor = _assemble(parts, core, upsample)
     else:
@@ -67,40 +62,19 @@ def convert(
     return editor
 
 
-def _integer_core(parts: StudentParts, images: np.ndarray) -> bytes:
-    """The part of a student that holds its convolutions, in 8-bit integers, float in and out.
+def scaled_grids(parts: StudentParts, images: np.ndarray) -> np.ndarray:
+    """What a core is given for pictures.
 
-    How evenly its channels are best scaled depends on the weights: the best of a few is taken.
+    Args:
+        parts: The student.
+        images: [count, height, width, 3], 0..255.
+
+    Returns:
+        float32 [count, *grid, 3].
     """
     reduction = input_stage(parts)
-    grids = np.concatenate(
+    return np.concatenate(
         [reduction.predict_on_batch(np.array(image, np.float32)[None]) for image in images])
-    ranges = measure_ranges(parts.core, grids)
-    candidates = []
-    for smallest in _SMALLEST_SHARES:
-        editor = Editor(to_tflite(integer_core(parts.core, ranges, smallest), calibration=grids))
-        editor.widen_dead_ranges()
-        editor.saturate_hard_swish()
-        candidates.append(editor.data())
-    return min(candidates, key=lambda core: _core_error(core, parts.core, grids[::4]))
-
-
-def _core_error(data: bytes, core: keras.Model, grids: np.ndarray) -> float:
-    """What si-RMSE sees of it: the deviation of log depth within a picture."""
-    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-        file.write(data)
-        file.flush()
-        interpreter = open_quietly(file.name)
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    errors = []
-    for grid in grids:
-        interpreter.set_tensor(source["index"], grid[None])
-        interpreter.invoke()
-        logits = interpreter.get_tensor(target["index"]), core.predict_on_batch(grid[None])
-        # log(sigmoid(x)) = -log(1 + exp(-x))
-        depth, expected = (-np.logaddexp(0.0, -np.asarray(x, np.float64)) for x in logits)
-        errors.append(np.std(depth - expected))
-    return float(np.mean(errors))
 
 
 def _assemble(parts: StudentParts, core: bytes, upsample: str) -> Editor:

@@ -31,6 +31,7 @@ from mai_depth.tflite.graph import TfliteFile
 from mai_depth.tflite.runner import TfliteNetwork
 
 MAX_PARTITIONS = 2
+_FLOAT_CONVOLUTIONS = 2  # of an int8 graph: the first one and its hard-swish
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 
 
@@ -137,13 +138,12 @@ def check_graph(path: str | os.PathLike, quantization: str) -> None:
         raise UserError(f"the graph needs {', '.join(custom)}, which LiteRT does not have builtin")
     if quantization in ("int8", "qat"):
         dtypes = {tensor.index: tensor.dtype for tensor in file.tensors()}
-        floats = [
-            op for op in file.ops()
-            if op.name in _CONVOLUTIONS
-            and {dtypes[op.inputs[0]], dtypes[op.inputs[1]], dtypes[op.outputs[0]]} != {"INT8"}
-        ]
-        if floats:
-            raise UserError(f"{len(floats)} convolutions are not int8 although --quantization="
+        integers = [
+            {dtypes[op.inputs[0]], dtypes[op.inputs[1]], dtypes[op.outputs[0]]} == {"INT8"}
+            for op in file.ops() if op.name in _CONVOLUTIONS]
+        floats = integers[_FLOAT_CONVOLUTIONS:].count(False)
+        if floats or not integers:
+            raise UserError(f"{floats} convolutions are not int8 although --quantization="
                             f"{quantization}; give other calibration pictures")
     partitions = describe_tflite(path)["delegate_partitions"]
     if partitions > MAX_PARTITIONS:

@@ -7,16 +7,18 @@ from typing import Any
 
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.representative import representative
+from mai_depth.export.conversion import scaled_grids
 from mai_depth.export.litert import ExportOptions
 from mai_depth.export.litert import export_tflite
+from mai_depth.export.stages import take_apart
+from mai_depth.export.stages import with_core
 from mai_depth.network.model_file import load_model
 from mai_depth.network.teacher import load_teacher
-from mai_depth.quantize.aware import convert_core
-from mai_depth.quantize.aware import quantize
-from mai_depth.quantize.aware import rebuild_student
+from mai_depth.quantize.aware import IntegerCore
 from mai_depth.quantize.fine_tuning import fine_tune
-from mai_depth.quantize.fine_tuning import quantization_batches
 from mai_depth.training.run import Recipe
+from mai_depth.training.run import Run
 from mai_depth.training.teacher_depth import cache_teacher_depth
 
 RECIPE = Recipe(
@@ -25,7 +27,7 @@ RECIPE = Recipe(
 """The same as recipes/qat.flags."""
 
 _OPTIONS = ExportOptions("qat")
-_CALIBRATION_BATCHES = 8
+_CALIBRATION = 64  # pictures, as for int8
 
 
 def train_quantized(
@@ -43,7 +45,7 @@ def train_quantized(
     """Fine-tunes a trained student for integers and exports it.
 
     Args:
-        student_path: The `.keras` file that train.py left, with its `.json`.
+        student_path: The `.keras` file that train.py left.
         output: The `.tflite` file to write; `output.json` is written beside it.
         train: What is learned.
         validation: What is measured after each epoch, and verified with.
@@ -60,18 +62,21 @@ def train_quantized(
         UserError: A bad model, too few pictures, a loss that is not finite, or a file that is not
             accurate.
     """
-    twin = rebuild_student(load_model(student_path), student_path)
+    model = load_model(student_path)
+    parts = take_apart(model, student_path)
     teacher_depth = None
     if recipe.distillation_loss_weight:
         teacher_path = teacher_path or student_path
         teacher_depth = cache_teacher_depth(
             load_teacher(teacher_path), teacher_path, train, cache_dir)
-    batches = quantization_batches(twin, train, recipe)
-    images = [batch["image"].numpy() for batch in batches.take(_CALIBRATION_BATCHES)]
-    quantized = quantize(twin, images)
-    fine_tune(quantized, train, validation, recipe, teacher_depth=teacher_depth)
+    images = representative(train, min(_CALIBRATION, len(train)))
+    core = IntegerCore(parts.core, scaled_grids(parts, images))
+    run = Run(
+        lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m,
+        teacher_depth=teacher_depth)
+    fine_tune(with_core(model, parts, core), run)
     return export_tflite(
-        student_path, output, options, validation, core=convert_core(quantized),
+        student_path, output, options, validation, core=core.to_tflite(),
         allow_inaccurate=allow_inaccurate)
 
 

@@ -27,7 +27,8 @@ class StudentParts:
         antialias: Whether the grid averages a picture of twice its size.
         scale: The picture's factor before the core, and
         offset: what is added to it.
-        core: From the scaled grid [batch, *grid_size, 3] to `depth_logits` [batch, h, w, 1].
+        grid: The scaled grid [batch, *grid_size, 3] in the model.
+        core: From it to `depth_logits` [batch, h, w, 1].
         max_depth_m: Depth at which the sigmoid saturates.
     """
 
@@ -36,6 +37,7 @@ class StudentParts:
     antialias: bool
     scale: float
     offset: float
+    grid: Any
     core: keras.Model
     max_depth_m: float
 
@@ -74,6 +76,7 @@ def take_apart(model: keras.Model, path: str | os.PathLike) -> StudentParts:
         antialias=antialias,
         scale=scale,
         offset=offset,
+        grid=grid.output,
         core=keras.Model(grid.output, layers["depth_logits"].output, name="core"),
         max_depth_m=float(layers["depth_low"].scale),
     )
@@ -98,6 +101,21 @@ def rebuild(parts: StudentParts, method: str) -> keras.Model:
     grid = _scaled_grid(image, parts, convolution=True)
     core = merge_upsampling(parts.core)
     return keras.Model(image, _metres(core(grid), parts, method, convolution=True))
+
+
+def with_core(model: keras.Model, parts: StudentParts, core: keras.Layer) -> keras.Model:
+    """A student with another core, to be trained: its parts keep their names.
+
+    Args:
+        model: The student.
+        parts: Of `take_apart`.
+        core: A layer called `depth_logits` from the scaled grid to these.
+
+    Returns:
+        From `image` [batch, height, width, 3] to metres [batch, height, width, 1].
+    """
+    depth = _metres(core(parts.grid), parts, "bilinear", convolution=False)
+    return keras.Model(model.input, depth)
 
 
 def input_stage(parts: StudentParts) -> keras.Model:

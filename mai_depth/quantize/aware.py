@@ -1,13 +1,12 @@
-"""Quantization-aware fine-tuning: the student learns to do its work in 8-bit integers.
+"""The quantization-aware network: a student's core that computes with 8-bit integers' precision.
 
-tensorflow-model-optimization speaks tf_keras alone: the student is built once more in tf_keras,
-takes over the weights, is written in its integer form and every layer of it is wrapped so that it
-computes with the 256 numbers that it will have on the phone (Jacob et al., 2018).
+Every layer of the integer form is wrapped so that it gives the 256 numbers that it will have on the
+phone (Jacob et al., 2018). As it is, this is the quantization after training; `fine_tuning` trains
+it further.
 """
 
 import contextlib
 import os
-import pathlib
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -16,122 +15,92 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mai_depth.errors import UserError
-from mai_depth.json_file import read_json
 from mai_depth.network.converter import to_tflite
-from mai_depth.network.student import build_student
-from mai_depth.quantize.integer_form import CORE
+from mai_depth.quantize.integer_form import CONVOLUTIONS
+from mai_depth.quantize.integer_form import constant
 from mai_depth.quantize.integer_form import integer_form
-from mai_depth.quantize.integer_ranges import measure_ranges
-from mai_depth.quantize.integer_ranges import measure_scales
-
-_BIAS_SHARE = 1e-4
-_MIN_KERNEL = 1e-6
-_MAX_DIFFERENCE_M = 1e-2  # 1e-5 was measured
+from mai_depth.quantize.ranges import measure_ranges
+from mai_depth.quantize.ranges import measure_scales
+from mai_depth.quantize.rounding import round_kernels
 
 
-def rebuild_student(model: keras.Model, path: str | os.PathLike) -> Any:
-    """Builds a student of Keras 3 once more, in tf_keras.
+class IntegerCore(keras.layers.Layer):
+    """A core in integers, as a layer of a Keras model that it can be trained in.
 
-    Args:
-        model: A student, of `model_file.load_model`.
-        path: Its file; the `.json` of its own name beside it holds the builder's arguments.
-
-    Returns:
-        A tf_keras model of the same function (1e-5).
-
-    Raises:
-        UserError: The arguments are missing, or of another network.
-    """
-    import tf_keras
-
-    arguments = _builder_arguments(path)
-    try:
-        twin = build_student(**arguments, framework=tf_keras)
-    except TypeError as error:
-        raise UserError(f"{path}: no student, but another network of train.py; give a student to "
-                        "quantize") from error
-    weights = model.get_weights()
-    if [w.shape for w in weights] != [w.shape for w in twin.get_weights()]:
-        raise UserError(f"{_description(path)}: describes another network than {path}; put the "
-                        "file there that train.py wrote beside it")
-    twin.set_weights(weights)
-    picture = np.random.default_rng(0).uniform(0, 255, (1, *model.inputs[0].shape[1:]))
-    answers = [one.predict_on_batch(picture.astype(np.float32)) for one in (model, twin)]
-    if np.ptp(answers, axis=0).max() > _MAX_DIFFERENCE_M:
-        raise UserError(f"{path}: made by another version of mai_depth, which builds another "
-                        "network; train again")
-    return twin
-
-
-def quantize(twin: Any, images: Any) -> Any:
-    """Writes a student in its integer form and makes it compute with integers' precision.
+    tensorflow-model-optimization speaks tf_keras alone, so the weights are those of `network`.
 
     Args:
-        twin: Of `rebuild_student`.
-        images: Iterable of pictures [batch, *view, 3], RGB 0..255: what the ranges of the
-            integers are measured on.
+        core: From the scaled grid [batch, height, width, 3] to `depth_logits`.
+        grids: Inputs of it [count, height, width, 3] on which ranges are measured.
+        name: The layer's name.
 
-    Returns:
-        A tf_keras model with the same layer names as `integer_form`'s.
+    Attributes:
+        network: The core in its integer form, of tf_keras, from grid to `depth_logits`.
     """
-    import tf_keras
 
-    with _tfmot() as tfmot:
-        images = list(images)
-        scales = measure_scales(integer_form(twin, tf_keras), tf_keras, images)
-        ranges = measure_ranges(integer_form(twin, tf_keras, scales), tf_keras, images)
+    def __init__(self, core: keras.Model, grids: np.ndarray, name: str = "depth_logits"):
+        super().__init__(name=name)
+        scales = measure_scales(integer_form(core), grids)
+        form = integer_form(core, scales)
+        ranges = measure_ranges(form, grids)
+        limits = round_kernels(form, grids)
+        with _tfmot() as tfmot:
 
-        def wrap(layer: Any) -> Any:
-            quantizer = tfmot.quantizers.FixedQuantizer(8, *ranges[layer.name], narrow_range=False)
-            # tfmot would train the kernel of a gate too, which is exact in integers as it is.
-            kernel = _KERNELS.get(type(layer).__name__) if layer.trainable else None
-            config = _Integers(kernel, quantizer)
-            return tfmot.QuantizeWrapperV2(layer, config, name_prefix="")
+            def wrap(layer: Any) -> Any:
+                results = tfmot.quantizers.FixedQuantizer(
+                    8, *ranges[layer.name], narrow_range=False)
+                kernel = _set_weights(layer, form.get_layer(layer.name).get_weights())
+                # tfmot would train the kernel of a gate too, which is exact as it is.
+                config = _Integers(
+                    kernel if layer.trainable else None, limits.get(layer.name), results)
+                return tfmot.QuantizeWrapperV2(layer, config, name_prefix="")
 
-        return integer_form(twin, tf_keras, scales, wrap)
+            self.network = integer_form(core, scales, wrap)
+        self.built = True
 
+    @property
+    def variables(self) -> list[Any]:
+        """What is trained of `network`; Keras 3 would train whatever else it is shown."""
+        return self.network.trainable_variables
 
-def convert_core(model: Any) -> bytes:
-    """Converts what of a quantized student computes with integers.
+    @property
+    def weights(self) -> list[Any]:
+        """The same, for `get_weights` and `set_weights`."""
+        return self.variables
 
-    Args:
-        model: Of `quantize`, fine-tuned.
+    def call(self, grid: Any, training: bool = False) -> Any:
+        """Gives `depth_logits` [batch, h, w, 1]; there is no other mode for training."""
+        return self.network(grid)
 
-    Returns:
-        A .tflite file from the scaled picture [1, *grid, 3] to `depth_logits` [1, h, w, 1], both
-        float32; between them there are integers alone.
-    """
-    import tf_keras
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape of `depth_logits`."""
+        return (input_shape[0], *self.network.output_shape[1:])
 
-    start = model.get_layer(CORE).input
-    core = tf_keras.Model(start, model.get_layer("depth_logits").output)
-    return to_tflite(core, fake_quantized=True)
+    def to_tflite(self) -> bytes:
+        """Converts it: float32 in and out, integers after the first convolution."""
+        return to_tflite(self.network, fake_quantized=True)
 
 
 class Channels:
     """What tfmot calls a Quantizer: a kernel in 255 steps, of another size for each channel.
 
     Args:
-        bias: The layer's, [channels].
+        limits: What 127 steps are, [channels].
         depthwise: Whether the channels are those of [height, width, channels, 1].
     """
 
-    def __init__(self, bias: Any, depthwise: bool):
-        self.bias = bias
+    def __init__(self, limits: np.ndarray, depthwise: bool):
+        self.limits = limits
         self.depthwise = depthwise
 
     def build(self, shape: Any, name: str, layer: Any) -> None:
-        return None  # nothing to remember: the range is the kernel's own
+        return None  # nothing to remember: the limits stay
 
     def __call__(self, kernel: Any, training: bool, weights: None) -> Any:
         if self.depthwise:
             kernel = tf.transpose(kernel, (0, 1, 3, 2))
-        limit = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
-        # The bias is a 32-bit multiple of the kernel's step: it must not overflow.
-        limit = tf.stop_gradient(tf.maximum(limit, _BIAS_SHARE * tf.abs(self.bias) + _MIN_KERNEL))
         kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-            kernel, -limit, limit, narrow_range=True)
+            kernel, -self.limits, self.limits, narrow_range=True)
         return tf.transpose(kernel, (0, 1, 3, 2)) if self.depthwise else kernel
 
 
@@ -140,17 +109,19 @@ class _Integers:
 
     Args:
         kernel: The name of the layer's attribute, None for a layer without.
+        limits: Of `Channels`.
         results: The quantizer of the layer's results.
     """
 
-    def __init__(self, kernel: str | None, results: Any):
+    def __init__(self, kernel: str | None, limits: np.ndarray | None, results: Any):
         self.kernel = kernel
+        self.limits = limits
         self.results = results
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         if not self.kernel:
             return []
-        channels = Channels(layer.bias, depthwise=self.kernel == "depthwise_kernel")
+        channels = Channels(self.limits, depthwise=self.kernel == "depthwise_kernel")
         return [(getattr(layer, self.kernel), channels)]
 
     def set_quantize_weights(self, layer: Any, weights: list[Any]) -> None:
@@ -167,24 +138,16 @@ class _Integers:
         return [self.results]
 
 
-_KERNELS = {"Conv2D": "kernel", "DepthwiseConv2D": "depthwise_kernel"}
-
-
-def _description(path: str | os.PathLike) -> pathlib.Path:
-    return pathlib.Path(path).with_suffix(".json")
-
-
-def _builder_arguments(path: str | os.PathLike) -> dict[str, Any]:
-    try:
-        described = read_json(_description(path))
-        arguments = {**described["builder"], "max_depth_m": float(described["max_depth_m"])}
-    except OSError as error:
-        raise UserError(f"{_description(path)}: cannot be read ({error.strerror}); train.py writes "
-                        "it beside the student") from error
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise UserError(f"{_description(path)}: not what train.py wrote ({error!r}); train "
-                        "again") from error
-    return {**arguments, "encoder_weights": None}
+def _set_weights(layer: Any, weights: list[np.ndarray]) -> str | None:
+    """Gives a layer that is not built its first weights; returns the name of its kernel."""
+    kind = type(layer).__name__
+    if kind not in CONVOLUTIONS:
+        return None
+    name = "depthwise" if kind == "DepthwiseConv2D" else "kernel"
+    kernel, bias = weights
+    setattr(layer, f"{name}_initializer", constant(kernel))
+    layer.bias_initializer = constant(bias)
+    return "kernel" if name == "kernel" else "depthwise_kernel"
 
 
 @contextlib.contextmanager

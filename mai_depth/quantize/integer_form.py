@@ -1,219 +1,254 @@
-"""Writes a student of tf_keras in the layers that LiteRT runs as one 8-bit integer graph.
+"""Writes a student's core in the layers that LiteRT runs as 8-bit integers.
 
 The function stays the same, its form changes:
 
 * BatchNorm is folded into the convolution before it; relu is that convolution's activation.
 * Every channel is divided by its largest number, which the next convolution undoes in its kernel
-  (cross-layer equalization, Nagel et al. 2019): the channels of a tensor share one scale as
-  integers, as do the halves of a concatenation.
+  (cross-layer equalization, Nagel et al. 2019, section 4.1): the channels of a tensor share one
+  scale as integers, as do the halves of a concatenation.
 * hard-swish: where the convolution gives `x / s`, a depthwise 1x1 convolution of weight s and bias
-  3 gives `relu6(x + 3)`, and their product is `6 / s * hard_swish(x)`.
+  3 gives `relu6(x + 3)`, and their product is `6 / s * hard_swish(x)`. LiteRT delegates no 8-bit
+  hard-swish, and fuses relu6 into a convolution alone.
 * Nearest upsampling concatenates the map four times and moves the channels to their places.
 * hard-sigmoid of squeeze-excite, `relu6(x + 3) / 6`: the 3 moves into the bias before it, the sixth
   into the kernel of the convolution after the multiplication.
 
-So no operator is left that LiteRT's delegate cannot take as integers, and none is added but one
-depthwise convolution for each hard-swish. `integer_core` does the same to the Keras 3 model, for
-quantization without training; BatchNorm is left to the converter there.
+The first convolution stays float: in 8 bits its result alone moves log depth by 0.016, where all
+results together move it by 0.024 (student_28m, benchmark/results/quantization.csv), and it does 2
+of 65 million multiplications. The layers are those of tf_keras, which is all that
+tensorflow-model-optimization takes.
 """
 
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
+from mai_depth.errors import UserError
 from mai_depth.network.batch_norm import factor_and_shift
 from mai_depth.network.upsampling import is_nearest
 from mai_depth.network.upsampling import nearest
 
-CORE = "core"
-"""The layer at which the integers begin: it passes the scaled picture on."""
+START = "integers"
+"""The layer at which the integers begin: it passes the first convolution's result on."""
 
 GATE = "_gate"
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
-# Layers that stay float, or that move integers without changing them.
-FLOAT = (
-    "InputLayer", "Resizing", "AveragePooling2D", "Rescaling", "Activation", "ZeroPadding2D",
-    "TFOpLambda")
+_HARD_SWISH = ("hard_silu", "hard_swish")
+# What else a core consists of, with what its layers are configured by.
+_COPIED = {
+    "Add": (), "Multiply": (), "Concatenate": ("axis",), "ZeroPadding2D": ("padding",),
+    "GlobalAveragePooling2D": ("keepdims",), "UpSampling2D": ("size", "interpolation")}
+_MOVING = ("ZeroPadding2D",)  # it moves integers and makes none
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """One call of a layer, or of an operator, in a Keras model.
+
+    Attributes:
+        layer: What is called.
+        sources: The steps that give its inputs; None is the model's input.
+        followers: The steps that take its result.
+    """
+
+    layer: Any
+    sources: list["Step | None"]
+    followers: list["Step"] = dataclasses.field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The name of the layer's class."""
+        return type(self.layer).__name__
+
+
+def steps_of(model: keras.Model) -> list[Step]:
+    """Lists the calls of a model, each after those that give its inputs."""
+    steps: dict[int, Step] = {}
+    kept = []  # an id is a tensor's own only while the tensor lives
+
+    def record(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        result = layer(*args, **kwargs)
+        tensors = args[0] if isinstance(args[0], (list, tuple)) else args
+        step = Step(layer, [steps.get(id(x)) for x in tensors if keras.ops.is_tensor(x)
+                            or isinstance(x, keras.KerasTensor)])
+        for source in filter(None, step.sources):
+            source.followers.append(step)
+        kept.append(result)
+        steps[id(result)] = step
+        return result
+
+    keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=record)
+    return list(steps.values())
 
 
 def integer_form(
-    model: Any,
-    tf_keras: Any,
+    core: keras.Model,
     scales: Mapping[str, np.ndarray] | None = None,
     wrap: Callable[[Any], Any] = lambda layer: layer,
 ) -> Any:
-    """Rewrites a student.
+    """Rewrites a core.
 
     Args:
-        model: A student that `build_student` made of tf_keras layers.
-        tf_keras: That module.
-        scales: By what the channels of a convolution are divided, of `measure_scales`.
+        core: From the scaled grid [batch, height, width, 3] to `depth_logits`.
+        scales: By what the channels of a convolution are divided, of `ranges.measure_scales`.
         wrap: Called with each layer whose result shall be integers; what it returns is used.
 
     Returns:
-        A tf_keras model of the same function (1e-5 of the depth), with the layers `view`,
-        `depth_logits` and `depth_low` by these names if `wrap` keeps them.
+        A tf_keras model of the same function (1e-5 of its range) with the layers' names.
+
+    Raises:
+        UserError: A layer that no student has.
     """
-    return _Writer(tf_keras, scales or {}, wrap).write(model)
+    return _Writer(scales or {}, wrap).write(core)
 
 
 class _Writer:
-    """Walks through a model and writes its layers again.
+    """Walks through a core and writes its layers again.
 
     Attributes:
-        written: New tensors by the id of the old ones.
-        divided: By what the new tensor is smaller than the old one, [channels] or a number, by
-            the id of the old one.
-        passed: Names of old layers that are part of a convolution that is written.
+        written: The new tensors by the old steps.
+        divided: By what a new tensor is smaller than the old one, [channels] or a number.
+        passed: Old steps that are part of a convolution that is written.
+        begun: Whether the first convolution is written.
     """
 
-    def __init__(
-        self, tf_keras: Any, scales: Mapping[str, np.ndarray], wrap: Callable[[Any], Any]
-    ):
-        self.tf_keras = tf_keras
+    def __init__(self, scales: Mapping[str, np.ndarray], wrap: Callable[[Any], Any]):
+        import tf_keras
+
+        self.keras = tf_keras
         self.scales = scales
         self.wrap = wrap
-        self.written: dict[int, Any] = {}
-        self.divided: dict[int, Any] = {}
-        self.passed: set[str] = set()
+        self.written: dict[Step | None, Any] = {}
+        self.divided: dict[Step | None, Any] = {None: 1.0}
+        self.passed: set[Step] = set()
         self.begun = False
 
-    def write(self, model: Any) -> Any:
-        for layer in model.layers:
-            if layer.name in self.passed:
-                continue
-            if kind(layer) in CONVOLUTIONS:
-                self._write_convolution(layer)
-            else:
-                self._copy(layer)
-        ends = [self.written[id(tensor)] for tensor in (model.input, model.output)]
-        return self.tf_keras.Model(*ends, name=model.name)
+    def write(self, core: keras.Model) -> Any:
+        image = self.keras.Input(core.inputs[0].shape[1:], name="grid")
+        self.written[None] = image
+        steps = steps_of(core)
+        for step in steps:
+            if step.kind in CONVOLUTIONS:
+                self._write_convolution(step)
+            elif step not in self.passed:
+                self._copy(step)
+        return self.keras.Model(image, self.written[steps[-1]], name="core")
 
-    def _copy(self, layer: Any) -> None:
+    def _copy(self, step: Step) -> None:
+        layer, config = step.layer, step.layer.get_config()
+        if step.kind not in _COPIED:
+            raise UserError(f"{layer.name}: a {step.kind} cannot be written in integers; export "
+                            "another student, or with --quantization=dynamic")
         if is_nearest(layer):
-            self._write_nearest(layer)
+            self._write_nearest(step)
             return
-        copy = type(layer).from_config(layer.get_config())
-        if kind(layer) == "InputLayer":
-            self._note(layer, copy.output, 1.0)
-            return
-        several = isinstance(layer.input, list)
-        before = layer.input if several else [layer.input]
-        inputs = [self.written[id(tensor)] for tensor in before]
-        divided = [
-            np.broadcast_to(self.divided[id(tensor)], tensor.shape[-1]) for tensor in before]
-        if kind(layer) == "Concatenate":
+        copy = getattr(self.keras.layers, step.kind)(
+            **{name: config[name] for name in _COPIED[step.kind]}, name=layer.name)
+        inputs = [self.written[source] for source in step.sources]
+        divided = [np.broadcast_to(self.divided[source], self.written[source].shape[-1])
+                   for source in step.sources]
+        if step.kind == "Concatenate":
             divided = [np.concatenate(divided)]
-        elif kind(layer) == "Multiply":
+        elif step.kind == "Multiply":
             divided = [np.prod(divided, axis=0)]
-        if kind(layer) not in FLOAT:
-            copy = self.wrap(copy)
-        self._note(layer, copy(inputs if several else inputs[0]), divided[0])
+        if step.kind not in _MOVING:
+            copy = self._wrapped(copy)
+        self._note(step, copy(inputs if len(inputs) > 1 else inputs[0]), divided[0])
 
-    def _write_nearest(self, layer: Any) -> None:
+    def _write_nearest(self, step: Step) -> None:
         import tensorflow as tf
 
         def concatenate(tensors: list[Any], axis: int) -> Any:
-            fourfold = self.tf_keras.layers.Concatenate(axis, name=f"{layer.name}_fourfold")
-            return self.wrap(fourfold)(tensors)
+            name = f"{step.layer.name}_fourfold"
+            return self._wrapped(self.keras.layers.Concatenate(axis, name=name))(tensors)
 
-        x = nearest(self.written[id(layer.input)], concatenate, tf.nn.depth_to_space)
-        self._note(layer, x, self.divided[id(layer.input)])
+        (source,) = step.sources
+        x = nearest(self.written[source], concatenate, tf.nn.depth_to_space)
+        self._note(step, x, self.divided[source])
 
-    def _note(self, old: Any, new: Any, divided: Any) -> None:
-        self.written[id(old.output)] = new
-        self.divided[id(old.output)] = divided
+    def _note(self, step: Step, tensor: Any, divided: Any) -> None:
+        self.written[step] = tensor
+        self.divided[step] = divided
 
-    def _write_convolution(self, layer: Any) -> None:
-        kernel, bias, last = _folded(layer)
-        activation, last, passed = _activation_after(last)
-        divided = np.broadcast_to(self.divided[id(layer.input)], kernel.shape[2])
-        kernel = kernel * divided[:, None]
-        scale = np.broadcast_to(self.scales.get(layer.name, 1.0), bias.shape)
-        x = self._begin(self.written[id(layer.input)])
+    def _write_convolution(self, step: Step) -> None:
+        kernel, bias, last = _folded(step)
+        activation, chain = _activation_after(last)
+        (source,) = step.sources
+        kernel = kernel * np.broadcast_to(self.divided[source], kernel.shape[2])[:, None]
+        scale = np.broadcast_to(self.scales.get(step.layer.name, 1.0), bias.shape)
+        x = self.written[source]
         if activation == "hard_sigmoid":
-            x, scale = self._convolution(layer, kernel, bias + 3, "relu6")(x), 1 / 6
+            x, scale = self._convolution(step, kernel, bias + 3, "relu6")(x), 1 / 6
         else:
-            kernel = kernel / (scale[:, None] if kernel.shape[3] == 1 < len(bias) else scale)
+            kernel = kernel / (scale[:, None] if step.kind == "DepthwiseConv2D" else scale)
             fused = activation if activation == "relu" else None
-            x = self._convolution(layer, kernel, bias / scale, fused)(x)
+            x = self._convolution(step, kernel, bias / scale, fused)(x)
         if activation == "hard_swish":
-            x, scale = self._hard_swish(x, scale, layer.name), scale / 6
-        self._note(last, x, scale)
-        self.passed.update(passed)
+            x, scale = self._hard_swish(x, scale, step.layer.name), scale / 6
+        if not self.begun:
+            self.begun = True
+            x = self._wrapped(self.keras.layers.Activation("linear", name=START))(x)
+        self.passed.update({last, *chain})
+        self._note([last, *chain][-1], x, scale)
 
-    def _begin(self, x: Any) -> Any:
-        """Passes the first convolution's input through the layer `CORE`."""
-        if self.begun:
-            return x
-        self.begun = True
-        return self.wrap(self.tf_keras.layers.Activation("linear", name=CORE))(x)
+    def _wrapped(self, layer: Any) -> Any:
+        return self.wrap(layer) if self.begun else layer
 
     def _convolution(
-        self, layer: Any, kernel: np.ndarray, bias: np.ndarray, activation: str | None
+        self, step: Step, kernel: np.ndarray, bias: np.ndarray, activation: str | None
     ) -> Any:
-        name = "depthwise" if kind(layer) == "DepthwiseConv2D" else "kernel"
-        changes = {
-            "use_bias": True,
-            f"{name}_initializer": _constant(kernel),
-            "bias_initializer": _constant(_varied(bias)),
-            "activation": _activation(activation),
-        }
-        return self.wrap(type(layer).from_config({**layer.get_config(), **changes}))
+        layer = step.layer
+        name = "depthwise" if step.kind == "DepthwiseConv2D" else "kernel"
+        channels = {} if name == "depthwise" else {"filters": len(bias)}
+        return self._wrapped(getattr(self.keras.layers, step.kind)(
+            **channels, kernel_size=layer.kernel_size, strides=layer.strides,
+            padding=layer.padding, activation=_activation(activation), name=layer.name,
+            **{f"{name}_initializer": constant(kernel)},
+            bias_initializer=constant(_varied(bias))))
 
     def _hard_swish(self, x: Any, scale: np.ndarray, name: str) -> Any:
-        layers = self.tf_keras.layers
+        layers = self.keras.layers
         gate = layers.DepthwiseConv2D(
             1,
-            depthwise_initializer=_constant(scale),
-            bias_initializer=_constant(_varied(np.full(len(scale), 3.0))),
+            depthwise_initializer=constant(scale),
+            bias_initializer=constant(_varied(np.full(len(scale), 3.0))),
             activation=_activation("relu6"),
             trainable=False,
             name=name + GATE,
         )
         product = layers.Multiply(name=f"{name}_hard_swish")
-        return self.wrap(product)([x, self.wrap(gate)(x)])
+        return self._wrapped(product)([x, self._wrapped(gate)(x)])
 
 
-def _folded(layer: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+def _folded(step: Step) -> tuple[np.ndarray, np.ndarray, Step]:
     """A convolution's kernel and bias with the BatchNorm after it, and the last of the two."""
-    kernel, *biases = layer.get_weights()
-    depthwise = kind(layer) == "DepthwiseConv2D"
+    kernel, *biases = step.layer.get_weights()
+    depthwise = step.kind == "DepthwiseConv2D"
     bias = biases[0] if biases else np.zeros(kernel.shape[2 if depthwise else 3], np.float32)
-    norm = consumers(layer)[0]
-    if kind(norm) != "BatchNormalization":
-        return kernel, bias, layer
-    factor, shift = factor_and_shift(norm)
-    return kernel * (factor[:, None] if depthwise else factor), bias * factor + shift, norm
+    if not step.followers or step.followers[0].kind != "BatchNormalization":
+        return kernel, bias, step
+    factor, shift = factor_and_shift(step.followers[0].layer)
+    kernel = kernel * (factor[:, None] if depthwise else factor)
+    return kernel, bias * factor + shift, step.followers[0]
 
 
-def _activation_after(layer: Any) -> tuple[str | None, Any, list[str]]:
-    """What follows a convolution: its name, its last layer, and all names from `layer` on."""
-    followers = consumers(layer)
-    sums = [follower for follower in followers if kind(follower) == "TFOpLambda"]
-    if sums:  # tf_keras writes hard-sigmoid as the operators x + 3, relu6, * 1/6
-        (relu6,) = consumers(sums[0])
-        (sixth,) = consumers(relu6)
-        chain = [layer, sums[0], relu6, sixth]
-        if len(followers) == 1:
-            return "hard_sigmoid", sixth, [part.name for part in chain]
-        (product,) = consumers(sixth)
-        return "hard_swish", product, [part.name for part in (*chain, product)]
-    if len(followers) == 1 and kind(followers[0]) == "ReLU":
-        return "relu", followers[0], [layer.name, followers[0].name]
-    return None, layer, [layer.name]
-
-
-def kind(layer: Any) -> str:
-    """The name of a layer's class, which is the same in every Keras."""
-    return type(layer).__name__
-
-
-def consumers(layer: Any) -> list[Any]:
-    """The layers that take a layer's result."""
-    return [node.layer for node in layer.outbound_nodes]
+def _activation_after(step: Step) -> tuple[str | None, list[Step]]:
+    """What follows a convolution: its name, and its steps."""
+    if len(step.followers) != 1:
+        return None, []
+    (follower,) = step.followers
+    if follower.kind == "Activation" and follower.layer.get_config()["activation"] in _HARD_SWISH:
+        return "hard_swish", [follower]
+    if follower.kind == "Add" and len(follower.sources) == 1:  # x + 3, relu6, * 1/6
+        (relu6,) = follower.followers
+        return "hard_sigmoid", [follower, relu6, *relu6.followers]
+    if follower.kind == "ReLU":
+        return "relu", [follower]
+    return None, []
 
 
 def _activation(name: str | None) -> Any:
@@ -229,5 +264,6 @@ def _varied(bias: np.ndarray) -> np.ndarray:
     return bias
 
 
-def _constant(value: np.ndarray) -> Callable[..., np.ndarray]:
+def constant(value: np.ndarray) -> Callable[..., np.ndarray]:
+    """An initializer of a layer that shall have these numbers."""
     return lambda shape, dtype=None, **_: np.asarray(value, np.float32).reshape(shape)

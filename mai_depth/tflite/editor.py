@@ -10,7 +10,6 @@ from mai_depth.tflite.schema import litert
 
 METADATA_NAME = "mai_depth"
 _DYNAMIC_MIN_WEIGHTS = 1024  # below, int8 saves nothing; the converter has the same limit
-_MAX_SCALE_RATIO = 128.0  # XNNPACK's limit is 256
 _ALIGNMENT = 16
 
 
@@ -86,65 +85,6 @@ class Editor:
             tensor = self._graph.tensors[int(operator.inputs[1])]
             if np.prod(tensor.shape) >= _DYNAMIC_MIN_WEIGHTS:
                 self._quantize_weights(tensor)
-
-    def widen_dead_ranges(self) -> None:
-        """Makes int8 convolutions whose output is always 0 fit for the delegate.
-
-        A squeeze-excite may be dead (one is in the ImageNet weights). The converter gives it a
-        range of 2e-6, and XNNPACK refuses, or crashes on, a convolution whose output step is less
-        than 1/256 of its input's times its weights'. A wider range is as good for zeros.
-        """
-        for operator in self._convolutions():
-            tensors = self._graph.tensors
-            image, weights, _, output = (
-                tensors[int(i)] for i in (*operator.inputs[:3], *operator.outputs)
-            )
-            if output.type != self._schema.TensorType.INT8:
-                continue
-            ratio = float(image.quantization.scale[0] * np.max(weights.quantization.scale)
-                          / output.quantization.scale[0])
-            if ratio < _MAX_SCALE_RATIO:
-                continue
-            output.quantization.scale = [float(output.quantization.scale[0]) * ratio]
-            for consumer in self._convolutions():
-                if int(consumer.inputs[0]) == int(operator.outputs[0]):
-                    self._scale_bias(tensors[int(consumer.inputs[2])], ratio)
-
-    def saturate_hard_swish(self) -> None:
-        """Lets the inputs of `integer_core`'s hard-swish end at -3, where its value becomes 0.
-
-        BatchNorm gives numbers down to -20 there. Without them the step of the tensor is three
-        times as small; int8 saturates, so a smaller number counts as -3 and gives 0 as well.
-        """
-        schema, codes = self._schema, self.model.operatorCodes
-        for gate in self._graph.operators:
-            if (
-                codes[gate.opcodeIndex].builtinCode != schema.BuiltinOperator.DEPTHWISE_CONV_2D
-                or gate.builtinOptions.fusedActivationFunction
-                != schema.ActivationFunctionType.RELU6
-            ):
-                continue
-            tensors = [self._graph.tensors[int(i)] for i in gate.inputs]
-            if list(tensors[1].shape[:3]) == [1, 1, 1]:
-                self._raise_low(*tensors)
-
-    def _raise_low(self, x: Any, weights: Any, bias: Any) -> None:
-        scale, zero = float(x.quantization.scale[0]), int(x.quantization.zeroPoint[0])
-        low, high = scale * (-128 - zero), scale * (127 - zero)
-        data = np.asarray(self.model.buffers[weights.buffer].data, np.uint8).view(np.int8)
-        factors = data * np.asarray(weights.quantization.scale)
-        low = max(low, -3.0 / float(factors.min()))
-        step = (high - low) / 255
-        x.quantization.scale = [step]
-        x.quantization.zeroPoint = [round(-128 - low / step)]
-        self._scale_bias(bias, step / scale)
-
-    def _scale_bias(self, bias: Any, ratio: float) -> None:
-        """Expresses an int32 bias in steps that are `ratio` times as wide."""
-        data = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).tobytes()
-        steps = np.rint(np.frombuffer(data, np.int32) / ratio).astype(np.int32)
-        bias.buffer = self._buffer(steps.tobytes())
-        bias.quantization.scale = [float(scale) * ratio for scale in bias.quantization.scale]
 
     def _copy(self, index: int) -> int:
         """Adds a tensor of the shape and type of another."""

@@ -50,7 +50,7 @@ class Attempt:
         self.average = run.build()
         self.trained = _trained_copy(self.average, run.build, run.recipe.mixed_precision)
         self.distiller = _distiller(self.trained, run)
-        optimizer = _optimizer(run.recipe, run.steps, 0.5**halvings)
+        optimizer = adam(run.recipe, run.steps, 0.5**halvings)
         self.distiller.compile(optimizer=optimizer)
         optimizer.build(self.distiller.trainable_variables)
         projection = self.distiller.projection
@@ -107,7 +107,7 @@ class Attempt:
             self.trained, self.average, run.recipe.ema_momentum, steps=first * run.steps)
         keep = KeepEpoch(self.variables, self._measure, self._keep)
         self.distiller.fit(
-            _batches(self.average, run, first),
+            epoch_batches(self.average, run, first),
             initial_epoch=first,
             epochs=run.recipe.epochs,
             steps_per_epoch=run.steps,
@@ -228,9 +228,10 @@ def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) 
     return trained
 
 
-def _optimizer(
+def adam(
     recipe: Recipe, steps_per_epoch: int, factor: float
 ) -> keras.optimizers.Optimizer:
+    """The optimizer of a recipe, whose learning rate is multiplied by `factor`."""
     schedule = keras.optimizers.schedules.PolynomialDecay(
         factor * recipe.learning_rate,
         max(1, recipe.epochs * steps_per_epoch),
@@ -244,7 +245,8 @@ def _optimizer(
     return optimizer
 
 
-def _batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
+def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
+    """The batches of a run's epochs from `first_epoch` on, for a model or a copy of it."""
     view = training_view(model)
     # The loss is taken at twice the map's size: the picture that the student's encoder sees.
     depth_size = tuple(2 * side for side in view.output["logits"].shape[1:3])

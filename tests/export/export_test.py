@@ -108,14 +108,9 @@ def test_leftovers_of_a_killed_export_are_removed(export, tmp_path):
     (tmp_path / ".a.writing-abcdefgh.tflite").write_bytes(b"half")
     (tmp_path / ".a.tflite.writing-01234567.json").write_bytes(b"half")
     (tmp_path / ".b_saved_model.writing-abcd_fgh" / "new").mkdir(parents=True)
-    result = export("--quantization=qat", f"--output={tmp_path / 'a.tflite'}")
-    assert_one_line(result, "train.py")  # the description of the student is missing
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_learned_integers_need_the_description(export, workdir, tmp_path):
-    result = export("--quantization=qat", f"--output={tmp_path / 'a.tflite'}")
-    assert_one_line(result, str(workdir / "student" / "student.json"), "train.py")
+    result = export("--quantization=int8", "--num_calibration=12",
+                    f"--output={tmp_path / 'a.tflite'}")
+    assert_one_line(result, "12 pictures")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,8 +14,12 @@ from conftest import REPOSITORY
 from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 from mai_depth.metrics import NAMES
+from mai_depth.metrics import si_rmse
 from mai_depth.network import pretrained
 from mai_depth.network.model_file import save_model
+from mai_depth.tflite.graph import TfliteFile
+from mai_depth.tflite.runner import TfliteNetwork
+from mai_depth.training.evaluation import predict_pairs
 
 MAX_BYTES = 12_000_000
 
@@ -194,3 +198,26 @@ def test_encoder_names_and_paths_are_told_apart(folder, tmp_path, monkeypatch):
     for value in ("goood", "small"):  # small is a .tflite
         with pytest.raises(UserError, match=rf"_weights={value}: .*: imagenet, none, good$"):
             pretrained.encoder_file(value)
+
+
+@pytest.fixture(scope="module")
+def nyu_validation(shared, tmp_path_factory):
+    folder = shared / "data" / "nyuv2"
+    if not (folder / "validation").is_dir():
+        pytest.skip(f"{folder}/validation: not there; the 80 pictures of the stated metrics")
+    return open_split(str(folder), "validation", cache_dir=str(tmp_path_factory.mktemp("nyu")))
+
+
+@pytest.mark.parametrize("entry", pretrained.list_pretrained(), ids=lambda entry: entry["name"])
+def test_shipped_networks_are_as_good_as_stated(entry, nyu_validation):
+    """Each file is opened and asked, the integers too."""
+    path = pretrained.pretrained_path(entry["name"])
+    if path.suffix == ".tflite":
+        depth = map(TfliteNetwork(path), map(np.asarray, nyu_validation.rgb))
+        dtypes = {tensor.dtype for tensor in TfliteFile(path).tensors()}
+        assert "INT8" in dtypes
+    else:
+        depth = predict_pairs(pretrained.load_pretrained(entry["name"]), nyu_validation)
+    scores = [si_rmse(nyu_validation.depth_m(i), one) for i, one in enumerate(depth)]
+    assert len(scores) == entry["metrics"]["images"]
+    assert np.mean(scores) == pytest.approx(entry["metrics"]["si_rmse"], abs=1e-3)

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from normalized_student import BUILDER
 from normalized_student import pictures
 from normalized_student import write_student
 
@@ -21,18 +22,23 @@ from mai_depth.export.litert import check_graph
 from mai_depth.export.quantized import RECIPE
 from mai_depth.export.quantized import recipe_for
 from mai_depth.export.quantized import train_quantized
+from mai_depth.export.stages import take_apart
+from mai_depth.export.stages import with_core
 from mai_depth.network.model_file import load_model
-from mai_depth.quantize import fine_tuning
 from mai_depth.quantize.aware import Channels
-from mai_depth.quantize.aware import quantize
-from mai_depth.quantize.aware import rebuild_student
+from mai_depth.quantize.aware import IntegerCore
 from mai_depth.quantize.fine_tuning import fine_tune
+from mai_depth.quantize.integer_form import START
 from mai_depth.quantize.integer_form import integer_form
-from mai_depth.quantize.integer_form import kind
-from mai_depth.quantize.integer_ranges import measure_ranges
-from mai_depth.quantize.integer_ranges import measure_scales
+from mai_depth.quantize.ranges import kernel_limits
+from mai_depth.quantize.ranges import measure_ranges
+from mai_depth.quantize.ranges import measure_scales
+from mai_depth.quantize.rounding import round_kernels
+from mai_depth.quantize.rounding import round_rows
 from mai_depth.tflite.graph import TfliteFile
+from mai_depth.training.evaluation import evaluate
 from mai_depth.training.run import Recipe
+from mai_depth.training.run import Run
 
 SHORT = Recipe(epochs=1, batch_size=4, learning_rate=1e-4, distillation_loss_weight=1.0)
 
@@ -43,8 +49,17 @@ def student_path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def twin(student_path):
-    return rebuild_student(load_model(student_path), student_path)
+def student(student_path):
+    return load_model(student_path)
+
+
+@pytest.fixture(scope="module")
+def parts(student):
+    return take_apart(student, "student.keras")
+
+
+def grids(parts, count=4):
+    return pictures(count, parts.grid_size) * parts.scale + parts.offset
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +69,12 @@ def data(tiny_data, tmp_path_factory):
             ("train", "validation")]
 
 
+def kind(layer):
+    return type(layer).__name__
+
+
 def kinds(model):
     return {type(layer).__name__ for layer in model.layers}
-
-
-def test_rebuilt_student_is_the_same_function(student_path, twin):
-    images = pictures(2)
-    expected = load_model(student_path).predict_on_batch(images)
-    assert np.ptp(expected) > 0.1
-    np.testing.assert_allclose(twin.predict_on_batch(images), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [None, "0"])
@@ -79,20 +91,20 @@ def test_tfmot_leaves_the_environment_alone(value):
 
 @pytest.mark.parametrize("minimalistic", [False, True])
 def test_integer_form_is_the_same_function(tmp_path, minimalistic):
-    import tf_keras
-
     path = write_student(tmp_path / "student.keras", minimalistic=minimalistic)
-    twin = rebuild_student(load_model(path), path)
-    view = twin.get_layer("view").output.shape[1:3]
-    form = integer_form(twin, tf_keras)
-    scaled = integer_form(twin, tf_keras, measure_scales(form, tf_keras, [pictures(4, view)]))
-    expected = twin.predict_on_batch(pictures(2))
+    parts = take_apart(load_model(path), path)
+    images = grids(parts)
+    form = integer_form(parts.core)
+    scaled = integer_form(parts.core, measure_scales(form, images))
+    expected = parts.core.predict_on_batch(images)
+    assert expected.std() > 0.1
     for model in (form, scaled):
-        np.testing.assert_allclose(model.predict_on_batch(pictures(2)), expected, rtol=5e-3)
+        np.testing.assert_allclose(
+            model.predict_on_batch(images), expected, atol=1e-4 * np.ptp(expected))
         assert not {"BatchNormalization", "ReLU"} & kinds(model)
         operators = [layer.name for layer in model.layers if kind(layer) == "TFOpLambda"]
         assert len(operators) == 4 and all("depth_to_space" in name for name in operators)
-    ranges = measure_ranges(scaled, tf_keras, [pictures(4, view)])
+    ranges = measure_ranges(scaled, images)
     # Equalized: no tensor has channels of another size, up to the gate's factor of 6.
     sizes = [high for name, (_, high) in ranges.items() if re.search(r"(project|_conv)$", name)]
     assert min(sizes) > 0.3 and max(sizes) < 1.5
@@ -100,15 +112,87 @@ def test_integer_form_is_the_same_function(tmp_path, minimalistic):
         assert ranges[name.removesuffix("_gate")][0] >= -1 / 6 - 1e-6
 
 
+def test_a_convolution_that_is_nearly_dead_gets_a_range():
+    """Its result is 1e-5 of its inputs times its weights: so small a step ends the delegate."""
+    import tf_keras
+
+    image = tf_keras.Input((8, 8, 2))
+    x = tf_keras.layers.Activation("linear", name=START)(image)
+    dead = tf_keras.layers.Conv2D(1, 1, activation="relu", name="dead")
+    form = tf_keras.Model(image, dead(x))
+    for size, width in ((1, 0.2), (10_000, 10_000 / 127 / 128)):
+        dead.set_weights([np.full((1, 1, 2, 1), size), np.full(1, -1.99999 * size)])
+        low, high = measure_ranges(form, np.ones((2, 8, 8, 2), np.float32))["dead"]
+        assert low == 0 and high == pytest.approx(width, rel=0.01)
+
+
+def test_a_layer_that_no_student_has_is_named():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 1)(image)
+    core = keras.Model(image, keras.layers.LayerNormalization(name="odd")(x))
+    with pytest.raises(UserError, match="odd: a LayerNormalization cannot be written in integers"):
+        integer_form(core)
+
+
+def test_rounding_hands_errors_on_by_hand():
+    """Two inputs that are always alike: 0.4 + 0.4 is 0 in the nearest steps of 1, but 1 here."""
+    weights = np.array([[[0.4], [0.4], [0.5]]])  # the last one is the bias
+    alike = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])[None]
+    rounded = round_rows(weights, np.ones((1, 1)), alike)
+    np.testing.assert_allclose(rounded[0, :, 0], [0, 1, 0.5], atol=0.01)
+    apart = np.eye(3)[None]
+    np.testing.assert_allclose(
+        round_rows(weights, np.ones((1, 1)), apart)[0, :, 0], [0, 0, 0.5], atol=1e-9)
+
+
+def test_rounding_gives_steps_and_less_error_than_the_nearest():
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(size=(500, 1)) + random.normal(size=(500, 9)) * 0.1,
+                        np.ones((500, 1))], axis=1)
+    weights = np.concatenate([random.normal(size=(9, 4)), random.normal(size=(1, 4))])
+    steps = np.abs(weights[:-1]).max(axis=0) / 7
+    rounded = round_rows(weights[None], steps[None], (x.T @ x / 500)[None])[0]
+    np.testing.assert_allclose(rounded[:-1] / steps, np.rint(rounded[:-1] / steps), atol=1e-9)
+    nearest = np.concatenate([np.rint(weights[:-1] / steps) * steps, weights[-1:]])
+    errors = [np.square(x @ (one - weights)).mean() for one in (rounded, nearest)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_rounded_kernels_keep_what_a_convolution_gives(depthwise):
+    """Where neighbours are alike, as on plain walls, the nearest steps do not."""
+    import tf_keras
+
+    keras.utils.set_random_seed(0)
+    image = tf_keras.Input((16, 16, 4))
+    x = tf_keras.layers.Activation("linear", name=START)(image)
+    layer = (tf_keras.layers.DepthwiseConv2D if depthwise else
+             lambda *a, **k: tf_keras.layers.Conv2D(3, *a, **k))(3, padding="same", name="c")
+    form = tf_keras.Model(image, layer(x))
+    form = tf_keras.Model(image, [form.output, x])
+    smooth = np.float32(np.kron(np.random.default_rng(0).uniform(0, 1, (16, 4, 4, 4)),
+                                np.ones((1, 4, 4, 1))))
+    before, (kernel, bias) = form.predict_on_batch(smooth)[0], layer.get_weights()
+    limits = round_kernels(form, smooth)["c"]
+    steps = limits[:, None] / 127 if depthwise else limits / 127
+    after, rounded = form.predict_on_batch(smooth)[0], layer.get_weights()[0]
+    np.testing.assert_allclose(rounded / steps, np.rint(rounded / steps), atol=1e-3)
+    layer.set_weights([np.rint(kernel / steps) * steps, bias])
+    nearest = form.predict_on_batch(smooth)[0]
+    assert np.square(after - before).mean() < 0.5 * np.square(nearest - before).mean()
+
+
 def test_kernels_have_255_steps_a_channel_and_biases_fit_32_bits():
     random = np.random.default_rng(0)
     kernel = np.float32(random.normal(size=(3, 3, 5, 4)) * [1e-9, 1e-2, 1, 100])
     bias = np.array([3.0, 0.0, -1.0, 10.0], np.float32)
+    limits = kernel_limits(kernel, bias)
     steps = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), 1e-4 * np.abs(bias) + 1e-6) / 127
-    quantized = Channels(bias, depthwise=False)(kernel, True, None).numpy()
+    np.testing.assert_allclose(limits, 127 * steps, rtol=1e-6)
+    quantized = Channels(limits, depthwise=False)(kernel, True, None).numpy()
     np.testing.assert_allclose(quantized, np.rint(kernel / steps) * steps, atol=1e-5, rtol=1e-4)
     assert (np.abs(bias) / steps / 1e-3 < 2**31).all()
-    turned = Channels(bias, depthwise=True)(kernel[:, :, 0][..., None], True, None).numpy()
+    turned = Channels(limits, depthwise=True)(kernel[:, :, 0][..., None], True, None).numpy()
     assert all(len(np.unique(turned[:, :, channel])) > 5 for channel in range(1, 4))
 
 
@@ -123,14 +207,31 @@ def test_the_recipe_is_that_of_the_flagfile():
     assert [recipe_for(count).batch_size for count in (0, 5, 16, 683)] == [1, 5, 16, 16]
 
 
-def test_fine_tuning_learns_and_keeps_the_best_epoch(twin, data):
-    model = quantize(twin, [pictures(4, twin.get_layer("view").output.shape[1:3])])
-    before = model.get_layer("decoder_p1_conv").get_weights()
-    rows = fine_tune(model, *data, SHORT, teacher_depth=data[0].depth)
-    after = model.get_layer("decoder_p1_conv").get_weights()
-    changed = any(np.any(a != b) for a, b in zip(before, after, strict=True))
+def run_of(data, recipe, teacher_depth=None):
+    return Run(None, *data, pathlib.Path("student_qat.tflite"), recipe, 10.0,
+               teacher_depth=teacher_depth)
+
+
+def in_integers(student, parts):
+    core = IntegerCore(parts.core, grids(parts, 32))
+    return with_core(student, parts, core)
+
+
+def test_integers_without_training_are_near_the_student(student, parts):
+    images = pictures(2)
+    expected = student.predict_on_batch(images)
+    depth = in_integers(student, parts).predict_on_batch(images)
+    assert np.std(np.log(depth) - np.log(expected)) < 0.2 * np.std(np.log(expected))
+
+
+def test_fine_tuning_ends_better_than_it_began(student, parts, data):
+    model = in_integers(student, parts)
+    recipe = dataclasses.replace(SHORT, epochs=3, learning_rate=1e-3)
+    rows = fine_tune(model, run_of([data[0]] * 2, recipe, data[0].depth))
+    scores = [row["si_rmse"] for row in rows]
+    assert len(scores) == 4 and scores[-1] < 0.95 * scores[0]
+    assert evaluate(model, data[0])["si_rmse"] == pytest.approx(min(scores), abs=1e-6)
     assert not [name for name in (x.name for x in model.trainable_variables) if "_gate" in name]
-    assert len(rows) == 2 and changed == (rows[1]["si_rmse"] < rows[0]["si_rmse"])
 
 
 @pytest.fixture(scope="module")
@@ -156,39 +257,10 @@ def test_exported_file_computes_what_was_trained(exported):
     assert figures["mean_difference_m"] < 0.5
 
 
-def test_a_student_without_or_with_another_description_is_refused(student_path, tmp_path):
-    model = load_model(student_path)
-    with pytest.raises(UserError, match=r"missing\.json: cannot be read"):
-        rebuild_student(model, tmp_path / "missing.keras")
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(UserError, match=r"not what train\.py wrote"):
-        rebuild_student(model, tmp_path / "other.keras")
-    other = {"builder": {**BUILDER, "decoder_filters": [8, 8, 8, 16]}, "max_depth_m": 10.0}
-    (tmp_path / "other.json").write_text(json.dumps(other))
-    builder = {"teacher_preset": "vit_ti", "teacher_weights": None}
-    (tmp_path / "teacher.json").write_text(json.dumps({"builder": builder, "max_depth_m": 10.0}))
-    with pytest.raises(UserError, match=r"teacher\.keras: no student"):
-        rebuild_student(model, tmp_path / "teacher.keras")
-    with pytest.raises(UserError, match="describes another network"):
-        rebuild_student(model, tmp_path / "other.keras")
-
-
-def test_a_student_of_another_function_is_refused(tmp_path):
-    path = write_student(tmp_path / "older.keras", upsampling="bilinear")
-    description = path.with_suffix(".json")
-    described = json.loads(description.read_text())
-    del described["builder"]["upsampling"]  # as a version wrote it that knew one kind alone
-    description.write_text(json.dumps(described))
-    with pytest.raises(UserError, match=r"older\.keras: made by another version"):
-        rebuild_student(load_model(path), path)
-
-
-def test_a_loss_that_is_not_finite_ends_the_training(twin, data, monkeypatch):
-    monkeypatch.setattr(
-        fine_tuning, "_loss", lambda *_: lambda batch, logits, depth: depth[0, 0, 0, 0] * np.nan)
-    model = quantize(twin, [pictures(2, twin.get_layer("view").output.shape[1:3])])
-    with pytest.raises(UserError, match="lower --learning_rate"):
-        fine_tune(model, *data, SHORT)
+def test_a_loss_that_is_not_finite_ends_the_training(student, parts, data):
+    recipe = Recipe(epochs=1, batch_size=4, learning_rate=float("nan"))
+    with pytest.raises(UserError, match="is not finite in epoch 1; lower --learning_rate"):
+        fine_tune(in_integers(student, parts), run_of(data, recipe))
 
 
 # Fine-tunes STUDENT into OUTPUT over DATA.
