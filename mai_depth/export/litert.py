@@ -118,7 +118,7 @@ def reference(model: keras.Model, parts: StudentParts, upsample: str) -> keras.M
     if method == "bilinear":
         return model
     depth = model.get_layer("depth_low").output
-    return keras.Model(model.input, enlarge(depth, parts.image_size, method, keras.layers))
+    return keras.Model(model.input, enlarge(depth, parts.image_size, method))
 
 
 def check_graph(path: str | os.PathLike, quantization: str) -> None:

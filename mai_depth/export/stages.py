@@ -152,14 +152,14 @@ def _scaled_grid(image: Any, parts: StudentParts, convolution: bool) -> Any:
     height, width = parts.grid_size
     scaling = {"scale": parts.scale, "offset": parts.offset}
     if not parts.antialias:
-        grid = shrink(image, (height, width), antialias=False, layers=keras.layers)
+        grid = shrink(image, (height, width), antialias=False)
         return keras.layers.Rescaling(**scaling)(grid)
-    view = resized(image, (2 * height, 2 * width), layers=keras.layers)
-    rows = average_rows(view, keras.layers)
-    return average_columns(rows, **scaling, layers=keras.layers, convolution=convolution)
+    view = resized(image, (2 * height, 2 * width))
+    rows = average_rows(view)
+    return average_columns(rows, **scaling, convolution=convolution)
 
 
 def _metres(logits: Any, parts: StudentParts, method: str, convolution: bool) -> Any:
     fraction = keras.layers.Activation("sigmoid", name="depth_fraction")(logits)
     depth = keras.layers.Rescaling(parts.max_depth_m, name="depth_low")(fraction)
-    return upsample(depth, parts.image_size, method, keras.layers, convolution=convolution)
+    return upsample(depth, parts.image_size, method, convolution=convolution)

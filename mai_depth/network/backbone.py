@@ -28,7 +28,7 @@ _BLOCKS = 11
 
 
 def build_backbone(
-    image: Any, *, alpha: float, minimalistic: bool = False, framework: Any = keras
+    image: Any, *, alpha: float, minimalistic: bool = False
 ) -> dict[str, Any]:
     """Applies MobileNetV3-Small (Howard et al., 2019) without its classifier to a picture.
 
@@ -36,12 +36,11 @@ def build_backbone(
         image: Keras tensor [batch, height, width, 3], RGB 0..255, sides divisible by 32.
         alpha: Width multiplier.
         minimalistic: Without squeeze-excite, hard-swish and 5x5 convolutions.
-        framework: The Keras to build in: `keras`, or `tf_keras` for quantization.
 
     Returns:
         {"P1": ..., "P5": ...}: features at strides 2, 4, 8, 16 and 32 of `image`.
     """
-    model = framework.applications.MobileNetV3Small(
+    model = keras.applications.MobileNetV3Small(
         input_tensor=image,
         input_shape=tuple(image.shape[1:]),
         alpha=alpha,
@@ -51,7 +50,7 @@ def build_backbone(
     )
     layers = {_plain_name(layer.name): layer for layer in model.layers}
     for layer in model.layers:
-        if isinstance(layer, framework.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
     features = {"P1": layers["expanded_conv_depthwise_pad"].input}
     return features | {stride: layers[name].output for stride, name in _FEATURES.items()}

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import keras
+from keras import layers
 
 from mai_depth.errors import UserError
 from mai_depth.network.backbone import BATCH_NORM_MOMENTUM
 
 
 def build_decoder(
-    features: dict, filters: tuple[int, ...], upsampling: str, framework: Any = keras
+    features: dict, filters: tuple[int, ...], upsampling: str
 ) -> Any:
     """Recovers spatial detail step by step (paper, section 2.1).
 
@@ -17,7 +17,6 @@ def build_decoder(
         features: {"P1": ..., "P5": ...} of `build_backbone`.
         filters: Channels after the fusion with P4, P3, P2 and P1.
         upsampling: As in `feature_fusion`.
-        framework: As in `build_backbone`.
 
     Returns:
         Tensor [batch, height / 2, width / 2, filters[-1]] for a picture of height x width.
@@ -30,13 +29,12 @@ def build_decoder(
                         "counts")
     x = features["P5"]
     for stride, channels in zip(("P4", "P3", "P2", "P1"), filters, strict=True):
-        x = feature_fusion(x, features[stride], channels, stride.lower(), upsampling, framework)
+        x = feature_fusion(x, features[stride], channels, stride.lower(), upsampling)
     return x
 
 
 def feature_fusion(
     coarse: Any, skip: Any, filters: int, name: str, upsampling: str = "bilinear",
-    framework: Any = keras,
 ) -> Any:
     """The Feature Fusion Module: upsample, concatenate the encoder's feature, convolve.
 
@@ -47,12 +45,10 @@ def feature_fusion(
         name: Part of the layers' names, e.g. `p4`.
         upsampling: `bilinear`, or `nearest`, which export merges into the convolution
             (`export.merged_upsampling`).
-        framework: As in `build_backbone`.
 
     Returns:
         Tensor [batch, 2h, 2w, filters].
     """
-    layers = framework.layers
     x = layers.UpSampling2D(2, interpolation=upsampling, name=f"decoder_{name}_upsample")(coarse)
     x = layers.Concatenate(name=f"decoder_{name}_concat")([x, skip])
     x = layers.Conv2D(

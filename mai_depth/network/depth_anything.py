@@ -70,13 +70,13 @@ def depth_anything_teacher(backbone: Any, name: str) -> "keras.Model":
 
     layers = keras.layers
     image = layers.Input((*_IMAGE_SIZE, 3), name="image")
-    x = resized(image, tuple(backbone.input.shape[1:3]), layers=layers, name="view")
+    x = resized(image, tuple(backbone.input.shape[1:3]), name="view")
     x = layers.Rescaling(
         [1 / (255 * deviation) for deviation in _DEVIATION],
         [-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)],
         name="imagenet_colors")(x)
     x = layers.ReLU(name="at_least_0")(backbone(x))
-    return keras.Model(image, resized(x, _IMAGE_SIZE, layers=layers, name=INVERSE_DEPTH), name=name)
+    return keras.Model(image, resized(x, _IMAGE_SIZE, name=INVERSE_DEPTH), name=name)
 
 
 def is_relative(model: Any) -> bool:

@@ -1,16 +1,14 @@
 """In-graph resizing out of stock layers: what the student is trained with, and fast exact forms.
 
-Every function takes the layers module (`keras.layers` or `tf_keras.layers`), so that the same code
-builds the student and its rebuilt form for quantization. The fast forms compute what the plain
-ones compute, in an order that suits LiteRT: a resize spends its time per pixel and not per
-number, so pixels are first moved to the channel axis, which costs nothing.
+The fast forms compute what the plain ones compute, in an order that suits LiteRT: a resize spends
+its time per pixel and not per number, so pixels are first moved to the channel axis, which costs
+nothing.
 """
 
-import inspect
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from keras import layers
 
 METHODS = ("bilinear", "nearest", "fast_bilinear", "fast_nearest")
 
@@ -19,7 +17,6 @@ def resized(
     x: Any,
     size: tuple[int, int],
     *,
-    layers: ModuleType,
     interpolation: str = "bilinear",
     name: str | None = None,
 ) -> Any:
@@ -32,19 +29,16 @@ def resized(
     Args:
         x: [batch, height, width, channels].
         size: Height and width of the result.
-        layers: `keras.layers` or `tf_keras.layers`, whose `Resizing` knows no training mode.
         interpolation: `bilinear` or `nearest`.
         name: Name of the layer.
 
     Returns:
         [batch, *size, channels].
     """
-    layer = layers.Resizing(*size, interpolation=interpolation, name=name)
-    has_mode = "training" in inspect.signature(layer.call).parameters
-    return layer(x, training=False) if has_mode else layer(x)
+    return layers.Resizing(*size, interpolation=interpolation, name=name)(x, training=False)
 
 
-def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: ModuleType) -> Any:
+def shrink(image: Any, size: tuple[int, int], *, antialias: bool) -> Any:
     """Reduces the camera's picture to the one that the network looks at.
 
     Bilinear interpolation reads four pixels, so a reduction by four skips most of the picture. With
@@ -55,20 +49,19 @@ def shrink(image: Any, size: tuple[int, int], *, antialias: bool, layers: Module
         image: [batch, height, width, 3], any range.
         size: Height and width of the result.
         antialias: Whether to average 2x2 pixels of a picture of twice the size.
-        layers: `keras.layers` or `tf_keras.layers`.
 
     Returns:
         [batch, *size, 3] in the range of `image`: the output of the layer `view`, or with
         `antialias` of the layer `grid`.
     """
     if not antialias:
-        return resized(image, size, layers=layers, name="view")
+        return resized(image, size, name="view")
     height, width = size
-    view = resized(image, (2 * height, 2 * width), layers=layers, name="view")
+    view = resized(image, (2 * height, 2 * width), name="view")
     return layers.AveragePooling2D(2, name="grid")(view)
 
 
-def average_rows(view: Any, layers: ModuleType) -> Any:
+def average_rows(view: Any) -> Any:
     """The rows' half of the average of `shrink(antialias=True)`, in a form that suits LiteRT.
 
     A row is one pixel of many channels; half of a height by bilinear interpolation is the average
@@ -76,18 +69,17 @@ def average_rows(view: Any, layers: ModuleType) -> Any:
 
     Args:
         view: [batch, 2 * height, 2 * width, 3].
-        layers: `keras.layers` or `tf_keras.layers`.
 
     Returns:
         [batch, height, 1, 6 * width].
     """
     twice, columns = view.shape[1:3]
     rows = layers.Reshape((twice, 1, 3 * columns), name="view_rows")(view)
-    return resized(rows, (twice // 2, 1), layers=layers, name="grid_rows")
+    return resized(rows, (twice // 2, 1), name="grid_rows")
 
 
 def average_columns(
-    rows: Any, *, scale: float, offset: float, layers: ModuleType, convolution: bool = True
+    rows: Any, *, scale: float, offset: float, convolution: bool = True
 ) -> Any:
     """The columns' half, and `* scale + offset`.
 
@@ -95,7 +87,6 @@ def average_columns(
         rows: [batch, height, 1, 6 * width], of `average_rows`.
         scale: Factor.
         offset: Added after the factor.
-        layers: `keras.layers` or `tf_keras.layers`.
         convolution: Whether a 1x1 convolution of two columns, as a pixel of six channels, may do
             both, which is the fastest.
 
@@ -106,7 +97,7 @@ def average_columns(
     if not convolution:
         columns = layers.Reshape((height, 2 * width, 3), name="grid_columns")(rows)
         # The average of two columns again; pooling takes more than twice as long.
-        grid = resized(columns, (height, width), layers=layers, name="grid")
+        grid = resized(columns, (height, width), name="grid")
         return layers.Rescaling(scale, offset, name="grid_scaled")(grid)
     pairs = layers.Reshape((height, width, 6), name="grid_columns")(rows)
     kernel = np.tile(np.eye(3, dtype=np.float32), (2, 1)) * (scale / 2)
@@ -124,7 +115,6 @@ def upsample(
     depth: Any,
     size: tuple[int, int],
     method: str,
-    layers: ModuleType,
     name: str = "depth_m",
     *,
     convolution: bool = True,
@@ -139,7 +129,6 @@ def upsample(
         depth: [batch, height, width, 1].
         size: Height and width of the result.
         method: One of `METHODS`.
-        layers: `keras.layers` or `tf_keras.layers`.
         name: Name of the last layer.
         convolution: Whether `fast_bilinear` may widen the map by a fixed convolution, which is
             the fastest; without, it transposes the map.
@@ -154,20 +143,20 @@ def upsample(
     if method not in METHODS:
         raise ValueError(f"unknown upsample method {method!r}, expected one of {METHODS}")
     if not method.startswith("fast_"):
-        return resized(depth, size, layers=layers, interpolation=method, name=name)
+        return resized(depth, size, interpolation=method, name=name)
     factor, rest = divmod(size[1], depth.shape[2])
     if rest and (convolution or method == "fast_nearest"):
         raise ValueError(f"{method} needs a width that is a multiple of {depth.shape[2]}")
     if method == "fast_nearest":
-        wide = _repeat_nearest(depth, factor, layers)
+        wide = _repeat_nearest(depth, factor)
     elif convolution:
-        wide = _repeat_bilinear(depth, factor, layers)
+        wide = _repeat_bilinear(depth, factor)
     else:
-        wide = _widen_transposed(depth, size[1], layers)
+        wide = _widen_transposed(depth, size[1])
     # [batch, height, 1, width]: one pixel of many channels, which is resized row by row.
     rows = layers.Reshape((depth.shape[1], 1, size[1]), name="rows")(wide)
     rows = resized(
-        rows, (size[0], 1), layers=layers, interpolation=method.removeprefix("fast_"),
+        rows, (size[0], 1), interpolation=method.removeprefix("fast_"),
         name="rows_resized")
     return layers.Reshape((*size, 1), name=name)(rows)
 
@@ -188,7 +177,7 @@ def phase_filters(factor: int) -> np.ndarray:
     return np.stack([left, 1 - left - right, right]).astype(np.float32)
 
 
-def _repeat_bilinear(depth: Any, factor: int, layers: ModuleType) -> Any:
+def _repeat_bilinear(depth: Any, factor: int) -> Any:
     """[batch, height, width, 1] to [batch, height, width, factor], interpolated along the width."""
     width = depth.shape[2]
     first = layers.Cropping2D(((0, 0), (0, width - 1)), name="first_column")(depth)
@@ -204,19 +193,19 @@ def _repeat_bilinear(depth: Any, factor: int, layers: ModuleType) -> Any:
     )(padded)
 
 
-def _widen_transposed(depth: Any, width: int, layers: ModuleType) -> Any:
+def _widen_transposed(depth: Any, width: int) -> Any:
     """[batch, height, w, 1] to [batch, height, width], bilinear, with the rows as channels."""
     height, old = depth.shape[1:3]
     columns = layers.Permute((2, 1), name="columns_first")(
         layers.Reshape((height, old), name="map")(depth)
     )
     columns = layers.Reshape((1, old, height), name="columns")(columns)
-    columns = resized(columns, (1, width), layers=layers, name="columns_resized")
+    columns = resized(columns, (1, width), name="columns_resized")
     columns = layers.Reshape((width, height), name="columns_map")(columns)
     return layers.Permute((2, 1), name="rows_first")(columns)
 
 
-def _repeat_nearest(depth: Any, factor: int, layers: ModuleType) -> Any:
+def _repeat_nearest(depth: Any, factor: int) -> Any:
     """[batch, height, width, 1] to [batch, height, width, factor]: each number `factor` times.
 
     In steps of at most four, which is what LiteRT's delegate concatenates.

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+from keras import layers
 
 from mai_depth.errors import UserError
 from mai_depth.network.backbone import build_backbone
@@ -45,7 +46,6 @@ def build_student(
     antialias: bool = False,
     upsampling: str = "nearest",
     encoder_weights: str | None = None,
-    framework: Any = keras,
 ) -> keras.Model:
     """Builds the network of the paper (Zhang et al., Mobile AI 2021) out of stock layers.
 
@@ -63,7 +63,6 @@ def build_student(
             less time), or `bilinear`.
         encoder_weights: Where the encoder starts: what `load_encoder_weights` takes, or the
             `.keras` file of a student with the same encoder; None for random.
-        framework: `keras`, or `tf_keras` for quantization.
 
     Returns:
         A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
@@ -78,14 +77,13 @@ def build_student(
     if any(side % 32 for side in grid_size):
         raise UserError(f"grid_size={grid_size}: both sides must be divisible by 32")
     alpha = alpha or PRESETS[preset].alpha
-    layers = framework.layers
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
-    grid = shrink(image, grid_size, antialias=antialias, layers=layers)
+    grid = shrink(image, grid_size, antialias=antialias)
     features = build_backbone(
-        grid, alpha=alpha, minimalistic=minimalistic, framework=framework)
+        grid, alpha=alpha, minimalistic=minimalistic)
     decoder_filters = decoder_filters or PRESETS[preset].decoder_filters
-    decoded = build_decoder(features, decoder_filters, upsampling, framework)
-    model = framework.Model(image, depth_head(decoded, max_depth_m, layers), name=preset)
+    decoded = build_decoder(features, decoder_filters, upsampling)
+    model = keras.Model(image, depth_head(decoded, max_depth_m), name=preset)
     if encoder_weights and encoder_weights.endswith(".keras"):
         _copy_encoder(encoder_weights, model)
     elif encoder_weights:
@@ -93,13 +91,12 @@ def build_student(
     return model
 
 
-def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> Any:
+def depth_head(decoded: Any, max_depth_m: float) -> Any:
     """Turns the decoder's output into metres at the camera's resolution.
 
     Args:
         decoded: Tensor [batch, h, w, c].
         max_depth_m: The depth at which the sigmoid saturates.
-        layers: `keras.layers` or that of tf_keras.
 
     Returns:
         Tensor [batch, 480, 640, 1]: max_depth_m * sigmoid(depth_logits), resized bilinearly.
@@ -108,7 +105,7 @@ def depth_head(decoded: Any, max_depth_m: float, layers: Any = keras.layers) -> 
     x = layers.Conv2D(1, 1, name="depth_logits")(decoded)
     x = layers.Activation("sigmoid", name="depth_fraction")(x)
     x = layers.Rescaling(max_depth_m, name="depth_low")(x)
-    return upsample(x, IMAGE_SIZE, "bilinear", layers, name="depth_m")
+    return upsample(x, IMAGE_SIZE, "bilinear", name="depth_m")
 
 
 def _copy_encoder(path: str, model: keras.Model) -> None:

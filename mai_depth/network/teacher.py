@@ -101,7 +101,7 @@ def build_teacher(
     if view_size % PATCH_SIZE or view_size < PATCH_SIZE:
         raise UserError(f"view_size={view_size}: must be a multiple of {PATCH_SIZE}")
     image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
-    view = resized(image, (view_size, view_size), layers=keras.layers, name="view")
+    view = resized(image, (view_size, view_size), name="view")
     patches = (_hub_patches if settings.hub else _patches)(view, settings.vit)
     decoded = _decode(view, patches, settings.decoder_filters)
     model = keras.Model(image, depth_head(decoded, max_depth_m), name=preset)
@@ -171,7 +171,7 @@ def load_teacher(source: str | os.PathLike, *, allow_relative: bool = False) -> 
 def _efficientnet_teacher(preset: str, max_depth_m: float, weights: str | None) -> keras.Model:
     """EfficientNet-Lite at 256x320 and Feature Fusion Modules up to the student's map."""
     image = keras.layers.Input((*IMAGE_SIZE, 3), name="image")
-    view = resized(image, WIDE_GRID, layers=keras.layers, name="view")
+    view = resized(image, WIDE_GRID, name="view")
     features = build_efficientnet_lite(view, SIZES[preset])
     x = features["P5"]
     for stride, channels in zip(("P4", "P3", "P2"), (128, 96, 64), strict=True):
@@ -209,7 +209,7 @@ def _decode(view: Any, patches: Any, filters: tuple[int, int, int]) -> Any:
         x = feature_fusion(x, skip, channels, level)
         if x.shape[1] >= MAP_SIZE[0]:
             break  # finer than the map: the work would be thrown away
-    x = resized(x, MAP_SIZE, layers=keras.layers, name="decoder_resize")
+    x = resized(x, MAP_SIZE, name="decoder_resize")
     return _conv(x, filters[-1], strides=1, name="decoder_refine")
 
 

@@ -12,8 +12,8 @@ def run(inputs, build, shape):
     return keras.Model(image, build(image)).predict_on_batch(inputs)
 
 
-def upsampled(depth, size, method, layers=keras.layers):
-    return run(depth, lambda x: resize.upsample(x, size, method, layers), depth.shape[1:])
+def upsampled(depth, size, method):
+    return run(depth, lambda x: resize.upsample(x, size, method), depth.shape[1:])
 
 
 def test_phase_filters_golden():
@@ -50,9 +50,9 @@ def test_shrink_averages_every_pixel():
     image = np.zeros((1, 8, 8, 3), np.float32)
     image[0, 3, 4] = 16.0  # one bright pixel of a 4x4 block
     plain = run(image, lambda x: resize.shrink(
-        x, (2, 2), antialias=False, layers=keras.layers), (8, 8, 3))
+        x, (2, 2), antialias=False), (8, 8, 3))
     smooth = run(image, lambda x: resize.shrink(
-        x, (2, 2), antialias=True, layers=keras.layers), (8, 8, 3))
+        x, (2, 2), antialias=True), (8, 8, 3))
     assert plain.max() == 0.0  # bilinear looks at the middle of each block alone
     np.testing.assert_allclose(smooth[0, :, :, 0], [[0, 1], [0, 0]])
 
@@ -62,14 +62,14 @@ def test_average_in_parts_equals_shrink(convolution):
     image = np.random.default_rng(0).uniform(0, 255, (1, 24, 32, 3)).astype(np.float32)
 
     def shrunk(x):
-        grid = resize.shrink(x, (6, 8), antialias=True, layers=keras.layers)
+        grid = resize.shrink(x, (6, 8), antialias=True)
         return keras.layers.Rescaling(2.0, -1.0)(grid)
 
     def in_parts(x):
         view = keras.layers.Resizing(12, 16, interpolation="bilinear")(x)
-        rows = resize.average_rows(view, keras.layers)
+        rows = resize.average_rows(view)
         return resize.average_columns(
-            rows, scale=2.0, offset=-1.0, layers=keras.layers, convolution=convolution)
+            rows, scale=2.0, offset=-1.0, convolution=convolution)
 
     expected = run(image, shrunk, (24, 32, 3))
     np.testing.assert_allclose(run(image, in_parts, (24, 32, 3)), expected, atol=1e-3)
