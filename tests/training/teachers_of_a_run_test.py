@@ -59,6 +59,13 @@ def test_a_student_of_two_teachers(tiny_data, tmp_path, teachers, capsys, monkey
             runs.train(other)
 
 
+def test_a_teacher_that_is_there_is_not_trained(tiny_data, tmp_path, teachers):
+    before = teachers[0].read_bytes()
+    with pytest.raises(UserError, match=r"--train=teacher makes a new one.*leave --teacher out"):
+        runs.train_teacher(job(tiny_data, tmp_path, teachers[:1]))
+    assert teachers[0].read_bytes() == before and len(list(tmp_path.iterdir())) == 0
+
+
 @pytest.mark.parametrize(("settings", "views"), [
     ({}, 2), ({"distill": "features"}, 0), ({"augmentation": Augmentation(flip=False)}, 1)])
 def test_how_often_the_teacher_is_asked(tiny_data, tmp_path, settings, views):
