@@ -66,7 +66,7 @@ def train(job: TrainingJob) -> None:
     pairs = open_and_describe(job.data)
     own = own_teacher_path(job, pairs[0])
     paths = (job.teacher.paths or (own,)) if job.distils else ()
-    waits = own in paths and not is_complete(own)
+    waits = job.distils and not job.teacher.paths and not is_complete(own)
     run = plan_student(job, *pairs)
     if paths and not waits:
         run = _taught_by(paths, run)
