@@ -92,7 +92,7 @@ def train_teacher(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     if job.teacher.paths:
-        raise UserError(f"--teacher={job.teacher.paths[0]}: --train=teacher makes a new one, beside "
+        raise UserError(f"--teacher={job.teacher.paths[0]}: --train=teacher makes a new one beside "
                         "--workdir; leave --teacher out")
     _train_teacher(job, *open_and_describe(job.data))
 
