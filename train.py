@@ -16,6 +16,7 @@ from mai_depth.environment import check_environment
 from mai_depth.environment import compute_deterministically
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import network_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 from mai_depth.training.job import Student
@@ -84,9 +85,10 @@ _ENCODER_WEIGHTS = flags.DEFINE_string(
     "local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's .keras, or "
     "the name of a network that the package brings, e.g. nyuv2_student_90m.")
 
-_TEACHER = flags.DEFINE_string(
-    "teacher", None, "A .keras depth model to distil from. Default: the one of these data beside "
-    "--workdir, trained first if it is not there.")
+_TEACHER = flags.DEFINE_list(
+    "teacher", [], "A .keras depth model to distil from, or the name of a network that the package "
+    "brings; several, separated by commas, teach the mean of their log depth. Default: the one of "
+    "these data beside --workdir, trained first if it is not there.")
 _TEACHER_PRESET = flags.DEFINE_string(
     "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub, "
     "efficientnet_lite0, _lite1 or _lite2 (at 256x320), or mobilenet (a wide student there).")
@@ -101,15 +103,23 @@ _TEACHER_BATCH_SIZE = number_flags.define_integer("teacher_batch_size", 32, "Pic
 _TEACHER_ADAM_EPSILON = number_flags.define_float(
     "teacher_adam_epsilon", 1e-7, "Adam's epsilon; transformers want a small one.", 0.0, 1.0)
 _CACHE_TEACHER = flags.DEFINE_bool(
-    "cache_teacher", True, "Ask the teacher once for every picture, not in every epoch for its "
-    "augmented form.")
+    "cache_teacher", True, "Ask the teacher beforehand, for --teacher_views of every picture, not "
+    "at every step for the augmented one.")
+_TEACHER_VIEWS = number_flags.define_integer(
+    "teacher_views", 8, "Draw that many crops of each picture, every second one mirrored, and ask "
+    "the teacher for each; an epoch shows one of them. Without --min_crop: the picture and its "
+    "mirror image.", 1, 1000)
+_MIRROR_TEACHER = flags.DEFINE_bool(
+    "mirror_teacher", False, "Ask each teacher for the mirror image of every view as well: twice "
+    "the time, a little better.")
 
 _DISTILLATION_LOSS_WEIGHT = number_flags.define_float(
-    "distillation_loss_weight", 1.0, "Weight of the L2 distance to the teacher; 0 trains without "
+    "distillation_loss_weight", 1.0, "Weight of the distance to the teacher; 0 trains without "
     "one.", 0.0, 1e6)
 _DISTILL = flags.DEFINE_enum(
-    "distill", "logits", ["logits", "features"], "What is matched: the map before the last "
-    "activation, or the features before it through a 1x1 projection.")
+    "distill", "logits", ["logits", "depth", "features"], "What is matched: the map before the "
+    "last activation by L2, the depth in metres by silog, or the features before the map by L2 "
+    "through a 1x1 projection.")
 _GRADIENT_LOSS_WEIGHT = number_flags.define_float(
     "gradient_loss_weight", 0.0, "Weight of the differences of log depth between neighbours.",
     0.0, 1e6)
@@ -167,13 +177,16 @@ def _train_quantized(job: TrainingJob) -> None:
     student = flag_path(_STUDENT_FILE) or job.student_path
     output = job.workdir / "student_qat.tflite"
     read_config(student)
-    if job.teacher.path:
-        read_config(job.teacher.path, TEACHER_BYTES)
+    teachers = job.teacher.paths
+    if len(teachers) > 1:
+        raise UserError("--teacher: --train=qat learns from one; give one of them")
+    for path in teachers:
+        read_config(path, TEACHER_BYTES)
     if output.exists() and not job.options.overwrite:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
     sidecar = train_quantized(
         student, output, *open_and_describe(job.data), job.recipe, cache_dir=job.data.cache_dir,
-        teacher_path=job.teacher.path)
+        teacher_path=teachers[0] if teachers else None)
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 
@@ -216,11 +229,13 @@ def _student() -> Student:
 
 def _teacher() -> Teacher:
     return Teacher(
-        path=flag_path(_TEACHER),
+        paths=tuple(expand(network_file(name, "teacher"), "teacher") for name in _TEACHER.value),
         preset=_TEACHER_PRESET.value,
         weights=_start(_TEACHER_WEIGHTS),
         recipe=_recipe(of_teacher=True),
         cache=_CACHE_TEACHER.value,
+        views=_TEACHER_VIEWS.value,
+        mirror=_MIRROR_TEACHER.value,
     )
 
 

@@ -37,7 +37,7 @@ def walk(tiny_data, tmp_path_factory):
 def test_training_says_what_it_does_and_how_good_it_is(walk):
     _, trained, _, _ = walk
     assert "training: 12 pairs" in trained
-    assert "training the teacher vit_ti: " in trained
+    assert "training the teacher efficientnet_lite0: " in trained
     for row in ("constant depth", "teacher", "student"):
         assert f"\n{row}" in trained
 

@@ -31,6 +31,15 @@ class _Draw(NamedTuple):
     color: tf.Tensor
 
 
+class _Crop(NamedTuple):
+    """Where the views of one batch lie, [B] each: shares of the picture's sides, and the flip."""
+
+    top: tf.Tensor
+    left: tf.Tensor
+    fraction: tf.Tensor
+    flip: tf.Tensor
+
+
 def augment(
     rgb: tf.Tensor,
     depths: Sequence[tf.Tensor],
@@ -38,6 +47,7 @@ def augment(
     augmentation: Augmentation,
     view_size: tuple[int, int],
     depth_size: tuple[int, int],
+    crops: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Augments a batch; a sample's result depends on its own seed alone.
 
@@ -48,21 +58,49 @@ def augment(
         augmentation: What is varied.
         view_size: Height and width of the picture to make.
         depth_size: Height and width of the depth to make.
+        crops: float32 [B, 4], the views to take as `teacher_views.draw_crops` gives them; None
+            draws them by the seeds.
 
     Returns:
         The picture, float32 [B, *view_size, 3] in 0..255, and each depth, float32
         [B, *depth_size, 1] in the unit it came in, times the crop's fraction.
     """
     draw = _draw(seeds)
-    fraction = 1.0 - draw.fraction * (1.0 - augmentation.min_crop)
-    flip = tf.logical_and(draw.flip < 0.5, augmentation.flip)
-    crop = (draw.top * (1.0 - fraction), draw.left * (1.0 - fraction), fraction, flip)
+    crop = _drawn(draw, augmentation) if crops is None else _given(crops)
     image = _view(rgb, crop, view_size, augmentation.min_crop, "bilinear")
     image = _vary_color(image, draw, augmentation)
-    scale = fraction[:, None, None, None]
+    scale = crop.fraction[:, None, None, None]
     return image, [
         _view(depth, crop, depth_size, augmentation.min_crop, "nearest") * scale for depth in depths
     ]
+
+
+def views_of(
+    rgb: tf.Tensor, crops: tf.Tensor, min_crop: float, size: tuple[int, int]
+) -> tf.Tensor:
+    """Cuts views out of pictures, in their own colours.
+
+    Args:
+        rgb: uint8 [B, H, W, 3].
+        crops: float32 [B, 4], see `teacher_views.draw_crops`.
+        min_crop: The smallest side that they may have.
+        size: Height and width of the views.
+
+    Returns:
+        float32 [B, *size, 3] in 0..255.
+    """
+    return _view(rgb, _given(crops), size, min_crop, "bilinear")
+
+
+def _drawn(draw: _Draw, augmentation: Augmentation) -> _Crop:
+    fraction = 1.0 - draw.fraction * (1.0 - augmentation.min_crop)
+    flip = tf.logical_and(draw.flip < 0.5, augmentation.flip)
+    return _Crop(draw.top * (1.0 - fraction), draw.left * (1.0 - fraction), fraction, flip)
+
+
+def _given(crops: tf.Tensor) -> _Crop:
+    top, left, fraction, flip = tf.unstack(crops, axis=1)
+    return _Crop(top, left, fraction, flip > 0.5)
 
 
 def _draw(seeds: tf.Tensor) -> _Draw:
@@ -73,7 +111,7 @@ def _draw(seeds: tf.Tensor) -> _Draw:
 
 
 def _view(
-    pictures: tf.Tensor, crop: tuple[tf.Tensor, ...], size: tuple[int, int], min_crop: float,
+    pictures: tf.Tensor, crop: _Crop, size: tuple[int, int], min_crop: float,
     method: str,
 ) -> tf.Tensor:
     """Crops, flips and resizes [B, H, W, C] to float32 [B, *size, C] with half-pixel centres."""

@@ -16,10 +16,11 @@ import tensorflow as tf
 from mai_depth.data.augment import augment
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.mixture import Mixture
-from mai_depth.data.pairs import HEIGHT
-from mai_depth.data.pairs import WIDTH
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.teacher_views import TeacherViews
 from mai_depth.errors import UserError
+
+_VIEWS = -2  # for `_fold`: no folder of a mixture has this number
 
 
 def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
@@ -86,6 +87,7 @@ def training_batches(
     augmentation: Augmentation,
     teacher_depth: np.ndarray | None = None,
     teacher_view_size: tuple[int, int] | None = None,
+    teacher_views: TeacherViews | None = None,
 ) -> tf.data.Dataset:
     """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
 
@@ -101,6 +103,8 @@ def training_batches(
         teacher_depth: uint16 [N, 480, 640], the teacher's depth of the same pairs in the same
             unit, 0 = none; it goes through the same flip, crop and depth scale.
         teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
+        teacher_views: Views of the same pairs: then they take the place of drawn crops and flips,
+            and `teacher_depth` [B, h, w, 1] is the answer to exactly the view in the batch.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
@@ -120,13 +124,18 @@ def training_batches(
     def make(epoch, index):
         rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
         seeds = _sample_seeds(seed, epoch, index)
-        image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size)
+        crops = answers = None
+        if teacher_views is not None:
+            crops, answers = _read_views(teacher_views, seed, epoch, index, batch_size)
+        image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size, crops)
         metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
         batch = {"image": image, **dict(zip(depths, metres, strict=True))}
         if scale is not None:  # a teacher answers in metres of the network's own camera
             batch["depth"] *= tf.gather(scale, index)[:, None, None, None]
         if labels is not None:
             batch["labels"] = tf.gather(labels, index)
+        if answers is not None:
+            batch["teacher_depth"] = tf.cast(answers, tf.float32) / pairs.units_per_m
         if teacher_view_size is not None:
             batch["teacher_image"], _ = augment(
                 rgb, [], seeds, augmentation, teacher_view_size, depth_size)
@@ -184,15 +193,31 @@ def _batches_of_indices(
 
 
 def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:
-    """Reads rows `index` [B] of the stored arrays: [B, 480, 640, channels] each."""
+    """Reads rows `index` [B] of the stored arrays: [B, height, width, channels] each."""
     types = [array.dtype for array in arrays]
     rows = tf.numpy_function(
         lambda index: [np.ascontiguousarray(array[index]) for array in arrays], [index], types
     )
     for position, (row, array) in enumerate(zip(rows, arrays, strict=True)):
         row.set_shape([batch_size, *array.shape[1:]])
-        rows[position] = tf.reshape(row, [batch_size, HEIGHT, WIDTH, -1])
+        rows[position] = tf.reshape(row, [batch_size, *array.shape[1:3], -1])
     return rows
+
+
+def _read_views(
+    views: TeacherViews, seed: int, epoch: tf.Tensor, index: tf.Tensor, batch_size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The view of each picture `index` [B] in an epoch: its crops [B, 4], answers [B, h, w, 1].
+
+    A picture goes through its views in turn, from a drawn one on: so none is left out.
+    """
+    count, number = views.crops.shape[:2]
+    first = tf.random.stateless_uniform([count], [_fold(seed, _VIEWS), 0], maxval=number,
+                                        dtype=tf.int32)
+    rows = index * number + (tf.gather(first, index) + tf.cast(epoch, tf.int32)) % number
+    crops = tf.gather(tf.constant(views.crops.reshape(-1, 4)), rows)
+    (answers,) = _gather([views.depth], rows, batch_size)
+    return crops, answers
 
 
 def _sample_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

@@ -31,6 +31,35 @@ def append_block(file: BinaryIO, number: int, block: np.ndarray) -> None:
     file.write(_CHECKSUM.pack(zlib.crc32(block.data, number)))
 
 
+def keep_whole_blocks(path: pathlib.Path, dtype: str, shape: tuple[int, ...], step: int) -> int:
+    """Cuts a file of `append_block` whose writer was killed behind its last whole block.
+
+    Args:
+        path: The file, which nobody else writes.
+        dtype: Of the array.
+        shape: Of the array when it is complete.
+        step: Blocks are kept by so many.
+
+    Returns:
+        How many blocks are left: the rest follows behind them.
+
+    Raises:
+        OSError: It cannot be read or cut.
+    """
+    stride = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize + _CHECKSUM.size
+    count = min(path.stat().st_size // stride, shape[0]) // step * step
+    os.truncate(path, count * stride)
+    blocks = BlockFile(path, dtype, (count, *shape[1:]), discard=path)
+    for number in range(count):
+        try:
+            blocks[number]
+        except UserError:  # a power cut may leave a file that is longer than what was written
+            count = number // step * step
+            os.truncate(path, count * stride)
+            break
+    return count
+
+
 class BlockFile:
     """An array [N, ...] in a file, indexed like an array; each of its N blocks is read when asked.
 

@@ -24,6 +24,7 @@ from mai_depth.label.labelled_folder import LabelledFolder
 from mai_depth.network.depth_anything import LICENSES
 from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
+from mai_depth.network.pretrained import network_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
@@ -39,7 +40,8 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the labels: OUTPUT/train/{rgb,depth} is what train.py reads.")
 _TEACHER = flags.DEFINE_list(
-    "teacher", [], ".keras depth models, separated by commas; their answers are averaged.")
+    "teacher", [], ".keras depth models, or names of networks that the package brings, separated "
+    "by commas; their answers are averaged.")
 _TEACHER_PRESET = flags.DEFINE_enum(
     "teacher_preset", None, sorted(LICENSES), "Depth Anything V2, downloaded on first use, needs "
     "pip install -e '.[hub]'. Its depth has no unit: give a metric --teacher as well, or what is "
@@ -76,7 +78,8 @@ def main() -> None:
 
 
 def _teachers() -> list[str]:
-    sources = [os.fspath(expand(name, "teacher")) for name in _TEACHER.value]
+    sources = [os.fspath(expand(network_file(name, "teacher"), "teacher"))
+               for name in _TEACHER.value]
     for path in sources:
         read_config(path, TEACHER_BYTES)
     sources += [_TEACHER_PRESET.value] if _TEACHER_PRESET.value else []

@@ -14,6 +14,8 @@ from mai_depth.errors import UserError
 from mai_depth.network.depth_anything import LICENSES
 from mai_depth.network.depth_anything import is_relative
 from mai_depth.network.pretrained import list_pretrained
+from mai_depth.training.ensemble import ask as ask_model
+from mai_depth.training.ensemble import mean_of_logs
 from mai_depth.training.relative_depth import fit_to_metres
 from mai_depth.training.relative_depth import mean_inverse_depth
 
@@ -111,28 +113,10 @@ def ask(teachers: Sequence[Teacher], rgb: np.ndarray) -> tuple[np.ndarray, list[
     return mean_of_logs(metric), sorted({name for name, depth in fitted if depth is None})
 
 
-def mean_of_logs(depths_m: Sequence[np.ndarray]) -> np.ndarray:
-    """Averages depth maps in log depth, the geometric mean.
-
-    Args:
-        depths_m: [height, width] in metres each, 0 = missing.
-
-    Returns:
-        float32 [height, width] in metres: the mean of what is valid, 0 where nothing is.
-    """
-    valid = np.stack([valid_mask(depth) for depth in depths_m])
-    logs = np.log(np.where(valid, np.stack(depths_m), 1.0).astype(np.float64))
-    count = valid.sum(axis=0)
-    mean = np.exp(logs.sum(axis=0) / np.maximum(count, 1))
-    return np.where(count > 0, mean, 0.0).astype(np.float32)
-
-
 def _both_ways(teacher: Teacher, rgb: np.ndarray) -> list[np.ndarray]:
     # One at a time: a model may have been built for a batch of one.
-    plain, mirrored = (
-        teacher.model.predict_on_batch(view[None].astype(np.float32))[0, ..., 0]
-        for view in (rgb, rgb[:, ::-1]))
-    answers = [plain, mirrored[:, ::-1]]
+    answers = [answer[0, ..., 0] for answer in ask_model(
+        teacher.model, rgb[None].astype(np.float32), mirror=True)]
     for answer in answers:
         good = np.isfinite(answer).all() and (teacher.relative or valid_mask(answer).any())
         if not good:

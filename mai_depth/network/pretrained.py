@@ -105,14 +105,33 @@ def encoder_file(value: str | None) -> str | None:
     Raises:
         UserError: No such network, or its file is damaged.
     """
-    if value in (None, "imagenet") or not is_name(value):
+    if value in (None, "imagenet"):
+        return value
+    return network_file(value, "encoder_weights", "imagenet", "none")
+
+
+def network_file(value: str, flag: str, *others: str) -> str:
+    """Resolves a network's name where a `.keras` file may be given as well.
+
+    Args:
+        value: A `name` of `list_pretrained` whose file is a `.keras`, or a path.
+        flag: By which the user has given it.
+        *others: What else the flag takes, for the message.
+
+    Returns:
+        The network's file, or `value` where that is no name.
+
+    Raises:
+        UserError: No such network, or its file is damaged.
+    """
+    if not is_name(value):
         return value
     known = [entry["name"] for entry in list_pretrained() if entry["file"].endswith(".keras")]
     if value not in known:
         if os.path.isfile(value):
             return value
-        raise UserError(f"--encoder_weights={value}: no such file or pretrained network; there "
-                        f"are: imagenet, none, {', '.join(sorted(known))}")
+        raise UserError(f"--{flag}={value}: no such file or pretrained network; there are: "
+                        f"{', '.join((*others, *sorted(known)))}")
     return os.fspath(pretrained_path(value))
 
 

@@ -42,12 +42,13 @@ class Distiller(keras.Model):
     `total_loss = student_loss + distillation_loss_weight * distillation_loss`, where the student's
     loss is silog (Lee et al., 2019) and the distillation loss is the L2 distance between the maps
     before the last activation. The target of the latter is the teacher's depth through the inverse
-    of the student's head, so a teacher of any resolution and any maximum depth will do.
+    of the student's head, so a teacher of any resolution and any maximum depth will do; or the
+    distillation loss is silog as well, with the teacher's depth as the truth.
 
     Batches are dictionaries: `image` [batch, *view, 3], `depth` [batch, h, w, 1] in metres with
     0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
-    `teacher_depth` [batch, h, w, 1] where the teacher was asked beforehand. `labels` [batch] tells
-    `mixture.Labels` apart: where the metres are a guess, the shape of the depth counts alone
+    `teacher_depth` [batch, h', w', 1] where the teacher was asked beforehand. `labels` [batch]
+    tells `mixture.Labels` apart: where the metres are a guess, the shape of the depth counts alone
     (`relative_losses.trimmed_silog`); inverse depth has `scale_shift_invariant_loss`.
 
     Args:
@@ -55,8 +56,8 @@ class Distiller(keras.Model):
         teacher: Another one, or None: then `teacher_depth` is used where a batch has it.
         max_depth_m: The depth that the student's head reaches; deeper pixels leave the loss.
         distillation_loss_weight: 0 trains without the teacher.
-        distill: `logits`, or `features` for the penultimate map through a 1x1 projection, which
-            needs `teacher`.
+        distill: `logits`; `depth` for silog of the metres; or `features` for the penultimate map
+            through a 1x1 projection, which needs `teacher`.
         gradient_loss_weight: Weight of the differences of log depth between neighbours.
     """
 
@@ -81,6 +82,7 @@ class Distiller(keras.Model):
                 self.projection = keras.layers.Conv2D(channels, 1, name="projection")
                 self.projection.build(self.student.output["features"].shape)
         self.max_depth_m = max_depth_m
+        self.distill = distill
         self.distillation_loss_weight = distillation_loss_weight
         self.gradient_loss_weight = gradient_loss_weight
         self.student_loss = SiLog(max_depth_m=max_depth_m)
@@ -89,7 +91,8 @@ class Distiller(keras.Model):
             Labels.RELATIVE: scale_shift_invariant_loss,
         }
         self.gradient_loss = GradientLoss(max_depth_m=max_depth_m)
-        self.distillation_loss = DistillationLoss()
+        self.distillation_loss = (
+            SiLog(max_depth_m=max_depth_m) if distill == "depth" else DistillationLoss())
         self.means = {
             name: keras.metrics.Mean(name=name)
             for name in ("total_loss", "student_loss", "distillation_loss")
@@ -123,14 +126,15 @@ class Distiller(keras.Model):
         if not self.distillation_loss_weight:
             return None
         if "teacher_depth" in batch:
-            return self._target_logits(batch["teacher_depth"])
+            return self._target_of(batch["teacher_depth"])
         answer = self.teacher(batch["teacher_image"], training=False)
         if self.projection is not None:
             return self._to_grid(answer["features"])
-        return self._target_logits(answer["depth"])
+        return self._target_of(answer["depth"])
 
-    def _target_logits(self, depth: Any) -> Any:
-        return depth_to_logits(self._to_grid(depth), self.max_depth_m)
+    def _target_of(self, depth: Any) -> Any:
+        depth = self._to_grid(depth)
+        return depth if self.distill == "depth" else depth_to_logits(depth, self.max_depth_m)
 
     def _to_grid(self, values: Any) -> Any:
         size = self.student.output["logits"].shape[1:3]
@@ -150,16 +154,20 @@ class Distiller(keras.Model):
                 depth, predicted, sample_weight=has_depth)
         distillation_loss = keras.ops.zeros(())
         if target is not None:
-            answer = student["logits"]
-            if self.projection is not None:
-                answer = self.projection(student["features"])
-            distillation_loss = self.distillation_loss(target, keras.ops.cast(answer, "float32"))
+            answer = keras.ops.cast(self._answer(student), "float32")
+            distillation_loss = self.distillation_loss(target, answer)
         total = student_loss + self.distillation_loss_weight * distillation_loss
         return {
             "total_loss": total,
             "student_loss": student_loss,
             "distillation_loss": distillation_loss,
         }
+
+    def _answer(self, student: dict[str, Any]) -> Any:
+        """What of the student is compared with the target."""
+        if self.projection is not None:
+            return self.projection(student["features"])
+        return student["depth" if self.distill == "depth" else "logits"]
 
     def _depth_loss(self, depth: Any, predicted: Any, labels: Any) -> Any:
         if labels is None:

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from mai_depth.data.sources import DataOptions
+from mai_depth.data.teacher_views import count_views
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 
@@ -22,22 +23,26 @@ class Student:
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """Which teacher a student is distilled from.
+    """Which teacher a student is distilled from, and how it is asked.
 
     Attributes:
-        path: A `.keras` depth model; None for the one of these data beside the student's folder,
-            which is trained first where it is missing.
+        paths: `.keras` depth models, of several the mean of log depth; none for the one of these
+            data beside the student's folder, which is trained first where it is missing.
         preset: What `build_teacher` makes then.
         weights: Where it starts.
         recipe: How it is trained.
-        cache: Whether it answers once for each picture, or at every step for the augmented one.
+        cache: Whether it answers beforehand, for `views` of each picture, or at every step.
+        views: How many views a picture has, where crops make them many.
+        mirror: Whether it is asked for the mirror image of each view as well.
     """
 
-    path: pathlib.Path | None = None
+    paths: tuple[pathlib.Path, ...] = ()
     preset: str = "vit_ti"
     weights: str | None = None
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     cache: bool = True
+    views: int = 8
+    mirror: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +71,13 @@ class TrainingJob:
     def distils(self) -> bool:
         """Whether the student has a teacher."""
         return self.recipe.distillation_loss_weight > 0
+
+    @property
+    def teacher_views(self) -> int:
+        """Views of each picture that the teacher is asked for; 0 where it is at every step."""
+        if self.recipe.distill == "features" or not self.teacher.cache:
+            return 0
+        return count_views(self.teacher.views, self.recipe.augmentation)
 
     @property
     def student_path(self) -> pathlib.Path:

@@ -16,18 +16,16 @@ from mai_depth.training.job import TrainingJob
 from mai_depth.training.run import Run
 
 
-def teacher_path(job: TrainingJob, train: Pairs) -> pathlib.Path:
-    """Where the teacher of a job lies: the user's file, or one beside the student's folder.
+def own_teacher_path(job: TrainingJob, train: Pairs) -> pathlib.Path:
+    """Where the teacher lies that a job trains itself: beside the student's folder.
 
-    The name of the latter holds the data's fingerprint, so that a teacher of other data is never
-    picked up by accident.
+    The name holds the data's fingerprint, so that a teacher of other data is never picked up by
+    accident.
 
     Args:
         job: The job.
         train: Its training pairs.
     """
-    if job.teacher.path:
-        return job.teacher.path
     folder = f"teacher_{job.teacher.preset}_{train.fingerprint[:8]}_{len(train)}"
     return job.workdir.parent / folder / "teacher.keras"
 
@@ -51,7 +49,7 @@ def plan_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
         return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)
 
     builder = {"teacher_preset": teacher.preset, "teacher_weights": teacher.weights}
-    return Run(build, train, validation, teacher_path(job, train), teacher.recipe,
+    return Run(build, train, validation, own_teacher_path(job, train), teacher.recipe,
                job.max_depth_m, {"builder": builder}, job.options)
 
 
@@ -76,7 +74,7 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
 
     description: dict = {"builder": dataclasses.asdict(job.student)}
     if job.distils:
-        description["cache_teacher"] = job.teacher.cache
+        description |= {"teacher_views": job.teacher_views, "mirror_teacher": job.teacher.mirror}
     return Run(build, train, validation, job.student_path, job.recipe, job.max_depth_m,
                description, job.options)
 

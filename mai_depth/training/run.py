@@ -8,6 +8,7 @@ from typing import Any
 
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.teacher_views import TeacherViews
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.training import checkpoint
@@ -65,7 +66,7 @@ class Run:
             arguments.
         options: How the run behaves.
         teacher: A depth model to distil from, asked for every augmented picture.
-        teacher_depth: Or its answers to `train_pairs`, uint16 [count, 480, 640] in their units.
+        teacher_views: Or views of `train_pairs` with its answers.
     """
 
     build: "Callable[[], keras.Model]"
@@ -77,7 +78,7 @@ class Run:
     description: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: RunOptions = RunOptions()
     teacher: "keras.Model | None" = None
-    teacher_depth: Any = None
+    teacher_views: TeacherViews | None = None
 
     @property
     def steps(self) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,28 +18,30 @@ from mai_depth.data.pairs import describe
 from mai_depth.data.sources import DataOptions
 from mai_depth.data.sources import open_data
 from mai_depth.data.sources import open_others
+from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
 from mai_depth.network.teacher import load_teacher
+from mai_depth.training.ensemble import Ensemble
 from mai_depth.training.evaluation import evaluate
 from mai_depth.training.evaluation import evaluate_constant
 from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.fit import fit_depth_model
 from mai_depth.training.job import TrainingJob
+from mai_depth.training.plan import own_teacher_path
 from mai_depth.training.plan import plan_student
 from mai_depth.training.plan import plan_teacher
-from mai_depth.training.plan import teacher_path
 from mai_depth.training.run import Run
 from mai_depth.training.run import finished_metrics
 from mai_depth.training.run import is_complete
 from mai_depth.training.run import load_state
 from mai_depth.training.sheet import save_sheet
-from mai_depth.training.teacher_depth import cache_teacher_depth
 from mai_depth.training.teacher_depth import check_answer
 from mai_depth.training.teacher_depth import check_view
+from mai_depth.training.teacher_pool import fill_teacher_views
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
@@ -59,21 +62,22 @@ def train(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     encoder_file(job.student.encoder_weights)  # before the scenes take a minute
-    if job.teacher.path:
-        read_config(job.teacher.path, TEACHER_BYTES)
+    _check_teachers(job)
     pairs = open_and_describe(job.data)
-    path = teacher_path(job, pairs[0]) if job.distils else None
+    own = own_teacher_path(job, pairs[0])
+    paths = (job.teacher.paths or (own,)) if job.distils else ()
+    waits = job.distils and not job.teacher.paths and not is_complete(own)
     run = plan_student(job, *pairs)
-    if path and (job.teacher.path or is_complete(path)):
-        run = _taught_by(path, run)
+    if paths and not waits:
+        run = _taught_by(paths, run)
     if _is_finished(run):
         print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return
     run.build()  # once, so that its flags fail before a teacher costs minutes or days
-    if path and not job.teacher.path and not is_complete(path):
+    if waits:
         _train_teacher(job, *pairs)
-        run = _taught_by(path, run)
-    print(format_rows(_train_student(run, job, path) | _measure_elsewhere(run, job.data)))
+        run = _taught_by(paths, run)
+    print(format_rows(_train_student(run, job, paths) | _measure_elsewhere(run, job.data)))
     print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
 
 
@@ -87,6 +91,9 @@ def train_teacher(job: TrainingJob) -> None:
         UserError: What is wrong with the data, the weights, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
+    if job.teacher.paths:
+        raise UserError(f"--teacher={job.teacher.paths[0]}: --train=teacher makes a new one beside "
+                        "--workdir; leave --teacher out")
     _train_teacher(job, *open_and_describe(job.data))
 
 
@@ -110,11 +117,24 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
     return train, validation
 
 
-def _taught_by(path: pathlib.Path, run: Run) -> Run:
-    """The run with its teacher's checksum: the teacher's content decides on the result."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return dataclasses.replace(run, description={**run.description, "teacher": digest})
+def _check_teachers(job: TrainingJob) -> None:
+    """Reads what can be read of the teachers before the scenes take a minute."""
+    for path in job.teacher.paths:
+        read_config(path, TEACHER_BYTES)
+    several = len(job.teacher.paths) > 1 or job.teacher.mirror
+    if job.distils and not job.teacher_views and several:
+        raise UserError("--nocache_teacher and --distill=features ask one --teacher, and not "
+                        "mirrored; give one and leave out --mirror_teacher, or cache its answers")
+
+
+def _taught_by(paths: Sequence[pathlib.Path], run: Run) -> Run:
+    """The run with its teachers' checksums: their content decides on the result."""
+    digests = []
+    for path in paths:
+        with open(path, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return dataclasses.replace(
+        run, description={**run.description, "teacher": ",".join(digests)})
 
 
 def _is_finished(run: Run) -> bool:
@@ -132,7 +152,7 @@ def _train_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> None:
 
 
 def _train_student(
-    run: Run, job: TrainingJob, path: pathlib.Path | None
+    run: Run, job: TrainingJob, paths: Sequence[pathlib.Path]
 ) -> dict[str, dict[str, float]]:
     """Distils the student.
 
@@ -140,9 +160,10 @@ def _train_student(
         Metrics on the validation pairs by row: `constant depth`, `teacher` if there is one,
         `student`; all of saved files fed with 480x640 pictures.
     """
-    models = {"teacher": load_teacher(path)} if path else {}
-    if path:
-        run = _with_answers(run, job, models["teacher"], path)
+    models = {}
+    if paths:
+        models["teacher"] = _load_teachers(job, paths, run.train_pairs)
+        run = _with_answers(run, job, models["teacher"], paths)
     fit_depth_model(run)
     models["student"] = load_model(run.path)
     rows = {"constant depth": evaluate_constant(run.train_pairs.home, run.validation_pairs)}
@@ -164,14 +185,34 @@ def _measure_elsewhere(run: Run, data: DataOptions) -> dict[str, dict[str, float
     return {f"student, {name}": row for name, row in metrics.items()}
 
 
-def _with_answers(run: Run, job: TrainingJob, teacher: keras.Model, path: pathlib.Path) -> Run:
-    """The run with the teacher to ask at every step, or with its answers of one pass."""
-    check_answer(teacher, path, run.train_pairs)
-    if run.recipe.distill == "features" or not job.teacher.cache:
-        check_view(teacher, path)
+def _load_teachers(
+    job: TrainingJob, paths: Sequence[pathlib.Path], pairs: Pairs
+) -> keras.Model | Ensemble:
+    models = [load_teacher(path) for path in paths]
+    for model, path in zip(models, paths, strict=True):
+        check_answer(model, path, pairs)
+    if len(models) == 1 and not job.teacher.mirror:
+        return models[0]
+    return Ensemble(models, mirror=job.teacher.mirror)
+
+
+def _with_answers(
+    run: Run, job: TrainingJob, teacher: keras.Model | Ensemble, paths: Sequence[pathlib.Path]
+) -> Run:
+    """The run with the teacher to ask at every step, or with its answers to a pool of views."""
+    if not job.teacher_views:
+        check_view(teacher, paths[0])
         return dataclasses.replace(run, teacher=teacher)
-    answers = cache_teacher_depth(teacher, path, run.train_pairs, job.data.cache_dir)
-    return dataclasses.replace(run, teacher_depth=answers)
+    views = fill_teacher_views(
+        teacher, f"{run.description['teacher']} {job.teacher.mirror}", run.train_pairs,
+        views=job.teacher_views, size=_map_size(run),
+        augmentation=run.recipe.augmentation, seed=run.recipe.seed, cache_dir=job.data.cache_dir)
+    return dataclasses.replace(run, teacher_views=views)
+
+
+def _map_size(run: Run) -> tuple[int, int]:
+    """Of the student, where it is compared with its teacher."""
+    return tuple(run.build().get_layer("depth_logits").output.shape[1:3])
 
 
 def _sheet_of(run: Run) -> pathlib.Path:

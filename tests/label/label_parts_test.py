@@ -17,7 +17,6 @@ from mai_depth.label.labelled_folder import flat_names
 from mai_depth.label.teachers import Teacher
 from mai_depth.label.teachers import UselessTeacher
 from mai_depth.label.teachers import ask
-from mai_depth.label.teachers import mean_of_logs
 from mai_depth.label.view import is_view
 from mai_depth.label.view import middle
 
@@ -42,14 +41,6 @@ def ramp():
 def picture(size=(640, 480), seed=0):
     small = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), np.uint8)
     return Image.fromarray(small).resize(size)
-
-
-def test_mean_of_logs_golden():
-    """The mean of 1 and 4 m is 2 m; what is missing in one map counts in the other."""
-    one = np.array([[1.0, 4.0, 0.0, np.nan]], np.float32)
-    other = np.array([[4.0, 4.0, 2.0, 0.0]], np.float32)
-    np.testing.assert_allclose(mean_of_logs([one, other]), [[2.0, 4.0, 2.0, 0.0]], rtol=1e-6)
-    np.testing.assert_allclose(mean_of_logs([one]), [[1.0, 4.0, 0.0, 0.0]], rtol=1e-6)
 
 
 def test_the_mirrored_answer_is_mirrored_back():

@@ -100,6 +100,54 @@ def test_teacher_of_other_size_and_maximum():
     assert np.isfinite(float(model.train_step(data)["total_loss"]))
 
 
+def test_metres_are_compared_by_silog_golden():
+    """A teacher that says twice the student's depth: 10 sqrt(0.15) ln 2 whatever the picture."""
+    model = distiller(distillation_loss_weight=1.0, distill="depth")
+    data = batch()
+    student = model(data["image"])
+    target = model._target({**data, "teacher_depth": 2 * student["depth"]})
+    assert target.shape == (2, 64, 80, 1)
+    near = np.asarray(target) <= 10
+    assert near.any()
+    losses = model._terms(student, data["depth"], target)
+    np.testing.assert_allclose(
+        losses["distillation_loss"], 10 * np.sqrt(0.15) * np.log(2), rtol=1e-4)
+    np.testing.assert_allclose(
+        losses["total_loss"], losses["student_loss"] + losses["distillation_loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0, 1.5])
+def test_the_gradient_of_the_teachers_metres(factor):
+    """A perfect prediction and a teacher without an answer move nothing; others lower the loss."""
+    model = distiller(distillation_loss_weight=1.0, distill="depth")
+    data = batch(holes=2.0)  # without a true depth
+    depth = keras.ops.stop_gradient(model.student(data["image"], training=True)["depth"])
+    before = [variable.numpy() for variable in model.student.trainable_variables]
+    first = float(model.train_step(
+        {**data, "teacher_depth": factor * depth})["distillation_loss"])
+    after = [variable.numpy() for variable in model.student.trainable_variables]
+    assert all(np.isfinite(value).all() for value in after)
+    if factor == 1.5:
+        for _ in range(5):
+            last = float(model._terms(model.student(data["image"], training=True), data["depth"],
+                                      factor * depth)["distillation_loss"])
+            model.train_step({**data, "teacher_depth": factor * depth})
+        assert last < first
+    else:
+        assert first == pytest.approx(0, abs=1e-4)
+    if factor == 0:
+        for old, new in zip(before, after, strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_a_teacher_that_is_asked_at_every_step_gives_the_same_metres():
+    teacher = tiny_student(seed=1)
+    data = batch()
+    depth = training_view(teacher)(data["image"])["depth"]
+    asked = distiller(teacher=teacher, distillation_loss_weight=1.0, distill="depth")
+    np.testing.assert_allclose(asked._target(data), depth, rtol=1e-5)
+
+
 def test_features_go_through_a_projection_that_is_trained():
     teacher = build_student("student_28m", alpha=0.35, decoder_filters=(8, 8, 8, 24))
     model = distiller(teacher=teacher, distillation_loss_weight=1.0, distill="features")

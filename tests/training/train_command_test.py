@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mai_depth.network.pretrained import pretrained_path
+
+STUDENT = pretrained_path("nyuv2_student_28m")
+
 
 @pytest.fixture(scope="module")
 def answers(commands, tiny_data, tmp_path_factory):
@@ -98,10 +102,19 @@ def test_one_line_names_the_fault(answers, name, words):
 
 @pytest.mark.parametrize(("flag", "words"), [
     ("--teacher=typo.keras", "typo.keras: no such file"),
+    ("--teacher=nyuv2_student_28m,typo", "--teacher=typo: no such file or pretrained network; "
+     "there are: nyuv2_student_189m, nyuv2_student_28m"),
+    ("--teacher=nyuv2_student_28m,nyuv2_student_90m --nocache_teacher",
+     "--nocache_teacher and --distill=features ask one --teacher, and not mirrored"),
+    ("--mirror_teacher --distill=features", "--distill=features ask one --teacher"),
+    (f"--train=qat --student_file={STUDENT} --teacher=nyuv2_student_28m,nyuv2_student_90m",
+     "--teacher: --train=qat learns from one; give one of them"),
+    ("--teacher_views=0", "teacher_views"),
     ("--train=qat", "student.keras: no such file"),
 ])
 def test_a_missing_model_is_told_before_scenes_are_made(commands, tmp_path, flag, words):
     cache = tmp_path / "cache"
-    result = commands("train.py", f"--workdir={tmp_path}/run", f"--cache_dir={cache}", flag)
+    result = commands(
+        "train.py", f"--workdir={tmp_path}/run", f"--cache_dir={cache}", *flag.split())
     assert result.returncode == 1 and words in result.stderr.splitlines()[-1]
     assert not cache.exists()

@@ -1,0 +1,70 @@
+"""Views of the training pictures, drawn beforehand, with a teacher's answer to each.
+
+A teacher's answer to a part of a picture is not that part of its answer to the whole: so the crops
+and flips are drawn before the training, the teacher is asked for exactly these views, and each
+epoch shows one of them (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and
+consistent"). Needs NumPy alone.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from mai_depth.data.augmentation import Augmentation
+from mai_depth.data.pairs import Stored
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherViews:
+    """The views of N pictures, V of each.
+
+    Attributes:
+        crops: float32 [N, V, 4], see `draw_crops`.
+        depth: uint16 [N * V, h, w], the teacher's answers, picture after picture, in the units of
+            the pairs and in the metres of the view: a longer lens makes things look nearer.
+    """
+
+    crops: np.ndarray
+    depth: Stored
+
+
+def count_views(asked: int, augmentation: Augmentation) -> int:
+    """How many views a picture has: without crops there is but the picture and its mirror image.
+
+    Args:
+        asked: How many are wanted.
+        augmentation: Of the training.
+
+    Returns:
+        At most `asked`, at least 1.
+    """
+    if augmentation.min_crop < 1:
+        return asked
+    return min(asked, 2 if augmentation.flip else 1)
+
+
+def draw_crops(count: int, views: int, augmentation: Augmentation, seed: int) -> np.ndarray:
+    """Draws the views of pictures: their crops are those of `augment`, every second one mirrored.
+
+    A view depends on seed, picture and its own number alone: with more views or more pictures the
+    first ones stay what they are.
+
+    Args:
+        count: N, how many pictures.
+        views: V, how many of each.
+        augmentation: `min_crop` and `flip` count.
+        seed: Of the training.
+
+    Returns:
+        float32 [N, V, 4]: top and left edge and side of the crop as shares of the picture's sides,
+        and 1 where it is mirrored.
+    """
+    # RandomState is frozen by NumPy: the same views in every version of it.
+    numbers = np.stack([
+        np.random.RandomState([seed, picture]).uniform(size=(views, 3))
+        for picture in range(count)])
+    fraction = 1 - numbers[..., 2] * (1 - augmentation.min_crop)
+    mirrored = np.broadcast_to(np.arange(views) % 2 * augmentation.flip, fraction.shape)
+    corner = numbers[..., :2] * (1 - fraction[..., None])
+    return np.concatenate(
+        [corner, fraction[..., None], mirrored[..., None]], axis=-1).astype(np.float32)
