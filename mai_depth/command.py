@@ -24,6 +24,8 @@ from mai_depth.streams import printable
 FAULT = 1
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
+flags.disclaim_key_flags()  # a flag belongs to the entry file that calls
+
 _replaceable: set[str] = set()
 
 
