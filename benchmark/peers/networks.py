@@ -239,16 +239,16 @@ def _kernel_initializer(x: Any) -> Any:
 
 def _twice(x: Any, interpolation: str) -> Any:
     size = (2 * x.shape[1], 2 * x.shape[2])
-    return resized(x, size, layers=layers, interpolation=interpolation)
+    return resized(x, size, interpolation=interpolation)
 
 
 def _camera(size: tuple[int, int]) -> tuple[Any, Any]:
     """The input `image` and the picture that the network sees."""
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
-    return image, resized(image, size, layers=layers, name="view")
+    return image, resized(image, size, name="view")
 
 
 def _model(image: Any, depth: Any, interpolation: str, name: str) -> keras.Model:
     output = resized(
-        depth, IMAGE_SIZE, layers=layers, interpolation=interpolation, name="depth_m")
+        depth, IMAGE_SIZE, interpolation=interpolation, name="depth_m")
     return keras.Model(image, output, name=name)

@@ -259,6 +259,7 @@ def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dat
         first_epoch=first_epoch,
         epochs=run.recipe.epochs,
         augmentation=run.recipe.augmentation,
+        teacher_depth=run.teacher_depth,
         teacher_view_size=(
             training_view(run.teacher).input.shape[1:3] if run.teacher is not None else None),
         teacher_views=run.teacher_views,

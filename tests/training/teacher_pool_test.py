@@ -89,6 +89,7 @@ def test_without_crops_there_are_but_two_views(augmentation, count):
 
 def test_the_answer_is_that_of_the_teacher_to_the_view(pairs, tmp_path):
     """Within the resolution of the map and of a millimetre, also through its layer `view`."""
+    keras.utils.set_random_seed(0)
     teacher = small_model()
     views = fill(teacher, pairs, tmp_path)
     whole = views_of(
