@@ -18,10 +18,10 @@ import threading
 import time
 
 import keras
-import tensorflow as tf
 from small_run import small_run
 
 from mai_depth import atomic
+from mai_depth.environment import compute_deterministically
 from mai_depth.network import model_file
 from mai_depth.training import checkpoint
 from mai_depth.training.fit import fit_depth_model
@@ -117,7 +117,7 @@ def attempt(data, folder, prepare):
     if pid == 0:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
-        tf.config.experimental.enable_op_determinism()
+        compute_deterministically()
         prepare()
         fit_depth_model(small_run(data, folder, epochs=EPOCHS))
         os._exit(0)

@@ -118,8 +118,6 @@ def training_batches(
     """
     steps = _steps_per_epoch(pairs.epoch_size, batch_size)
     depths = _depths(pairs, teacher_depth)
-    scale = None if pairs.scale is None else tf.constant(pairs.scale)
-    labels = tf.constant(pairs.labels, tf.int32) if isinstance(pairs, Mixture) else None
 
     def make(epoch, index):
         rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
@@ -130,10 +128,7 @@ def training_batches(
         image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size, crops)
         metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
         batch = {"image": image, **dict(zip(depths, metres, strict=True))}
-        if scale is not None:  # a teacher answers in metres of the network's own camera
-            batch["depth"] *= tf.gather(scale, index)[:, None, None, None]
-        if labels is not None:
-            batch["labels"] = tf.gather(labels, index)
+        _tell_cameras_apart(batch, pairs, index)
         if answers is not None:
             batch["teacher_depth"] = tf.cast(answers, tf.float32) / pairs.units_per_m
         if teacher_view_size is not None:
@@ -145,6 +140,14 @@ def training_batches(
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+def _tell_cameras_apart(batch: dict[str, tf.Tensor], pairs: Pairs, index: tf.Tensor) -> None:
+    """Brings the depth of a mixture's folders to one camera and says what kind each is."""
+    if pairs.scale is not None:  # a teacher answers in metres of the network's own camera
+        batch["depth"] *= tf.gather(tf.constant(pairs.scale), index)[:, None, None, None]
+    if isinstance(pairs, Mixture):
+        batch["labels"] = tf.gather(tf.constant(pairs.labels, tf.int32), index)
 
 
 @contextlib.contextmanager

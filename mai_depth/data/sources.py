@@ -137,6 +137,9 @@ def _open_first(name: str, options: DataOptions) -> tuple[Pairs, Pairs]:
         if options.validation_count:
             return split_pairs(train, options.validation_count, options.split_seed)
         return train, open_nyu_depth_v2(options.cache_dir, "validation")
+    if name == ROOMS and not options.validation_count and not pathlib.Path(name).exists():
+        raise UserError(f"--data_dir={name}: nothing to validate with; give your own folder first, "
+                        "or --validation_count=100")
     folder = _folder(name, options)
     settings = _settings(folder, options)
     train = open_split(folder, "train", **settings)

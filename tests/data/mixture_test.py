@@ -176,6 +176,12 @@ def test_a_damaged_description_is_named(tmp_path, said, words):
     assert "dataset.json" in str(fault.value) and "\n" not in str(fault.value)
 
 
+def test_rooms_alone_need_a_count_before_they_are_made(tmp_path):
+    with pytest.raises(UserError, match=r"--data_dir=rooms: nothing to validate with; give your"):
+        open_data(DataOptions(("rooms",), str(tmp_path / "cache")))
+    assert not (tmp_path / "cache").exists()
+
+
 def test_shares_are_told_from_names(tmp_path):
     (tmp_path / "a:0.3").mkdir()
     assert parse_share("b:0.3") == ("b", 0.3)

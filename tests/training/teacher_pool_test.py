@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import REPOSITORY
 from small_run import small_model
 from small_run import small_run
 
@@ -294,8 +296,33 @@ def test_a_full_disk_is_told_before_the_teacher_is_asked(pairs, tmp_path, monkey
     assert not asked
 
 
+# In a process of its own: only one that begins deterministically repeats itself to the bit.
+RESUME = """
+import pathlib, sys
+from mai_depth.environment import compute_deterministically
+compute_deterministically()
+sys.path[:0] = sys.argv[4:]
+from teacher_pool_test import resume
+resume(*map(pathlib.Path, sys.argv[1:3]), sys.argv[3])
+"""
+
+
 @pytest.mark.parametrize("distill", ["logits", "depth"])
-def test_a_resumed_run_is_bit_identical(tiny_data, tmp_path, monkeypatch, distill):
+def test_a_resumed_run_is_bit_identical(tiny_data, tmp_path, distill):
+    tests = REPOSITORY / "tests"
+    command = [
+        sys.executable, "-c", RESUME, tiny_data, tmp_path, distill, tests / "training", tests]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "cut/log.csv").read_text() == (tmp_path / "unbroken/log.csv").read_text()
+    losses = [float(row["distillation_loss"]) for row in csv.DictReader(
+        (tmp_path / "cut/log.csv").open())]
+    assert min(losses) > 0
+
+
+def resume(tiny_data, tmp_path, distill):
+    """Trains unbroken, and killed in the second epoch and resumed; the weights are the same."""
     def run(name):
         planned = small_run(
             tiny_data, tmp_path / name, epochs=3, distill=distill, distillation_loss_weight=1.0)
@@ -313,14 +340,10 @@ def test_a_resumed_run_is_bit_identical(tiny_data, tmp_path, monkeypatch, distil
     calls, original = [], attempt.Attempt._measure
     unbroken = run("unbroken")
     fit_depth_model(unbroken)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(attempt.Attempt, "_measure", measure)
         fit_depth_model(run("cut"))
     resumed = run("cut")
     fit_depth_model(resumed)
     for one, other in zip(weights(unbroken), weights(resumed), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (tmp_path / "cut/log.csv").read_text() == (tmp_path / "unbroken/log.csv").read_text()
-    losses = [float(row["distillation_loss"]) for row in csv.DictReader(
-        (tmp_path / "cut/log.csv").open())]
-    assert min(losses) > 0
