@@ -40,15 +40,6 @@ def read_array(path: pathlib.Path, names: tuple[str, ...]) -> np.ndarray:
                         "numpy.save") from error
 
 
-def array_names(path: pathlib.Path) -> list[str]:
-    """Lists what a .npz holds; nothing where it is broken."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile):
-        return []
-
-
 def _read_member(path: pathlib.Path, names: tuple[str, ...]) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
