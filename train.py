@@ -170,23 +170,22 @@ def main() -> None:
 def _train_quantized(job: TrainingJob) -> None:
     from mai_depth.export.quantized import train_quantized
     from mai_depth.export.verify import format_verification
-    from mai_depth.network.model_archive import TEACHER_BYTES
     from mai_depth.network.model_archive import read_config
     from mai_depth.training.runs import open_and_describe
+    from mai_depth.training.teaching import check_teachers
 
     student = flag_path(_STUDENT_FILE) or job.student_path
     output = job.workdir / "student_qat.tflite"
     read_config(student)
-    teachers = job.teacher.paths
-    if len(teachers) > 1:
-        raise UserError("--teacher: --train=qat learns from one; give one of them")
-    for path in teachers:
-        read_config(path, TEACHER_BYTES)
+    if job.recipe.distill == "features":
+        raise UserError("--distill=features: the integers of --train=qat have none to compare; "
+                        "give logits or depth")
+    check_teachers(job.teacher, job.teacher_views)
     if output.exists() and not job.options.overwrite:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
     sidecar = train_quantized(
         student, output, *open_and_describe(job.data), job.recipe, cache_dir=job.data.cache_dir,
-        teacher_path=teachers[0] if teachers else None)
+        teacher=job.teacher)
     print(f"{output}: {format_verification(sidecar['verification'])}")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mai_depth.training.evaluation import evaluate
     from mai_depth.training.evaluation import predict_pairs
     from mai_depth.training.keras_metrics import depth_metrics
+    from mai_depth.training.teacher_pool import fill_teacher_views
 
 __version__ = "0.2.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "build_teacher",
     "depth_metrics",
     "evaluate",
+    "fill_teacher_views",
     "list_pretrained",
     "load_model",
     "load_pretrained",
@@ -50,6 +52,7 @@ _HOMES = {
     "build_teacher": "network.teacher",
     "depth_metrics": "training.keras_metrics",
     "evaluate": "training.evaluation",
+    "fill_teacher_views": "training.teacher_pool",
     "list_pretrained": "network.pretrained",
     "load_model": "network.model_file",
     "load_pretrained": "network.pretrained",

@@ -24,7 +24,7 @@ from mai_depth.data.sources import open_split
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
 from mai_depth.network.student import build_student
-from mai_depth.training.teacher_depth import check_answer
+from mai_depth.training.teaching import check_answer
 from mai_depth.workdir import locked
 
 TRAIN = (sys.executable, str(REPOSITORY / "train.py"))

@@ -8,7 +8,6 @@ import contextlib
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -85,7 +84,6 @@ def training_batches(
     first_epoch: int,
     epochs: int,
     augmentation: Augmentation,
-    teacher_depth: np.ndarray | None = None,
     teacher_view_size: tuple[int, int] | None = None,
     teacher_views: TeacherViews | None = None,
 ) -> tf.data.Dataset:
@@ -100,16 +98,15 @@ def training_batches(
         first_epoch: The epoch to start with, counted from 0.
         epochs: The epoch to stop before.
         augmentation: What is varied.
-        teacher_depth: uint16 [N, 480, 640], the teacher's depth of the same pairs in the same
-            unit, 0 = none; it goes through the same flip, crop and depth scale.
         teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
         teacher_views: Views of the same pairs: then they take the place of drawn crops and flips,
-            and `teacher_depth` [B, h, w, 1] is the answer to exactly the view in the batch.
+            and the batch has the teacher's answer to exactly this view.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
-        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` like
-        `depth` and `teacher_image` [B, *teacher_view_size, 3] where asked for; `labels` int32 [B],
+        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` float32
+        [B, h, w, 1] in metres of `teacher_views`, and `teacher_image` [B, *teacher_view_size, 3],
+        where asked for; `labels` int32 [B],
         the `mixture.Labels` of each, where `pairs` is a mixture.
 
     Raises:
@@ -117,17 +114,16 @@ def training_batches(
             error of TensorFlow, see `faults_of_reading`.
     """
     steps = _steps_per_epoch(pairs.epoch_size, batch_size)
-    depths = _depths(pairs, teacher_depth)
 
     def make(epoch, index):
-        rgb, *units = _gather([pairs.rgb, *depths.values()], index, batch_size)
+        rgb, depth = _gather([pairs.rgb, pairs.depth], index, batch_size)
         seeds = _sample_seeds(seed, epoch, index)
         crops = answers = None
         if teacher_views is not None:
             crops, answers = _read_views(teacher_views, seed, epoch, index, batch_size)
-        image, units = augment(rgb, units, seeds, augmentation, view_size, depth_size, crops)
-        metres = [unit / tf.constant(pairs.units_per_m, tf.float32) for unit in units]
-        batch = {"image": image, **dict(zip(depths, metres, strict=True))}
+        image, (depth,) = augment(
+            rgb, [depth], seeds, augmentation, view_size, depth_size, crops)
+        batch = {"image": image, "depth": depth / tf.constant(pairs.units_per_m, tf.float32)}
         _tell_cameras_apart(batch, pairs, index)
         if answers is not None:
             batch["teacher_depth"] = tf.cast(answers, tf.float32) / pairs.units_per_m
@@ -164,15 +160,6 @@ def faults_of_reading() -> Iterator[None]:
         if not found:
             raise
         raise UserError(found[1]) from error
-
-
-def _depths(pairs: Pairs, teacher_depth: Any) -> dict[str, Any]:
-    """What goes through the same crop and flip as the pictures, by its name in a batch."""
-    if teacher_depth is None:
-        return {"depth": pairs.depth}
-    if len(teacher_depth) != len(pairs):
-        raise ValueError(f"teacher_depth has {len(teacher_depth)} maps for {len(pairs)} pairs")
-    return {"depth": pairs.depth, "teacher_depth": teacher_depth}
 
 
 def _steps_per_epoch(count: int, batch_size: int) -> int:

@@ -14,12 +14,13 @@ from mai_depth.export.litert import export_tflite
 from mai_depth.export.stages import take_apart
 from mai_depth.export.stages import with_core
 from mai_depth.network.model_file import load_model
-from mai_depth.network.teacher import load_teacher
 from mai_depth.quantize.aware import IntegerCore
 from mai_depth.quantize.fine_tuning import fine_tune
+from mai_depth.training.job import Teacher
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import Run
-from mai_depth.training.teacher_depth import cache_teacher_depth
+from mai_depth.training.teaching import taught_by
+from mai_depth.training.teaching import teach
 
 RECIPE = Recipe(
     epochs=3, batch_size=16, learning_rate=3e-5, adam_epsilon=1e-7, distillation_loss_weight=30.0,
@@ -27,6 +28,7 @@ RECIPE = Recipe(
 """The same as recipes/qat.flags."""
 
 _OPTIONS = ExportOptions("qat")
+_ITSELF = Teacher()  # no paths: the student as it is in floats
 _CALIBRATION = 64  # pictures, as for int8
 
 
@@ -39,7 +41,7 @@ def train_quantized(
     *,
     cache_dir: str,
     options: ExportOptions = _OPTIONS,
-    teacher_path: pathlib.Path | None = None,
+    teacher: Teacher = _ITSELF,
     allow_inaccurate: bool = False,
 ) -> dict[str, Any]:
     """Fine-tunes a trained student for integers and exports it.
@@ -52,28 +54,27 @@ def train_quantized(
         recipe: How to train; few epochs at a small learning rate.
         cache_dir: Where the teacher's answers are kept.
         options: What else the file is like.
-        teacher_path: The teacher to distil from, or None for the student as it is in floats.
+        teacher: The teachers to distil from and how they are asked; with no `paths` it is the
+            student as it is in floats.
         allow_inaccurate: As in `litert.export_tflite`.
 
     Returns:
         The content of the sidecar.
 
     Raises:
-        UserError: A bad model, too few pictures, a loss that is not finite, or a file that is not
-            accurate.
+        UserError: A bad model or teacher, too few pictures, a loss that is not finite, or a file
+            that is not accurate.
     """
     model = load_model(student_path)
     parts = take_apart(model, student_path)
-    teacher_depth = None
+    run = Run(
+        lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m)
     if recipe.distillation_loss_weight:
-        teacher_path = teacher_path or student_path
-        teacher_depth = cache_teacher_depth(
-            load_teacher(teacher_path), teacher_path, train, cache_dir)
+        paths = teacher.paths or (pathlib.Path(student_path),)
+        run, _ = teach(
+            taught_by(paths, run), teacher, paths, teacher.views_for(recipe), cache_dir)
     images = representative(train, min(_CALIBRATION, len(train)))
     core = IntegerCore(parts.core, scaled_grids(parts, images))
-    run = Run(
-        lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m,
-        teacher_depth=teacher_depth)
     fine_tune(with_core(model, parts, core), run)
     return export_tflite(
         student_path, output, options, validation, core=core.to_tflite(),

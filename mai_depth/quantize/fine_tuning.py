@@ -8,11 +8,11 @@ from mai_depth.errors import UserError
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_between_steps
 from mai_depth.training.attempt import adam
+from mai_depth.training.attempt import distiller_of
 from mai_depth.training.attempt import epoch_batches
 from mai_depth.training.callbacks import KeepEpoch
 from mai_depth.training.callbacks import NonFinite
 from mai_depth.training.callbacks import WatchSteps
-from mai_depth.training.distiller import Distiller
 from mai_depth.training.evaluation import evaluate
 from mai_depth.training.run import Run
 
@@ -32,9 +32,7 @@ def fine_tune(model: keras.Model, run: Run) -> list[dict[str, float]]:
         Stopped: After SIGTERM or Ctrl-C.
     """
     keras.utils.set_random_seed(run.recipe.seed)
-    distiller = Distiller(
-        model, max_depth_m=run.max_depth_m, gradient_loss_weight=run.recipe.gradient_loss_weight,
-        distillation_loss_weight=run.recipe.distillation_loss_weight)
+    distiller = distiller_of(run, model)
     distiller.compile(optimizer=adam(run.recipe, run.steps, 1.0))
     rows, weights = [evaluate(model, run.validation_pairs)], [model.get_weights()]
 

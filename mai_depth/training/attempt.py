@@ -49,7 +49,7 @@ class Attempt:
         self.run = run
         self.average = run.build()
         self.trained = _trained_copy(self.average, run.build, run.recipe.mixed_precision)
-        self.distiller = _distiller(self.trained, run)
+        self.distiller = distiller_of(run, self.trained)
         optimizer = adam(run.recipe, run.steps, 0.5**halvings)
         self.distiller.compile(optimizer=optimizer)
         optimizer.build(self.distiller.trainable_variables)
@@ -204,7 +204,8 @@ class Attempt:
             f"{self.run.path.parent}; the same command{again} continues")
 
 
-def _distiller(trained: keras.Model, run: Run) -> Distiller:
+def distiller_of(run: Run, trained: keras.Model) -> Distiller:
+    """The model that is trained, beside its teacher where the run has one to ask at every step."""
     recipe = run.recipe
     return Distiller(
         trained,
@@ -259,7 +260,6 @@ def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dat
         first_epoch=first_epoch,
         epochs=run.recipe.epochs,
         augmentation=run.recipe.augmentation,
-        teacher_depth=run.teacher_depth,
         teacher_view_size=(
             training_view(run.teacher).input.shape[1:3] if run.teacher is not None else None),
         teacher_views=run.teacher_views,

@@ -44,6 +44,15 @@ class Teacher:
     views: int = 8
     mirror: bool = False
 
+    def views_for(self, recipe: Recipe) -> int:
+        """Views of each picture that it is asked for beforehand; 0 where it is at every step.
+
+        An epoch shows one view of a picture, so there are no more of them than epochs.
+        """
+        if recipe.distill == "features" or not self.cache:
+            return 0
+        return count_views(min(self.views, recipe.epochs), recipe.augmentation)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:
@@ -75,9 +84,7 @@ class TrainingJob:
     @property
     def teacher_views(self) -> int:
         """Views of each picture that the teacher is asked for; 0 where it is at every step."""
-        if self.recipe.distill == "features" or not self.teacher.cache:
-            return 0
-        return count_views(self.teacher.views, self.recipe.augmentation)
+        return self.teacher.views_for(self.recipe)
 
     @property
     def student_path(self) -> pathlib.Path:

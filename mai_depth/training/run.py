@@ -67,7 +67,6 @@ class Run:
         options: How the run behaves.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
-        teacher_depth: Or its answers to whole pictures, uint16 [count, 480, 640] in their units.
     """
 
     build: "Callable[[], keras.Model]"
@@ -80,7 +79,6 @@ class Run:
     options: RunOptions = RunOptions()
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
-    teacher_depth: Any = None
 
     @property
     def steps(self) -> int:

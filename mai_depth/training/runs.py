@@ -1,7 +1,5 @@
 """Training: data -> teacher -> student -> workdir. What `train.py` calls."""
 
-import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,12 +18,8 @@ from mai_depth.data.sources import open_data
 from mai_depth.data.sources import open_others
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
-from mai_depth.network.model_archive import TEACHER_BYTES
-from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
-from mai_depth.network.teacher import load_teacher
-from mai_depth.training.ensemble import Ensemble
 from mai_depth.training.evaluation import evaluate
 from mai_depth.training.evaluation import evaluate_constant
 from mai_depth.training.evaluation import predict_pairs
@@ -39,9 +33,9 @@ from mai_depth.training.run import finished_metrics
 from mai_depth.training.run import is_complete
 from mai_depth.training.run import load_state
 from mai_depth.training.sheet import save_sheet
-from mai_depth.training.teacher_depth import check_answer
-from mai_depth.training.teacher_depth import check_view
-from mai_depth.training.teacher_pool import fill_teacher_views
+from mai_depth.training.teaching import check_teachers
+from mai_depth.training.teaching import taught_by
+from mai_depth.training.teaching import teach
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
@@ -62,21 +56,22 @@ def train(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     encoder_file(job.student.encoder_weights)  # before the scenes take a minute
-    _check_teachers(job)
+    if job.distils:
+        check_teachers(job.teacher, job.teacher_views)
     pairs = open_and_describe(job.data)
     own = own_teacher_path(job, pairs[0])
     paths = (job.teacher.paths or (own,)) if job.distils else ()
     waits = job.distils and not job.teacher.paths and not is_complete(own)
     run = plan_student(job, *pairs)
     if paths and not waits:
-        run = _taught_by(paths, run)
+        run = taught_by(paths, run)
     if _is_finished(run):
         print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return
     run.build()  # once, so that its flags fail before a teacher costs minutes or days
     if waits:
         _train_teacher(job, *pairs)
-        run = _taught_by(paths, run)
+        run = taught_by(paths, run)
     print(format_rows(_train_student(run, job, paths) | _measure_elsewhere(run, job.data)))
     print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
 
@@ -117,26 +112,6 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
     return train, validation
 
 
-def _check_teachers(job: TrainingJob) -> None:
-    """Reads what can be read of the teachers before the scenes take a minute."""
-    for path in job.teacher.paths:
-        read_config(path, TEACHER_BYTES)
-    several = len(job.teacher.paths) > 1 or job.teacher.mirror
-    if job.distils and not job.teacher_views and several:
-        raise UserError("--nocache_teacher and --distill=features ask one --teacher, and not "
-                        "mirrored; give one and leave out --mirror_teacher, or cache its answers")
-
-
-def _taught_by(paths: Sequence[pathlib.Path], run: Run) -> Run:
-    """The run with its teachers' checksums: their content decides on the result."""
-    digests = []
-    for path in paths:
-        with open(path, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return dataclasses.replace(
-        run, description={**run.description, "teacher": ",".join(digests)})
-
-
 def _is_finished(run: Run) -> bool:
     """Whether nothing is left to do; `UserError` where another run has left its files."""
     if not run.options.overwrite:
@@ -162,8 +137,8 @@ def _train_student(
     """
     models = {}
     if paths:
-        models["teacher"] = _load_teachers(job, paths, run.train_pairs)
-        run = _with_answers(run, job, models["teacher"], paths)
+        run, models["teacher"] = teach(
+            run, job.teacher, paths, job.teacher_views, job.data.cache_dir)
     fit_depth_model(run)
     models["student"] = load_model(run.path)
     rows = {"constant depth": evaluate_constant(run.train_pairs.home, run.validation_pairs)}
@@ -183,36 +158,6 @@ def _measure_elsewhere(run: Run, data: DataOptions) -> dict[str, dict[str, float
     beside = run.path.with_suffix(".json")
     write_json_atomic(beside, {**read_json(beside), "other_metrics": metrics})
     return {f"student, {name}": row for name, row in metrics.items()}
-
-
-def _load_teachers(
-    job: TrainingJob, paths: Sequence[pathlib.Path], pairs: Pairs
-) -> keras.Model | Ensemble:
-    models = [load_teacher(path) for path in paths]
-    for model, path in zip(models, paths, strict=True):
-        check_answer(model, path, pairs)
-    if len(models) == 1 and not job.teacher.mirror:
-        return models[0]
-    return Ensemble(models, mirror=job.teacher.mirror)
-
-
-def _with_answers(
-    run: Run, job: TrainingJob, teacher: keras.Model | Ensemble, paths: Sequence[pathlib.Path]
-) -> Run:
-    """The run with the teacher to ask at every step, or with its answers to a pool of views."""
-    if not job.teacher_views:
-        check_view(teacher, paths[0])
-        return dataclasses.replace(run, teacher=teacher)
-    views = fill_teacher_views(
-        teacher, f"{run.description['teacher']} {job.teacher.mirror}", run.train_pairs,
-        views=job.teacher_views, size=_map_size(run),
-        augmentation=run.recipe.augmentation, seed=run.recipe.seed, cache_dir=job.data.cache_dir)
-    return dataclasses.replace(run, teacher_views=views)
-
-
-def _map_size(run: Run) -> tuple[int, int]:
-    """Of the student, where it is compared with its teacher."""
-    return tuple(run.build().get_layer("depth_logits").output.shape[1:3])
 
 
 def _sheet_of(run: Run) -> pathlib.Path:

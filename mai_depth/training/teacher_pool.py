@@ -69,11 +69,11 @@ def fill_teacher_views(
     if answers is None:
         make_workdir(folder, "cache_dir")
         with locked(folder, "cache_dir"):
-            if not (folder / "depth.u16").is_file():
+            if _open(folder, shape) is None:  # not there, or cut off
                 _fill(teacher, pairs, crops, augmentation.min_crop, shape, folder)
         answers = _open(folder, shape)
     if answers is None:
-        raise UserError(f"{folder}: is not of this program; delete it, or choose another "
+        raise UserError(f"{folder}: vanished while it was written; run again, or choose another "
                         "--cache_dir")
     return TeacherViews(crops, answers)
 
@@ -91,7 +91,7 @@ def _folder(
 def _open(folder: pathlib.Path, shape: tuple[int, ...]) -> BlockFile | None:
     try:
         return BlockFile(folder / "depth.u16", "<u2", shape, discard=folder)
-    except (OSError, ValueError):  # not there, or cut off
+    except (OSError, ValueError):
         return None
 
 

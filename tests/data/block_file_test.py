@@ -1,5 +1,6 @@
 """Caches that were changed or cut off behind our back: no number of them is believed."""
 
+import functools
 import json
 import os
 import random
@@ -16,9 +17,8 @@ from mai_depth.data.block_file import BlockFile
 from mai_depth.data.block_file import append_block
 from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
-from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.fit import fit_depth_model
-from mai_depth.training.teacher_depth import cache_teacher_depth
+from mai_depth.training.teacher_pool import fill_teacher_views
 
 ARRAY = np.arange(5 * 6 * 8, dtype="<u2").reshape(5, 6, 8)
 
@@ -174,18 +174,17 @@ def test_a_changed_index_is_made_anew(data):
 
 def test_a_teachers_answers_that_were_changed_are_named(data, tmp_path):
     run = small_run(data, tmp_path / "run")
-    model, path = run.build(), tmp_path / "teacher.keras"
-    model.save(path)
     pairs = run.train_pairs.select([0, 1, 2, 3])
-    answers = cache_teacher_depth(model, path, pairs, tmp_path)
-    (file,) = (tmp_path / "teacher_depth").iterdir()
-    flip(file, 100)
+    ask = functools.partial(
+        fill_teacher_views, run.build(), "0123", pairs, views=1, size=(24, 32),
+        augmentation=run.recipe.augmentation, seed=0, cache_dir=tmp_path)
+    answers = np.asarray(ask().depth)
+    (folder,) = (tmp_path / "teacher_views").iterdir()
+    flip(folder / "depth.u16", 100)
     batches = training_batches(
         pairs, view_size=(48, 64), depth_size=(48, 64), batch_size=4, seed=0, first_epoch=0,
-        epochs=1, augmentation=run.recipe.augmentation, teacher_depth=answers)
-    with pytest.raises(Exception, match=rf"UserError: {file}: block 0 is damaged .*delete {file}"):
+        epochs=1, augmentation=run.recipe.augmentation, teacher_views=ask())
+    with pytest.raises(Exception, match=rf"UserError: {folder}.* block 0 is damaged .*{folder}"):
         list(batches)
-    os.truncate(file, 1000)  # a copy that was cut off is made anew
-    again = cache_teacher_depth(model, path, pairs, tmp_path)
-    expected = np.stack(list(predict_pairs(model, pairs))) * pairs.units_per_m
-    np.testing.assert_allclose(np.asarray(again), expected, atol=0.6)
+    os.truncate(folder / "depth.u16", 1000)  # a copy that was cut off is made anew
+    np.testing.assert_array_equal(ask().depth, answers)

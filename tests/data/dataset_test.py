@@ -247,11 +247,10 @@ def test_batches_without_augmentation_are_the_files_in_epoch_order(pairs):
 def test_batches_have_static_shapes_and_a_known_count(pairs):
     made = training_batches(
         pairs, view_size=VIEW, depth_size=DEPTH, batch_size=4, seed=0, first_epoch=1, epochs=4,
-        augmentation=Augmentation(), teacher_depth=np.asarray(pairs.depth))
+        augmentation=Augmentation())
     assert made.cardinality() == 9
     assert made.element_spec["image"].shape == (4, *VIEW, 3)
     assert made.element_spec["depth"].shape == (4, *DEPTH, 1)
-    assert made.element_spec["teacher_depth"].shape == (4, *DEPTH, 1)
     assert {spec.dtype.name for spec in made.element_spec.values()} == {"float32"}
 
 
@@ -271,15 +270,6 @@ def test_a_sample_is_augmented_alike_in_any_batch(pairs):
         one = np.concatenate([batch[key] for batch in small])
         other = np.concatenate([batch[key] for batch in large])
         assert np.abs(one - other).max() < tolerance
-
-
-def test_the_teachers_depth_moves_with_the_true_one(pairs):
-    teacher = np.asarray(pairs.depth) // 2
-    for batch in batches(pairs, teacher_depth=teacher):
-        assert batch["teacher_depth"].max() > 0.3
-        assert np.abs(batch["teacher_depth"] - batch["depth"] / 2).max() < 0.00051
-    with pytest.raises(ValueError, match="11 maps for 12 pairs"):
-        batches(pairs, teacher_depth=teacher[:11])
 
 
 def test_a_teacher_sees_the_same_augmented_picture_at_its_own_size(pairs):

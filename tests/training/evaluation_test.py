@@ -1,7 +1,4 @@
-"""Metrics of models over a split, the teacher's cached answers, and the sheet of pictures."""
-
-import resource
-import shutil
+"""Metrics of models over a split, and the sheet of pictures."""
 
 import keras
 import numpy as np
@@ -16,8 +13,7 @@ from mai_depth.training.evaluation import evaluate_constant
 from mai_depth.training.evaluation import geometric_mean_depth
 from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.sheet import save_sheet
-from mai_depth.training.teacher_depth import cache_teacher_depth
-from mai_depth.training.teacher_depth import check_view
+from mai_depth.training.teaching import check_view
 
 
 @pytest.fixture(scope="module")
@@ -59,62 +55,9 @@ def test_constant_is_the_best_one_for_log_depth(pairs):
     assert metrics["si_rmse"] == pytest.approx(np.mean(spread), rel=1e-4)
 
 
-def test_teacher_is_asked_once(pairs, tmp_path, monkeypatch):
-    model, path = red_as_depth(), tmp_path / "teacher.keras"
-    model.save(path)
-    answers = cache_teacher_depth(model, path, pairs, tmp_path)
-    expected = np.stack(list(predict_pairs(model, pairs)))
-    np.testing.assert_allclose(np.asarray(answers) / pairs.units_per_m, expected, atol=0.0006)
-    # A second pass would fail.
-    monkeypatch.setattr("mai_depth.training.teacher_depth.predict_pairs", None)
-    again = cache_teacher_depth(model, path, pairs, tmp_path)
-    np.testing.assert_array_equal(answers, again)
-
-
-def test_an_answer_that_is_not_finite_names_teacher_and_picture(pairs, tmp_path, monkeypatch):
-    def broken(model, pairs):
-        yield np.full((480, 640), 2.0, np.float32)
-        yield np.full((480, 640), np.nan, np.float32)
-
-    model, path = red_as_depth(), tmp_path / "teacher.keras"
-    model.save(path)
-    monkeypatch.setattr("mai_depth.training.teacher_depth.predict_pairs", broken)
-    with pytest.raises(UserError, match=rf"^{path}: .* answer to {pairs.names[1]} is not finite"):
-        cache_teacher_depth(model, path, pairs, tmp_path)
-    assert not list((tmp_path / "teacher_depth").iterdir())
-
-
-def test_answers_that_do_not_fit_on_the_disk_leave_nothing(pairs, tmp_path, monkeypatch):
-    model, path = red_as_depth(), tmp_path / "teacher.keras"
-    model.save(path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            cache_teacher_depth(model, path, pairs, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"1 MB free, the teacher's answers need 4 MB; .*cache_dir"):
-        cache_teacher_depth(model, path, pairs, tmp_path)
-    assert list((tmp_path / "teacher_depth").iterdir()) == []
-
-
 def test_a_teacher_without_our_layers_cannot_be_asked_at_every_step():
     with pytest.raises(UserError, match=r"mine.keras: has no layer 'depth_logits'.*--nocache"):
         check_view(red_as_depth(), "mine.keras")
-
-
-def test_other_teacher_gives_other_answers(pairs, tmp_path):
-    first, second = red_as_depth(), red_as_depth()
-    second.set_weights([2 * value for value in first.get_weights()])
-    answers = []
-    for number, model in enumerate((first, second)):
-        path = tmp_path / f"{number}.keras"
-        model.save(path)
-        answers.append(cache_teacher_depth(model, path, pairs, tmp_path)[0].mean())
-    assert answers[1] == pytest.approx(2 * answers[0], rel=1e-3)
 
 
 def test_sheet_has_a_row_a_picture_and_a_column_a_map(pairs, tmp_path):
