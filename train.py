@@ -69,6 +69,8 @@ _COLOR = number_flags.define_float(
 _MIN_CROP = number_flags.define_float(
     "min_crop", 1.0, "Augmentation: smallest side of a random crop, as a share of the picture's.",
     0.1, 1.0)
+_MAX_ROLL_DEG = number_flags.define_float(
+    "max_roll_deg", 0.0, "Augmentation: roll the camera by up to so many degrees.", 0.0, 45.0)
 
 _STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49,90,189}m.")
 _ALPHA = number_flags.define_float(
@@ -262,6 +264,7 @@ def _recipe(of_teacher: bool) -> Recipe:
             gamma=_GAMMA.value,
             color=_COLOR.value,
             min_crop=_MIN_CROP.value,
+            max_roll_deg=_MAX_ROLL_DEG.value,
         ),
     )
 

@@ -29,15 +29,18 @@ class _Draw(NamedTuple):
     brightness: tf.Tensor
     gamma: tf.Tensor
     color: tf.Tensor
+    roll: tf.Tensor
 
 
 class _Crop(NamedTuple):
-    """Where the views of one batch lie, [B] each: shares of the picture's sides, and the flip."""
+    """Where the views of one batch lie, [B] each: shares of the picture's sides, the flip, and by
+    how many radians the camera is rolled."""
 
     top: tf.Tensor
     left: tf.Tensor
     fraction: tf.Tensor
     flip: tf.Tensor
+    roll: tf.Tensor
 
 
 def augment(
@@ -58,7 +61,7 @@ def augment(
         augmentation: What is varied.
         view_size: Height and width of the picture to make.
         depth_size: Height and width of the depth to make.
-        crops: float32 [B, 4], the views to take as `teacher_views.draw_crops` gives them; None
+        crops: float32 [B, 5], the views to take as `teacher_views.draw_crops` gives them; None
             draws them by the seeds.
 
     Returns:
@@ -67,56 +70,61 @@ def augment(
     """
     draw = _draw(seeds)
     crop = _drawn(draw, augmentation) if crops is None else _given(crops)
-    image = _view(rgb, crop, view_size, augmentation.min_crop, "bilinear")
+    image = _view(rgb, crop, view_size, augmentation, "bilinear")
     image = _vary_color(image, draw, augmentation)
     scale = crop.fraction[:, None, None, None]
     return image, [
-        _view(depth, crop, depth_size, augmentation.min_crop, "nearest") * scale for depth in depths
+        _view(depth, crop, depth_size, augmentation, "nearest") * scale for depth in depths
     ]
 
 
 def views_of(
-    rgb: tf.Tensor, crops: tf.Tensor, min_crop: float, size: tuple[int, int]
+    rgb: tf.Tensor, crops: tf.Tensor, augmentation: Augmentation, size: tuple[int, int]
 ) -> tf.Tensor:
     """Cuts views out of pictures, in their own colours.
 
     Args:
         rgb: uint8 [B, H, W, 3].
-        crops: float32 [B, 4], see `teacher_views.draw_crops`.
-        min_crop: The smallest side that they may have.
+        crops: float32 [B, 5], see `teacher_views.draw_crops`.
+        augmentation: From which they were drawn.
         size: Height and width of the views.
 
     Returns:
         float32 [B, *size, 3] in 0..255.
     """
-    return _view(rgb, _given(crops), size, min_crop, "bilinear")
+    return _view(rgb, _given(crops), size, augmentation, "bilinear")
 
 
 def _drawn(draw: _Draw, augmentation: Augmentation) -> _Crop:
     fraction = 1.0 - draw.fraction * (1.0 - augmentation.min_crop)
     flip = tf.logical_and(draw.flip < 0.5, augmentation.flip)
-    return _Crop(draw.top * (1.0 - fraction), draw.left * (1.0 - fraction), fraction, flip)
+    roll = (2.0 * draw.roll - 1.0) * math.radians(augmentation.max_roll_deg)
+    return _Crop(draw.top * (1.0 - fraction), draw.left * (1.0 - fraction), fraction, flip, roll)
 
 
 def _given(crops: tf.Tensor) -> _Crop:
-    top, left, fraction, flip = tf.unstack(crops, axis=1)
-    return _Crop(top, left, fraction, flip > 0.5)
+    top, left, fraction, flip, roll = tf.unstack(crops, axis=1)
+    return _Crop(top, left, fraction, flip > 0.5, roll)
 
 
 def _draw(seeds: tf.Tensor) -> _Draw:
-    rows = [tf.random.stateless_uniform([9], seed) for seed in tf.unstack(seeds)]
+    rows = [tf.random.stateless_uniform([10], seed) for seed in tf.unstack(seeds)]
     numbers = tf.stack(rows)
     flip, fraction, top, left, brightness, gamma = tf.unstack(numbers[:, :6], axis=1)
-    return _Draw(flip, fraction, top, left, brightness, gamma, color=numbers[:, 6:])
+    return _Draw(
+        flip, fraction, top, left, brightness, gamma, color=numbers[:, 6:9], roll=numbers[:, 9])
 
 
 def _view(
-    pictures: tf.Tensor, crop: _Crop, size: tuple[int, int], min_crop: float,
+    pictures: tf.Tensor, crop: _Crop, size: tuple[int, int], augmentation: Augmentation,
     method: str,
 ) -> tf.Tensor:
     """Crops, flips and resizes [B, H, W, C] to float32 [B, *size, C] with half-pixel centres."""
-    top, left, fraction, flip = crop
+    if augmentation.max_roll_deg:
+        return _rolled_view(pictures, crop, size, method)
+    top, left, fraction, flip, _ = crop
     height, width = pictures.shape[1:3]
+    min_crop = augmentation.min_crop
     # Half-pixel centres lie outside the picture when a crop is enlarged. crop_and_resize puts
     # black there; a repeated edge gives what Resizing gives.
     enlarged = min(min_crop * height / size[0], min_crop * width / size[1]) < 1.01
@@ -130,6 +138,35 @@ def _view(
     return tf.image.crop_and_resize(
         pictures, boxes, tf.range(tf.shape(pictures)[0]), size, method=method
     )
+
+
+def _rolled_view(
+    pictures: tf.Tensor, crop: _Crop, size: tuple[int, int], method: str
+) -> tf.Tensor:
+    """The view of a camera that is rolled about the middle of the crop.
+
+    Depth along the optical axis stays what it is. What lies outside the picture is its mirror
+    image, and has no depth.
+    """
+    level = tf.zeros_like(crop.flip)
+    tie = _TIE_PX if method == "nearest" else 0.0
+    ends = []
+    for start, source, target, flip in zip(
+            (crop.left, crop.top), pictures.shape[2:0:-1], size[::-1], (crop.flip, level),
+            strict=True):
+        ends.append([(source - 1) * end for end in _first_and_last(
+            start, crop.fraction, source, target, 0, flip, tie)])
+    (left, right), (top, bottom) = ends
+    x, y = (right - left) / 2, (bottom - top) / 2  # from the first output pixel to the middle
+    step_x, step_y = 2 * x / (size[1] - 1), 2 * y / (size[0] - 1)
+    cos, sin = tf.cos(crop.roll), tf.sin(crop.roll)
+    none = tf.zeros_like(cos)
+    rows = [cos * step_x, -sin * step_y, left + x - cos * x + sin * y,
+            sin * step_x, cos * step_y, top + y - sin * x - cos * y, none, none]
+    depth = method == "nearest"
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(pictures, tf.float32), transforms=tf.stack(rows, axis=1), output_shape=size,
+        interpolation=method.upper(), fill_mode="CONSTANT" if depth else "REFLECT", fill_value=0.0)
 
 
 def _first_and_last(

@@ -14,6 +14,7 @@ class Augmentation:
         color: Each channel times its own factor in [1 - color, 1 + color] (0).
         min_crop: Smallest side of the crop as a fraction of the picture's (1). The crop is
             shown at full size, as by a longer lens, so its depth is multiplied by the fraction.
+        max_roll_deg: The camera is rolled by up to so many degrees either way (0).
     """
 
     flip: bool = True
@@ -21,6 +22,7 @@ class Augmentation:
     gamma: float = 0.2
     color: float = 0.1
     min_crop: float = 1.0
+    max_roll_deg: float = 0.0
 
 
-OFF = Augmentation(flip=False, brightness=0.0, gamma=0.0, color=0.0, min_crop=1.0)
+OFF = Augmentation(flip=False, brightness=0.0, gamma=0.0, color=0.0)

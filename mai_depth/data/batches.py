@@ -197,7 +197,7 @@ def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tens
 def _read_views(
     views: TeacherViews, seed: int, epoch: tf.Tensor, index: tf.Tensor, batch_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The view of each picture `index` [B] in an epoch: its crops [B, 4], answers [B, h, w, 1].
+    """The view of each picture `index` [B] in an epoch: its crops [B, 5], answers [B, h, w, 1].
 
     A picture goes through its views in turn, from a drawn one on: so none is left out.
     """
@@ -205,7 +205,7 @@ def _read_views(
     first = tf.random.stateless_uniform([count], [_fold(seed, _VIEWS), 0], maxval=number,
                                         dtype=tf.int32)
     rows = index * number + (tf.gather(first, index) + tf.cast(epoch, tf.int32)) % number
-    crops = tf.gather(tf.constant(views.crops.reshape(-1, 4)), rows)
+    crops = tf.gather(tf.constant(views.crops.reshape(-1, views.crops.shape[-1])), rows)
     (answers,) = _gather([views.depth], rows, batch_size)
     return crops, answers
 

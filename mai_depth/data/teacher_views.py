@@ -19,7 +19,7 @@ class TeacherViews:
     """The views of N pictures, V of each.
 
     Attributes:
-        crops: float32 [N, V, 4], see `draw_crops`.
+        crops: float32 [N, V, 5], see `draw_crops`.
         depth: uint16 [N * V, h, w], the teacher's answers, picture after picture, in the units of
             the pairs and in the metres of the view: a longer lens makes things look nearer.
     """
@@ -38,7 +38,7 @@ def count_views(asked: int, augmentation: Augmentation) -> int:
     Returns:
         At most `asked`, at least 1.
     """
-    if augmentation.min_crop < 1:
+    if augmentation.min_crop < 1 or augmentation.max_roll_deg:
         return asked
     return min(asked, 2 if augmentation.flip else 1)
 
@@ -52,12 +52,12 @@ def draw_crops(count: int, views: int, augmentation: Augmentation, seed: int) ->
     Args:
         count: N, how many pictures.
         views: V, how many of each.
-        augmentation: `min_crop` and `flip` count.
+        augmentation: `min_crop`, `max_roll_deg` and `flip` count.
         seed: Of the training.
 
     Returns:
-        float32 [N, V, 4]: top and left edge and side of the crop as shares of the picture's sides,
-        and 1 where it is mirrored.
+        float32 [N, V, 5]: top and left edge and side of the crop as shares of the picture's sides,
+        1 where it is mirrored, and the camera's roll in radians.
     """
     # RandomState is frozen by NumPy: the same views in every version of it.
     numbers = np.stack([
@@ -66,5 +66,9 @@ def draw_crops(count: int, views: int, augmentation: Augmentation, seed: int) ->
     fraction = 1 - numbers[..., 2] * (1 - augmentation.min_crop)
     mirrored = np.broadcast_to(np.arange(views) % 2 * augmentation.flip, fraction.shape)
     corner = numbers[..., :2] * (1 - fraction[..., None])
+    turns = np.stack([np.random.RandomState([seed, picture, 1]).uniform(-1, 1, views)
+                      for picture in range(count)])
+    roll = np.radians(augmentation.max_roll_deg) * turns
     return np.concatenate(
-        [corner, fraction[..., None], mirrored[..., None]], axis=-1).astype(np.float32)
+        [corner, *(column[..., None] for column in (fraction, mirrored, roll))],
+        axis=-1).astype(np.float32)

@@ -70,7 +70,7 @@ def fill_teacher_views(
         make_workdir(folder, "cache_dir")
         with locked(folder, "cache_dir"):
             if _open(folder, shape) is None:  # not there, or cut off
-                _fill(teacher, pairs, crops, augmentation.min_crop, shape, folder)
+                _fill(teacher, pairs, crops, augmentation, shape, folder)
         answers = _open(folder, shape)
     if answers is None:
         raise UserError(f"{folder}: vanished while it was written; run again, or choose another "
@@ -96,8 +96,8 @@ def _open(folder: pathlib.Path, shape: tuple[int, ...]) -> BlockFile | None:
 
 
 def _fill(
-    teacher: Any, pairs: Pairs, crops: np.ndarray, min_crop: float, shape: tuple[int, ...],
-    folder: pathlib.Path,
+    teacher: Any, pairs: Pairs, crops: np.ndarray, augmentation: Augmentation,
+    shape: tuple[int, ...], folder: pathlib.Path,
 ) -> None:
     part = folder / "part.u16"
     part.touch()
@@ -105,7 +105,7 @@ def _fill(
     done = keep_whole_blocks(part, "<u2", shape, _BATCH)
     left = (shape[0] - done) * (2 * shape[1] * shape[2] + 4)
     require_space(folder, left, "the teacher's answers", "cache_dir")
-    answers = _answers(teacher, pairs, crops, min_crop, shape[1:], done)
+    answers = _answers(teacher, pairs, crops, augmentation, shape[1:], done)
     with open(part, "ab") as file:
         bar = tqdm(answers, initial=done, total=shape[0], desc="teacher's views", unit="view")
         for number, depth in enumerate(bar, start=done):
@@ -117,17 +117,18 @@ def _fill(
 
 
 def _answers(
-    teacher: Any, pairs: Pairs, crops: np.ndarray, min_crop: float, size: tuple[int, ...],
-    start: int,
+    teacher: Any, pairs: Pairs, crops: np.ndarray, augmentation: Augmentation,
+    size: tuple[int, ...], start: int,
 ) -> Iterator[np.ndarray]:
     """The answers to the views from number `start` on, float32 [*size] in metres."""
     count, views = crops.shape[:2]
-    flat = crops.reshape(-1, 4)
+    flat = crops.reshape(-1, crops.shape[-1])
     for first in range(start, count * views, _BATCH):
         # One batch shape means one compiled graph: the last batch is filled up.
         rows = np.minimum(np.arange(first, first + _BATCH), count * views - 1)
         rgb = np.asarray(pairs.rgb[rows // views])
-        images = views_of(tf.constant(rgb), tf.constant(flat[rows]), min_crop, (HEIGHT, WIDTH))
+        images = views_of(
+            tf.constant(rgb), tf.constant(flat[rows]), augmentation, (HEIGHT, WIDTH))
         depth = np.asarray(teacher.predict_on_batch(images.numpy()))
         if not np.isfinite(depth).all():
             bad = int(np.flatnonzero(~np.isfinite(depth).all(axis=(1, 2, 3)))[0])

@@ -1,10 +1,14 @@
 """The augmentation against Keras' own resize, NumPy's flip and pictures that encode their depth."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from mai_depth.data.augment import _Crop
+from mai_depth.data.augment import _rolled_view
 from mai_depth.data.augment import augment
 from mai_depth.data.augmentation import OFF
 from mai_depth.data.augmentation import Augmentation
@@ -106,6 +110,44 @@ def test_picture_and_depth_stay_paired(view):
         width = np.ptp(column[index]) + 1
         assert width == pytest.approx(640 * float(fraction[index, 0, 0, 0]), abs=6)
         assert np.ptp(row[index]) + 1 == pytest.approx(0.75 * width, abs=6)
+
+
+def test_picture_and_depth_are_rolled_alike():
+    rgb, (columns, rows) = ramps(16)
+    varied = Augmentation(brightness=0, gamma=0, color=0, min_crop=0.4, max_roll_deg=10)
+    image, (column, row, known) = augment(
+        rgb, [columns, rows, np.full_like(rows, 1000)], seeds(16), varied, (128, 160), (128, 160))
+    valid = known[..., 0] > 0
+    assert 0.9 < valid.numpy().mean() < 1
+    for channel, (depth, side) in enumerate(((column, 640), (row, 480))):
+        place = 1000 * depth[..., 0] / known[..., 0] - 1000
+        difference = np.abs(image[..., channel] - place * 255 / (side - 1))
+        assert difference[valid].max() < 1.5
+
+def test_a_rolled_camera_turns_the_picture_about_its_middle():
+    """By hand: 30 degrees clockwise, where column 320 + 0.866 x - 0.5 y comes to (x, y)."""
+    rgb, depths = ramps(1)
+    rolled = _Crop(*(tf.constant([value]) for value in (0.0, 0.0, 1.0, False, math.pi / 6)))
+    columns = _rolled_view(depths[0], rolled, (480, 640), "nearest")[0, ..., 0] - 1000
+    x, y = np.arange(640) - 319.5, np.arange(480)[:, None] - 239.5
+    expected = 319.5 + math.cos(math.pi / 6) * x - 0.5 * y
+    row = 239.5 + 0.5 * x + math.cos(math.pi / 6) * y
+    inside = (expected > 0) & (expected < 639) & (row > 0) & (row < 479)
+    assert inside.mean() > 0.6
+    assert np.abs(columns - expected)[inside].max() < 0.51
+    assert (columns[~inside] < 0).numpy().mean() > 0.98  # -1000: no depth; some lie on the edge
+    red = _rolled_view(tf.constant(rgb), rolled, (480, 640), "bilinear")[0, ..., 0]
+    assert np.abs(red - expected * 255 / 639)[inside].max() < 1.01
+    assert red.numpy().min() >= 0 and red.numpy()[~inside].mean() > 20  # mirrored, not black
+
+
+def test_a_camera_that_is_hardly_rolled_sees_the_same(pictures, depths):
+    for size in ((128, 160), (480, 640)):
+        expected = augment(pictures, [depths], seeds(8), Augmentation(min_crop=0.6), size, DEPTH)
+        found = augment(pictures, [depths], seeds(8), Augmentation(
+            min_crop=0.6, max_roll_deg=1e-7), size, DEPTH)
+        assert np.quantile(np.abs(found[0] - expected[0]), 0.97) < 0.1  # but for the edges
+        assert (found[1][0] == expected[1][0]).numpy().mean() > 0.99
 
 
 def test_crops_reach_every_edge():

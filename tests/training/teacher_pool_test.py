@@ -63,17 +63,26 @@ def test_crops_golden():
     top, left, side = np.random.RandomState([7, 1]).uniform(size=(2, 3))[1]
     fraction = 1 - 0.4 * side
     np.testing.assert_allclose(
-        crops[1, 1], [top * (1 - fraction), left * (1 - fraction), fraction, 1], rtol=1e-6)
+        crops[1, 1], [top * (1 - fraction), left * (1 - fraction), fraction, 1, 0], rtol=1e-6)
 
 
 def test_crops_lie_in_the_picture_and_every_second_is_mirrored():
     crops = draw_crops(200, 8, CROPS, 0)
-    top, left, fraction, flip = np.moveaxis(crops, -1, 0)
+    top, left, fraction, flip, roll = np.moveaxis(crops, -1, 0)
+    assert not roll.any()
     assert fraction.min() >= 0.5 and fraction.max() <= 1 and np.ptp(fraction) > 0.49
     for corner in (top, left):
         assert corner.min() >= 0 and (corner + fraction).max() <= 1 + 1e-6
     assert (flip == np.arange(8) % 2).all()
     assert not draw_crops(2, 8, Augmentation(flip=False, min_crop=0.5), 0)[..., 3].any()
+
+
+def test_views_of_a_rolled_camera_are_else_the_same():
+    level, rolled = (draw_crops(50, 8, dataclasses.replace(CROPS, max_roll_deg=roll), 0)
+                     for roll in (0, 10))
+    np.testing.assert_array_equal(level[..., :4], rolled[..., :4])
+    degrees = np.degrees(rolled[..., 4])
+    assert 9.5 < degrees.max() <= 10 and -10 <= degrees.min() < -9.5
 
 
 def test_a_view_depends_on_seed_picture_and_number_alone():
@@ -95,14 +104,15 @@ def test_the_answer_is_that_of_the_teacher_to_the_view(pairs, tmp_path):
     teacher = small_model()
     views = fill(teacher, pairs, tmp_path)
     whole = views_of(
-        tf.constant(pairs.rgb[7][None].repeat(3, 0)), tf.constant(views.crops[7]), 0.5, (480, 640))
+        tf.constant(pairs.rgb[7][None].repeat(3, 0)), tf.constant(views.crops[7]), CROPS,
+        (480, 640))
     depth = teacher.predict_on_batch(whole.numpy())
     expected = tf.image.resize(depth, SIZE).numpy()[..., 0]
     found = views.depth[21:24] / pairs.units_per_m
     np.testing.assert_allclose(found, expected, atol=0.0006)
     view = training_view(teacher)
     direct = view(views_of(
-        tf.constant(pairs.rgb[7][None].repeat(3, 0)), tf.constant(views.crops[7]), 0.5, (48, 64)))
+        tf.constant(pairs.rgb[7][None].repeat(3, 0)), tf.constant(views.crops[7]), CROPS, (48, 64)))
     np.testing.assert_allclose(found, direct["depth"][..., 0], rtol=0.02)
 
 
@@ -173,7 +183,7 @@ def weights(run):
 def test_a_mixture_has_views_as_well(pairs, tmp_path):
     both = mix([Part("a", pairs), Part("b", pairs.select([1, 3, 5]), 0.5)])
     views = fill(red(), both, tmp_path)
-    assert views.crops.shape == (15, 3, 4) and views.depth.shape == (45, *SIZE)
+    assert views.crops.shape == (15, 3, 5) and views.depth.shape == (45, *SIZE)
     made = batches(both, views, augmentation=gray(CROPS))
     assert {batch["teacher_depth"].shape for batch in made} == {(4, *SIZE, 1)}
     assert {int(label) for batch in made for label in batch["labels"]} == {0}
