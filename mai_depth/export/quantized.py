@@ -70,9 +70,11 @@ def train_quantized(
     run = Run(
         lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m)
     if recipe.distillation_loss_weight:
-        paths = teacher.paths or (pathlib.Path(student_path),)
-        run, _ = teach(
-            taught_by(paths, run), teacher, paths, teacher.views_for(recipe), cache_dir)
+        if not teacher.paths:  # to ask it at every step costs less than to cache its answers
+            teacher = dataclasses.replace(
+                teacher, paths=(pathlib.Path(student_path),), cache=teacher.mirror)
+        run, _ = teach(taught_by(teacher.paths, run), teacher, teacher.paths,
+                       teacher.views_for(recipe), cache_dir)
     images = representative(train, min(_CALIBRATION, len(train)))
     core = IntegerCore(parts.core, scaled_grids(parts, images))
     fine_tune(with_core(model, parts, core), run)
