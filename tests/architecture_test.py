@@ -20,6 +20,7 @@ STOREYS = {
     "mai_depth.quantize": "a student in 8-bit integers, calibrated or fine-tuned",
     "mai_depth.export": "from a student to a verified file",
     "mai_depth.predict": "depth of pictures, videos and cameras",
+    "mai_depth.calibrate": "metres that are right for one camera",
     "mai_depth.label": "pictures without depth, labelled by teachers",
     "benchmark": "speed, accuracy and score",
     "benchmark.peers": "published networks to compare with",
@@ -28,7 +29,7 @@ STOREYS = {
 # What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
 LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
          "mai_depth.data.convert.__main__", "mai_depth.training.job", "mai_depth.predict.__main__",
-         "benchmark.__main__", "benchmark.worker")
+         "mai_depth.calibrate.__main__", "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}
 
 

@@ -68,6 +68,8 @@ class Run:
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
         teacher_depth: Or its answers to whole pictures, uint16 [count, 480, 640] in their units.
+        focal_length: Of the camera that is learned, in picture widths, for the `.json` alone: the
+            data decide on the result, not what is known of them.
     """
 
     build: "Callable[[], keras.Model]"
@@ -81,6 +83,7 @@ class Run:
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
     teacher_depth: Any = None
+    focal_length: float | None = None
 
     @property
     def steps(self) -> int:
