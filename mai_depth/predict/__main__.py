@@ -42,6 +42,7 @@ from mai_depth.predict.prediction import Style
 from mai_depth.predict.prediction import predict
 from mai_depth.predict.prediction import write_prediction
 from mai_depth.predict.scale import open_scale
+from mai_depth.predict.steady import SteadyNetwork
 from mai_depth.streams import printable
 from mai_depth.tflite.graph import MAX_THREADS
 from mai_depth.video_frames import read_frames
@@ -81,6 +82,8 @@ _FOCAL_LENGTH_PX = number_flags.define_float(
 _FIELD_OF_VIEW_DEG = number_flags.define_float(
     "field_of_view_deg", None, "The same as the angle that the camera sees along the longer side. "
     "A ply takes 60 where nothing is known.", 1.0, 170.0)
+_SMOOTH = flags.DEFINE_bool(
+    "smooth", False, "Of a video: take the flicker out of depth where nothing moves.")
 _NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
@@ -95,6 +98,8 @@ def main() -> None:
         read_camera(expand(_CAMERA.value, "camera"))
     source, output = _source(), expand(_OUTPUT.value, "output")
     kinds = _kinds(_is_video(source))
+    if _SMOOTH.value and not _is_video(source):
+        raise UserError("--smooth: is for a video or a camera; leave it out for pictures")
     entries = _pictures(source, output)
     _make_output(output)
     path = _model()
@@ -212,7 +217,7 @@ def _predict_video(
     path = output / f"{name}_{kind}.mp4"
     with _named(path):
         video.write_video(
-            path, frames, rate, network, fit=_FIT.value, style=style, scale=scale,
+            path, frames, rate, SteadyNetwork(network) if _SMOOTH.value else network, fit=_FIT.value, style=style, scale=scale,
             beside=kind == "side_by_side", ends_with_interrupt=is_camera)
 
 
