@@ -1,5 +1,6 @@
 """The newest picture of a source, read in a thread of its own, so that nothing delays a camera."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from mai_depth.live.rate import Rate
 from mai_depth.live.sources import Source
 
 _RETRY_S = 1.0
-_NOTICE_S = 2.0  # that a clip begins again is shown for so long
+_NOTICE_S = 2.0  # that a clip begins again is shown for so long, if it has lasted longer
 
 
 class Captured(NamedTuple):
@@ -34,11 +35,14 @@ class FrameReader:
     Args:
         source: The source.
         say: Is told in one line when it is lost and when it is back.
+
+    Raises:
+        UserError: It cannot be opened, or gives no picture.
     """
 
     def __init__(self, source: Source, say: Callable[[str], None]):
         self._source, self._say = source, say
-        self._opened = source.open()  # in the caller's thread: what cannot be opened is refused
+        self._opened = self._open_first()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._news = threading.Condition()
         self._newest: Captured | None = None
@@ -71,11 +75,21 @@ class FrameReader:
             newest = self._newest
         return newest if newest is not None and newest.number > number else None
 
+    def _open_first(self) -> tuple[Iterator[np.ndarray], float | None]:
+        """Opens the source in the caller's thread, up to its first picture."""
+        frames, period_s = self._source.open()
+        first = next(frames, None)
+        if first is None:
+            raise UserError(f"--input: {self._source.name} gives no picture; check it, or give "
+                            "another")
+        return itertools.chain([first], frames), period_s
+
     def _run(self) -> None:
         opened = self._opened
         while not self._stop.is_set():
+            begin = time.monotonic()
             count = self._read(*opened)
-            self._note_end(count)
+            self._note_end(count, time.monotonic() - begin)
             while not self._stop.is_set():
                 try:
                     opened = self._source.open()
@@ -91,9 +105,8 @@ class FrameReader:
             begin = time.monotonic()
             try:
                 rgb = next(frames, None)
-            except UserError as error:  # one picture of a folder
-                self._say(str(error))
-                return count
+            except UserError:  # all pictures of a folder have become unreadable
+                return 0
             if rgb is None:
                 break
             read_ms = 1000 * (time.monotonic() - begin)
@@ -115,14 +128,15 @@ class FrameReader:
             self._news.notify_all()
         self.rate.tick()
 
-    def _note_end(self, count: int) -> None:
+    def _note_end(self, count: int, lasted_s: float) -> None:
         if self._stop.is_set():
             return
         if not self._source.ends or not count:
             self._note_loss()
             self._stop.wait(_RETRY_S)
             return
-        self._ended_at = time.monotonic()
+        if lasted_s > _NOTICE_S:
+            self._ended_at = time.monotonic()
         if not self._said_end:
             self._said_end = True
             self._say(f"{self._source.name}: has ended and starts again, as often as it ends")

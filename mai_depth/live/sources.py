@@ -11,8 +11,8 @@ import numpy as np
 
 from mai_depth.errors import UserError
 from mai_depth.predict.camera_picture import read_picture
+from mai_depth.predict.picture_list import SUFFIXES
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
-from mai_depth.predict.picture_list import list_pictures
 from mai_depth.video_frames import read_frames
 
 PICAMERA2 = "picamera2"
@@ -75,8 +75,26 @@ def _open_clip(path: pathlib.Path) -> tuple[Iterator[np.ndarray], float]:
 
 
 def _open_pictures(path: pathlib.Path) -> tuple[Iterator[np.ndarray], float]:
-    entries = list_pictures(path, path / "depth")
-    return (np.asarray(read_picture(entry.path).rgb) for entry in entries), _SHOWN_S
+    paths = [path] if path.is_file() else sorted(
+        found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise UserError(f"--input={path}: no pictures in this folder")
+    return _pictures(paths), _SHOWN_S
+
+
+def _pictures(paths: list[pathlib.Path]) -> Iterator[np.ndarray]:
+    """The pictures that can be read; the fault of the last one where none can."""
+    count, fault = 0, None
+    for path in paths:
+        try:
+            rgb = np.asarray(read_picture(path).rgb)
+        except UserError as error:
+            fault = error
+            continue
+        count += 1
+        yield rgb
+    if not count and fault:
+        raise fault
 
 
 def _open_picamera2() -> tuple[Iterator[np.ndarray], None]:

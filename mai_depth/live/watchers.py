@@ -62,8 +62,7 @@ class Hub:
         news = self._news
         newest = self.loop.newest
         if newest is None or newest.number <= number:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), _STATUS_S)
+            await _wait(news)
             newest = self.loop.newest
         return newest if newest is not None and newest.number > number else None
 
@@ -136,8 +135,7 @@ class Watcher:
             if frame is None:
                 continue
             if not self._free.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._free.wait(), _STATUS_S)
+                await _wait(self._free)
                 continue
             message = await frame.ready_message()
             self._free.clear()
@@ -219,6 +217,13 @@ async def watch(socket: WebSocket, hub: Hub) -> str:
         hub.watchers.discard(watcher)
         hub.count()
     return ""
+
+
+async def _wait(event: asyncio.Event) -> None:
+    """Waits, but not long; `asyncio.wait_for` of Python 3.11 can swallow a cancellation."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_STATUS_S):
+            await event.wait()
 
 
 def _parsed(text: str) -> dict[str, Any]:

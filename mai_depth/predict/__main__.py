@@ -217,7 +217,8 @@ def _predict_video(
     path = output / f"{name}_{kind}.mp4"
     with _named(path):
         video.write_video(
-            path, frames, rate, SteadyNetwork(network) if _SMOOTH.value else network, fit=_FIT.value, style=style, scale=scale,
+            path, frames, rate, SteadyNetwork(network) if _SMOOTH.value else network,
+            fit=_FIT.value, style=style, scale=scale,
             beside=kind == "side_by_side", ends_with_interrupt=is_camera)
 
 
