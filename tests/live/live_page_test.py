@@ -1,4 +1,4 @@
-"""The page of mai_depth.live in headless Chromium: what a visitor sees, clicks, saves and records."""
+"""The page of mai_depth.live in headless Chromium: what a visitor sees, clicks and records."""
 
 import base64
 import contextlib
@@ -18,6 +18,7 @@ from mai_depth.predict.camera_file import read_camera
 playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CALIBRATION = "document.getElementById('calibration').textContent"
 READY = "document.getElementById('fps').textContent.includes('camera')"
 
 
@@ -86,6 +87,7 @@ def test_depth_moves_and_readings_are_shown(browser, server):
         assert page.locator("#ticks span").count() >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_every_screen_in_light_and_dark(browser, server, width, scheme, tmp_path):
@@ -127,6 +129,7 @@ def test_a_click_shows_the_depth_maps_value_and_saving_writes_it(browser, server
         assert (pixels(page, "photo") != frozen).any()
 
 
+@pytest.mark.slow
 def test_after_a_calibration_the_typed_distance_is_shown(browser, server, tmp_path):
     with opened(browser, server.url, accept_downloads=True) as page:
         page.click("#calibrate button[type=submit]")
@@ -136,7 +139,7 @@ def test_after_a_calibration_the_typed_distance_is_shown(browser, server, tmp_pa
         before = metres(page, "distance")
         page.fill("#metres", f"{1.5 * before:.3f}".replace(".", ","))  # a German keyboard
         page.press("#metres", "Enter")
-        until(page, "document.getElementById('calibration').textContent.startsWith('Calibrated: depth x 1.5')")
+        until(page, f"/^Calibrated: depth x 1.(49|50)/.test({CALIBRATION})")
         with page.expect_download() as file:
             page.click("#download")
         file.value.save_as(tmp_path / "camera.json")
@@ -146,9 +149,10 @@ def test_after_a_calibration_the_typed_distance_is_shown(browser, server, tmp_pa
         until(page, f"distance.textContent !== '{frozen}'")
         # The picture moves on: a still one is needed to compare.
         page.click("#reset")
-        until(page, "document.getElementById('calibration').textContent === 'Not calibrated.'")
+        until(page, f"{CALIBRATION} === 'Not calibrated.'")
 
 
+@pytest.mark.slow
 def test_a_still_picture_shows_the_typed_distance_to_one_per_cent(browser, tmp_path, clip):  # noqa: F811
     import cv2
 
@@ -161,7 +165,7 @@ def test_a_still_picture_shows_the_typed_distance_to_one_per_cent(browser, tmp_p
         typed = 1.7 * metres(page, "distance")
         page.fill("#metres", f"{typed:.3f}")
         page.press("#metres", "Enter")
-        until(page, "document.getElementById('calibration').textContent.startsWith('Calibrated')")
+        until(page, f"{CALIBRATION}.startsWith('Calibrated')")
         until(page, f"Math.abs(parseFloat(distance.textContent) / {typed} - 1) < 0.01")
 
 
@@ -183,6 +187,7 @@ def test_the_keyboard_alone_measures(browser, server):
         assert page.evaluate("point") is None
 
 
+@pytest.mark.slow
 def test_a_recording_can_be_played(browser, server, tmp_path):
     import cv2
 
@@ -203,6 +208,7 @@ def test_a_recording_can_be_played(browser, server, tmp_path):
     assert (frames[0] != frames[-1]).mean() > 0.05
 
 
+@pytest.mark.slow
 def test_something_near_is_marked(browser, clip):  # noqa: F811
     with live(f"--input={clip}", "--alert_below_m=9") as command, opened(
             browser, command.url) as page:
@@ -212,6 +218,7 @@ def test_something_near_is_marked(browser, clip):  # noqa: F811
         assert page.get_attribute("#sound", "aria-pressed") == "true"
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_and_comes_back_is_found_again(browser, clip):  # noqa: F811
     with live(f"--input={clip}") as command:
         port = command.url.split(":")[2].strip("/")
@@ -228,6 +235,7 @@ def test_a_server_that_goes_and_comes_back_is_found_again(browser, clip):  # noq
     context.close()
 
 
+@pytest.mark.slow
 def test_with_a_token_the_printed_address_is_enough(browser, clip):  # noqa: F811
     with live(f"--input={clip}", "--token=a-long-secret") as command, opened(
             browser, command.url) as page:

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import venv
 
 import numpy as np
 import pytest
@@ -263,6 +264,24 @@ def test_no_tensorflow_is_loaded(clip):  # noqa: F811
         "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "runpy.run_module('mai_depth.live', run_name='__main__')"))
     assert code == 130 and said[-1] == "stopped", said
+
+
+@pytest.mark.slow
+def test_a_bare_environment_runs_it(tmp_path, clip):  # noqa: F811
+    """requirements-board.txt and the packages of the extra alone."""
+    venv.create(tmp_path / "bare", with_pip=True)
+    python = tmp_path / "bare" / "bin" / "python"
+    extra = ["opencv-python-headless", "starlette", "uvicorn", "websockets"]
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-r", "requirements-board.txt", *extra,
+         "-c", ".ci/constraints.txt"], cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"the packages cannot be installed: {done.stderr[-300:]}")
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True).stdout
+    assert "tensorflow" not in listed and "keras" not in listed
+    with live(f"--input={clip}", python=python) as command:
+        assert Page(command.socket_url).frame()
+        assert command.stop()[1][-1] == "stopped"
 
 
 def test_a_camera_that_vanishes_is_tried_again(tmp_path, clip):  # noqa: F811
