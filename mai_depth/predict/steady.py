@@ -13,7 +13,7 @@ from mai_depth.video_frames import load_opencv
 
 GATE_SIZE = (160, 120)  # (width, height): noise averages out, and it costs a third of a millisecond
 
-_FRAMES = 12  # that are averaged where nothing moves: noise falls to less than a third
+_FRAMES = 8  # that are averaged where nothing moves
 _SCALE_SHARE = 0.1  # by which a common factor of the whole picture is followed in a frame
 _STILL, _MOVED = 4.0, 8.0  # levels of 255 between which a change counts more and more
 _IS_STILL = 0.1
