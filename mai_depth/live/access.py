@@ -53,7 +53,7 @@ class Access:
     def _reason(self, scope: dict, headers: dict[str, str]) -> str:
         """Why a request is refused; empty if it is not."""
         host, origin = headers.get("host", ""), headers.get("origin")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return "wrong Origin: only the page itself may connect"
         if self._token is None:
             return "" if host in self._hosts else "wrong Host: open http://127.0.0.1 instead"

@@ -1,6 +1,7 @@
 """The page's server: four fixed paths and a socket, none of which reads a file of the machine."""
 
 import asyncio
+import errno
 import importlib.resources
 import socket
 import time
@@ -54,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise UserError(f"--host={host}: no such address; give 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
-        if error.errno == 99 or "assign" in str(error):
+        if error.errno == errno.EADDRNOTAVAIL:
             raise UserError(f"--host={host}: not an address of this machine; give 127.0.0.1 or "
                             "0.0.0.0") from error
         raise UserError(f"--port={port}: in use by another program, perhaps by another "
@@ -81,12 +82,21 @@ def serve(
         application, log_config=None, log_level="critical", access_log=False, lifespan="off",
         ws_max_size=_LONGEST_MESSAGE, ws_max_queue=8, ws_per_message_deflate=False,
         timeout_graceful_shutdown=0, server_header=False, timeout_keep_alive=5)
-    asyncio.run(_serve(uvicorn.Server(config), listening, hub, started))
+    asyncio.run(_serve(uvicorn.Server(config), listening, hub, started, refusals))
 
 
 async def _serve(
-    server: uvicorn.Server, listening: socket.socket, hub: Hub, started: Callable[[], None]
+    server: uvicorn.Server, listening: socket.socket, hub: Hub, started: Callable[[], None],
+    refused: Callable[[str], None],
 ) -> None:
+    def fault(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            refused("more connections than this system lets a program have")
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(fault)
     hub.connect()
     started()
     try:

@@ -280,6 +280,8 @@ async def inside(scope, receive, send):
     ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}, True),
     ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:9000"}, False),
     ({"host": "127.0.0.1:8000", "origin": "null"}, False),
+    ({"host": "127.0.0.1:8000", "origin": "http://["}, False),
+    ({"host": "127.0.0.1:8000", "origin": ""}, False),
 ])
 def test_without_a_token_this_machine_alone(headers, answered):
     refused = []

@@ -49,9 +49,9 @@ def clip(tmp_path_factory):
 class Live:
     """The command in a process: its address, and what it says on stderr."""
 
-    def __init__(self, *flags, python=sys.executable, cwd=REPOSITORY):
+    def __init__(self, *flags, python=sys.executable, start=("-m", "mai_depth.live")):
         self.process = subprocess.Popen(
-            [python, "-m", "mai_depth.live", "--port=0", *map(str, flags)], text=True, cwd=cwd,
+            [python, *start, "--port=0", *map(str, flags)], text=True, cwd=REPOSITORY,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
         line = self.process.stdout.readline()

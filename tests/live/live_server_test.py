@@ -72,7 +72,7 @@ def test_the_next_frame_waits_for_the_acknowledgement_and_is_the_newest(server):
     with pytest.raises(TimeoutError):
         page.socket.recv(0.3)
     page.send(ack=first)
-    assert page.frame()[0]["number"] >= first + 20  # 1.3 s at 30 a second
+    assert page.frame()[0]["number"] >= first + 8  # 1.3 s later: a queue would give the next
 
 
 def test_a_point_has_the_depth_of_the_16_bit_picture(server):
@@ -188,6 +188,22 @@ def test_many_connections_in_a_row_leave_nothing_behind(server):
     assert Page(server.socket_url).frame()
 
 
+def test_more_connections_than_there_are_files_are_one_line(clip):  # noqa: F811
+    limited = ("import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)); "
+               "runpy.run_module('mai_depth.live', run_name='__main__')")
+    with live(f"--input={clip}", start=("-c", limited)) as command:
+        address = re.sub("http://|/$", "", command.url).split(":")
+        idle = [socket.create_connection((address[0], int(address[1])), 5) for _ in range(200)]
+        time.sleep(1)
+        for connection in idle:
+            connection.close()
+        time.sleep(1.5)
+        assert Page(command.socket_url).frame()
+        _, said = command.stop()
+    assert said[0] == "refused: more connections than this system lets a program have"
+    assert not any("Traceback" in line for line in said) and len(said) <= 4
+
+
 def test_a_token_is_asked_for_everything(clip):  # noqa: F811
     with live(f"--input={clip}", "--token=a-long-secret") as command:
         base = command.url.split("?")[0]
@@ -220,7 +236,7 @@ def test_ctrl_c_ends_it_within_a_second_and_the_port_is_free_again(clip):  # noq
             "mai_depth.live; give another --port"]
         seconds, said = command.stop()
         assert said[-1] == "stopped" and command.process.returncode == 130
-        assert seconds < 2  # one, on a machine with nothing else to do
+        assert seconds < 5  # 0.6 on a machine with little else to do
     with live(f"--input={clip}", f"--port={port}") as command:
         assert command.url.endswith(f":{port}/")
 

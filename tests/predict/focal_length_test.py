@@ -12,9 +12,12 @@ from predict_paths_test import lines
 from predict_test import run
 
 from benchmark.graph import sample_picture
+from mai_depth.data.nyu import NAME as NYU_DEPTH_V2
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.rooms import room
 from mai_depth.data.scenes.shading import render
+from mai_depth.data.sources import DataOptions
+from mai_depth.data.sources import home_focal_length
 from mai_depth.export import sidecar
 from mai_depth.network.pretrained import list_pretrained
 from mai_depth.network.pretrained import pretrained_path
@@ -83,6 +86,14 @@ def test_an_export_takes_it_along_beside_the_file_alone(tmp_path):
     assert sidecar.read_focal_length(tmp_path / "student.keras") == {"focal_length": 0.9}
     assert sidecar.read_training(tmp_path / "student.keras") == {"metrics": {}}
     assert sidecar.read_focal_length(tmp_path / "other.keras") == {}
+
+
+def test_a_training_knows_the_camera_of_its_first_folder(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({"focal_length": 0.92}))
+    assert home_focal_length(DataOptions((str(tmp_path), "rooms:0.3"), "cache")) == 0.92
+    assert home_focal_length(DataOptions((NYU_DEPTH_V2,), "cache")) == 0.811
+    (tmp_path / "dataset.json").unlink()
+    assert home_focal_length(DataOptions((str(tmp_path),), "cache")) is None
 
 
 def test_the_factor_is_the_ratio_of_the_focal_lengths():
