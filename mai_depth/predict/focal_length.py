@@ -97,7 +97,10 @@ def network_focal_length(path: str | os.PathLike) -> float | None:
             return _checked(read_json(sidecar)[KEY])
         except (OSError, ValueError, KeyError):
             continue
-    digest = sha256(path)
+    try:
+        digest = sha256(path)
+    except OSError:  # whoever opens the network says it better
+        return None
     return next((_checked(entry.get(KEY)) for entry in list_pretrained()
                  if entry["sha256"] == digest), None)
 

@@ -118,7 +118,7 @@ def other_network(
     Returns:
         The warning, or None.
     """
-    if camera.network_sha256 in ("", sha256(network)):
+    if not os.path.isfile(network) or camera.network_sha256 in ("", sha256(network)):
         return None
     return (f"{name} was made with {camera.network}, not with {os.fspath(network)}; calibrate "
             "again for right metres")
