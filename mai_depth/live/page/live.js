@@ -7,6 +7,7 @@ const narrow = matchMedia("(max-width: 44rem)");
 
 let socket, head, photoPicture, depthPicture, colors;
 let point = null, frozen = false, waiting = 0, drawnAt = [], lagAsked = 0, retryMs = 250;
+let belowMetres = null, speaks = false;
 let recorder = null, film = null, sound = null, calibration = { points: 0 };
 
 function say(text) { get("status").textContent = text; }
@@ -34,7 +35,8 @@ function hear(message) {
     retryMs = 250;
     waiting = 0;
     say("Waiting for the camera.");
-    get("sound").hidden = message.alert_below_m === null;
+    belowMetres = message.alert_below_m;
+    get("sound").hidden = belowMetres === null;
     get("bar").dataset.drawn = "";
   } else if (message.type === "status") say(message.text || "Live");
   else if (message.type === "distance") showDistance(message.distance_m);
@@ -138,20 +140,21 @@ function showReadings() {
     + `${head.drawing_ms.toFixed(1)}`;
   if (document.body.classList.contains("near") !== head.alert) {
     document.body.classList.toggle("near", head.alert);
+    get("alert").textContent = head.alert ? `Something is nearer than ${metresText(belowMetres)}` : "";
     get("alert").hidden = !head.alert;
   }
-  if (head.alert) {
-    get("alert").textContent = `Something is near: ${metresText(head.nearest_m)}`;
-    beep();
-  }
+  if (head.alert) beep();
 }
 
 function showDistance(metres) {
   get("distance").textContent = metresText(metres);
+  if (speaks) get("spoken").textContent = `${metresText(metres)} at the point`;
+  speaks = false;
 }
 
 function choose(x, y) {
   point = { x: Math.min(Math.max(x, 0), 1), y: Math.min(Math.max(y, 0), 1) };
+  speaks = true;
   draw();
   if (head) acknowledge(head.number);
 }
