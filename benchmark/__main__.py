@@ -47,6 +47,8 @@ number_flags.define_integer(
     "and 65535.", 0, 65535)
 flags.DEFINE_bool("nyu_crop", False, "Only Eigen's crop of NYU counts.")
 flags.DEFINE_bool("pooled", False, "Pool the pixels of 32 images as the organisers' script does.")
+flags.DEFINE_string("camera", None, "A calibration of mai_depth.calibrate: depth is multiplied by "
+                    "its factor before accuracy is measured.")
 flags.DEFINE_bool("profile", False, "Time every operator by itself, and the graph "
                   "without its resizes beside a matrix product.")
 flags.DEFINE_string("arm64", None, "Folder with an emulated arm64 LiteRT: count instructions.")
@@ -90,8 +92,10 @@ def main() -> int:
 def _check_paths(graphs: list[str]) -> None:
     for path in graphs:
         expand(path, "graph")
-    for name in ("data_dir", "end_to_end", "arm64"):
+    for name in ("data_dir", "end_to_end", "arm64", "camera"):
         flag_path(flags.FLAGS[name])
+    if flags.FLAGS["camera"].value and not flags.FLAGS["data_dir"].value:
+        raise UserError("--camera: changes accuracy alone; give --data_dir as well")
 
 
 def _check_outputs() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import pathlib
 import tempfile
 from typing import Any
@@ -25,6 +26,9 @@ from benchmark.speed import measure_speed
 from mai_depth.depth import missing_line
 from mai_depth.errors import UserError
 from mai_depth.metrics import mai_score
+from mai_depth.predict.camera_file import Camera
+from mai_depth.predict.camera_file import read_camera
+from mai_depth.predict.scale import other_network
 from mai_depth.tflite.graph import TfliteFile
 
 PROFILE_ROUNDS = 10
@@ -49,27 +53,29 @@ def measure(options: Options, load_average: float) -> Report:
         pairs = accuracy.list_pairs(options.data_dir, options.split)
     if options.arm64:
         check_folder(options.arm64)
+    camera = read_camera(os.path.expanduser(options.camera)) if options.camera else None
     with contextlib.ExitStack() as stack:
         graphs = [open_graph(path, options, stack) for path in options.graphs]
         peaks = measure_speed(graphs, options, stack)
         conditions = read_conditions(options.num_threads, options.use_xnnpack, load_average)
         for graph in graphs:
             try:
-                _measure_rest(graph, options, pairs)
+                _measure_rest(graph, options, pairs, camera)
             except UserError as fault:  # of a picture or of one graph; the others go on
                 graph.fail(str(fault))
     return Report(conditions, peaks, tuple(_without_name(graph.row) for graph in graphs))
 
 
 def _measure_rest(
-    graph: OpenedGraph, options: Options, pairs: list[tuple[str, str]] | None
+    graph: OpenedGraph, options: Options, pairs: list[tuple[str, str]] | None,
+    camera: Camera | None,
 ) -> None:
     """Output, accuracy, score, instructions and profile of one graph."""
     if graph.row.fault:
         return
     _judge_output(graph)
     if pairs and not has_random_weights(graph.sidecar):
-        _measure_accuracy(graph, options, pairs)
+        _measure_accuracy(graph, options, pairs, camera)
     if options.arm64:
         count = graph.process.call("instructions", folder=options.arm64, cpu=options.arm64_cpu)
         graph.row = dataclasses.replace(
@@ -94,14 +100,18 @@ def _judge_output(graph: OpenedGraph) -> None:
 
 
 def _measure_accuracy(
-    graph: OpenedGraph, options: Options, pairs: list[tuple[str, str]]
+    graph: OpenedGraph, options: Options, pairs: list[tuple[str, str]], camera: Camera | None
 ) -> None:
+    if camera:
+        graph.note(f"accuracy with {camera} of {options.camera}")
+        if warning := other_network(camera, str(options.camera), graph.path):
+            graph.warn(warning)
     with _bar(f"accuracy {_name(graph)}", len(pairs)) as bar:
         metrics = graph.process.call(
             "accuracy", progress=lambda _: bar.update(), pairs=pairs,
             depth_units_per_m=options.depth_units_per_m,
             missing_depth_value=options.missing_depth_value, nyu_crop=options.nyu_crop,
-            pooled=options.pooled)
+            pooled=options.pooled, scale=camera.scale if camera else 1.0)
     cleared_pixels, cleared_maps = metrics.pop("cleared_pixels"), metrics.pop("cleared_maps")
     if cleared_pixels:
         graph.note(missing_line(cleared_pixels, cleared_maps))

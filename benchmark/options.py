@@ -24,6 +24,7 @@ class Options:
     missing_depth_value: int | None = None
     nyu_crop: bool = False
     pooled: bool = False
+    camera: str | None = None
     profile: bool = False
     arm64: str | None = None
     arm64_cpu: str = CPUS[0]

@@ -95,9 +95,13 @@ class Worker:
         self._graph.interpreter.invoke()
         return {"peak": peak_memory_bytes(), "before": self._memory_before}
 
-    def accuracy(self, **arguments: Any) -> Iterator[int]:
-        """Evaluates the graph; see `benchmark.accuracy.evaluate`."""
-        return accuracy.evaluate(self._graph.predict, **arguments)
+    def accuracy(self, scale: float = 1.0, **arguments: Any) -> Iterator[int]:
+        """Evaluates the graph, its depth times `scale`; see `benchmark.accuracy.evaluate`."""
+        predict = self._graph.predict
+        if scale != 1.0:
+            return accuracy.evaluate(
+                lambda *picture: predict(*picture) * np.float32(scale), **arguments)
+        return accuracy.evaluate(predict, **arguments)
 
     def instructions(self, folder: str, cpu: str) -> int:
         """Counts the instructions of an invoke; see `benchmark.arm64.run_graph`."""

@@ -5,6 +5,7 @@ On disk it is a 16-bit gray PNG in which 0 and 65535 mean missing.
 Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
 """
 
+import io
 import os
 import pathlib
 import struct
@@ -18,6 +19,7 @@ from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
 from mai_depth.errors import UserNotice
 from mai_depth.picture import open_picture
+from mai_depth.png_file import put_gray16
 from mai_depth.png_file import write_gray16
 
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
@@ -138,6 +140,19 @@ def write_depth(
     height, width = depth_m.shape
     rows = (depth_m[top : top + _ROWS] for top in range(0, height, _ROWS))
     _warn_of_beyond(_write_rows(path, (width, height), rows, units_per_m), path, units_per_m)
+
+
+def depth_png(depth_m: np.ndarray) -> bytes:
+    """Gives the bytes of what `write_depth` writes, in millimetres; deeper than 65.534 m is that.
+
+    Args:
+        depth_m: [height, width] in metres, 0 = missing.
+    """
+    units = np.rint(1000.0 * np.where(valid_mask(depth_m), depth_m, 0.0))
+    file = io.BytesIO()
+    height, width = units.shape
+    put_gray16(file, (width, height), [np.minimum(units, MAX_UNITS).astype(np.uint16)])
+    return file.getvalue()
 
 
 def write_depth_rows(

@@ -32,18 +32,23 @@ def write_gray16(
     Raises:
         OSError: The file cannot be written.
     """
+    with open(path, "wb") as file:
+        put_gray16(file, size, blocks)
+
+
+def put_gray16(file: BinaryIO, size: tuple[int, int], blocks: Iterable[np.ndarray]) -> None:
+    """Writes what `write_gray16` does to a file that is open, or in memory."""
     squeezed = zlib.compressobj(_LEVEL)
     above = np.zeros((1, 2 * size[0]), np.uint8)
-    with open(path, "wb") as file:
-        file.write(_SIGNATURE)
-        _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *size, 16, 0, 0, 0, 0))
-        _write_chunk(file, b"tEXt", "\0".join(MARK).encode("latin-1"))
-        for block in blocks:
-            rows = block.astype(">u2").view(np.uint8)
-            _write_data(file, squeezed.compress(_differences(rows, above).data))
-            above = rows[-1:]
-        _write_data(file, squeezed.flush())
-        _write_chunk(file, b"IEND", b"")
+    file.write(_SIGNATURE)
+    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *size, 16, 0, 0, 0, 0))
+    _write_chunk(file, b"tEXt", "\0".join(MARK).encode("latin-1"))
+    for block in blocks:
+        rows = block.astype(">u2").view(np.uint8)
+        _write_data(file, squeezed.compress(_differences(rows, above).data))
+        above = rows[-1:]
+    _write_data(file, squeezed.flush())
+    _write_chunk(file, b"IEND", b"")
 
 
 def is_marked(path: str | os.PathLike) -> bool:

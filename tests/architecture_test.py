@@ -20,6 +20,8 @@ STOREYS = {
     "mai_depth.quantize": "a student in 8-bit integers, calibrated or fine-tuned",
     "mai_depth.export": "from a student to a verified file",
     "mai_depth.predict": "depth of pictures, videos and cameras",
+    "mai_depth.calibrate": "metres that are right for one camera",
+    "mai_depth.live": "a camera's depth on a page",
     "mai_depth.label": "pictures without depth, labelled by teachers",
     "benchmark": "speed, accuracy and score",
     "benchmark.peers": "published networks to compare with",
@@ -28,6 +30,7 @@ STOREYS = {
 # What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
 LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
          "mai_depth.data.convert.__main__", "mai_depth.training.job", "mai_depth.predict.__main__",
+         "mai_depth.calibrate.__main__", "mai_depth.live.__main__", "mai_depth.live.server",
          "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}
 
@@ -84,7 +87,7 @@ def defined(name):
     inside = [other.removeprefix(f"{name}.") for other in modules() if other.startswith(f"{name}.")]
     bound = set(inside)
     for node in _at_start(modules()[name]):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             bound.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}

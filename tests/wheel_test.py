@@ -54,6 +54,8 @@ def test_both_hold_the_networks_and_what_is_said_of_them(built):
         inside = set(archive.namelist())
     for path in (REPOSITORY / "mai_depth" / "pretrained").iterdir():
         assert f"mai_depth/pretrained/{path.name}" in inside
+    for path in (REPOSITORY / "mai_depth" / "live" / "page").iterdir():
+        assert f"mai_depth/live/page/{path.name}" in inside
     assert {"mai_depth/py.typed", "benchmark/__main__.py"} <= inside
     assert not {name for name in inside if name.startswith(("tests", "runs", "benchmark/results"))}
     with tarfile.open(sdist) as archive:

@@ -83,7 +83,7 @@ def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
     asked = [parse_share(text) for text in options.data_dir] or [(SCENES, None)]
     train, validation = _open_first(asked[0][0], options)
     parts = [Part(asked[0][0], train, asked[0][1])]
-    canonical = _focal_length(asked[0][0], options)
+    canonical = home_focal_length(options) or CANONICAL_FOCAL_LENGTH
     for name, share in asked[1:]:
         parts.append(_open_other(name, share, options, canonical))
     return mix(parts), validation
@@ -173,10 +173,19 @@ def _is_relative(folder: str) -> bool:
     return (split / INVERSE_DEPTH_DIR).is_dir() and not (split / "depth").is_dir()
 
 
-def _focal_length(name: str, options: DataOptions) -> float:
+def home_focal_length(options: DataOptions) -> float | None:
+    """Tells the focal length of the camera whose metres are learned: that of the first folder.
+
+    Args:
+        options: As in `open_data`, which has been called.
+
+    Returns:
+        In picture widths; None where nobody has told it.
+    """
+    name = (parse_share(options.data_dir[0]) if options.data_dir else (SCENES, None))[0]
     if name == NYU_DEPTH_V2:
         return CANONICAL_FOCAL_LENGTH
-    return read_description(_folder(name, options)).focal_length or CANONICAL_FOCAL_LENGTH
+    return read_description(_folder(name, options)).focal_length
 
 
 def _folder(name: str, options: DataOptions) -> str:

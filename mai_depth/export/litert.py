@@ -17,6 +17,7 @@ from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.export.conversion import convert
 from mai_depth.export.sidecar import describe_tflite
+from mai_depth.export.sidecar import read_focal_length
 from mai_depth.export.sidecar import read_training
 from mai_depth.export.sidecar import versions
 from mai_depth.export.stages import StudentParts
@@ -97,7 +98,8 @@ def export_tflite(
         **describe_export(description, parts, model_path, verification),
     }
     data = _with_description(editor.data(), description)
-    sidecar = description | {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    sidecar = description | read_focal_length(model_path) | {
+        "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     write_bytes_atomic(output, data)
     write_json_atomic(f"{os.fspath(output)}.json", sidecar)
     return sidecar

@@ -16,6 +16,7 @@ from mai_depth.export.litert import ExportOptions
 from mai_depth.export.litert import describe_export
 from mai_depth.export.litert import reference
 from mai_depth.export.litert import refuse_inaccurate
+from mai_depth.export.sidecar import read_focal_length
 from mai_depth.export.stages import rebuild
 from mai_depth.export.stages import take_apart
 from mai_depth.export.verify import verify
@@ -68,7 +69,8 @@ def export_saved_model(
                    "unit": "metre"},
         "parameters": model.count_params(),
     }
-    sidecar = describe_export(graph, parts, model_path, verification)
+    sidecar = (describe_export(graph, parts, model_path, verification)
+               | read_focal_length(model_path))
     write_json_atomic(f"{output}.json", sidecar)
     return sidecar
 

@@ -70,9 +70,27 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         `metrics` and `builder` (the builder's arguments) of the `.json` beside it, as far as they
         are there.
     """
-    beside = pathlib.Path(keras_path).with_suffix(".json")
+    return _beside(keras_path, _TRAINING)
+
+
+def read_focal_length(keras_path: str | os.PathLike) -> dict[str, Any]:
+    """Reads for which camera a student answers.
+
+    It stands in the JSON beside an exported file alone, not inside it: what is known of a camera
+    shall not change the bytes of a network.
+
+    Args:
+        keras_path: The `.keras` file.
+
+    Returns:
+        `focal_length` in picture widths of the `.json` beside it, if it is there.
+    """
+    return _beside(keras_path, ("focal_length",))
+
+
+def _beside(keras_path: str | os.PathLike, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        content = read_json(beside)
+        content = read_json(pathlib.Path(keras_path).with_suffix(".json"))
     except (OSError, ValueError):
         return {}
-    return {key: content[key] for key in _TRAINING if key in content}
+    return {key: content[key] for key in keys if key in content}

@@ -1,7 +1,9 @@
 """The trained networks that the package brings, described by `pretrained/index.json`.
 
-The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license"}`; `metrics` holds
-`data` and the numbers of `mai_depth.metrics`. Importing this module loads no TensorFlow.
+The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license",
+"focal_length"}`; `metrics` holds `data` and the numbers of `mai_depth.metrics`, `focal_length` is
+that of the camera for which a network answers, in picture widths. Importing this module loads no
+TensorFlow.
 """
 
 import hashlib
@@ -27,6 +29,7 @@ _INDEX = "index.json"
 _REINSTALL = "install mai_depth again"
 # Beside a .keras: what exports and the quantized training read of the training.
 _KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics")
+_FOCAL_LENGTH = 0.811  # of the camera of NYU Depth V2, in picture widths
 _DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
          "them trained on; 480x640, per image")
 _LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
@@ -37,7 +40,8 @@ def list_pretrained() -> list[dict[str, Any]]:
     """Describes the networks that the package brings.
 
     Returns:
-        Their entries of the index: `name`, `file`, `sha256`, `metrics`, `recipe`, `license`.
+        Their entries of the index: `name`, `file`, `sha256`, `metrics`, `recipe`, `license`,
+        `focal_length`.
 
     Raises:
         UserError: The index is missing or broken.
@@ -157,8 +161,11 @@ def load_pretrained(name: str) -> "keras.Model":
     return load_model(path)
 
 
-def best_pretrained() -> str:
+def best_pretrained(suffix: str | None = None) -> str:
     """Names the network with the lowest si-RMSE that this installation can run.
+
+    Args:
+        suffix: `.keras` or `.tflite`; None for what this installation can run.
 
     Returns:
         The best `.keras`, or without TensorFlow the best `.tflite`.
@@ -166,7 +173,8 @@ def best_pretrained() -> str:
     Raises:
         UserError: There is none.
     """
-    suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
+    if suffix is None:
+        suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
     usable = [entry for entry in list_pretrained() if entry["file"].endswith(suffix)]
     if not usable:
         raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "
@@ -205,13 +213,15 @@ def add_pretrained(
     if source.suffix != ".keras" and row.get("sha256") != sha256:
         raise UserError(f"{measured}: measured another file than {source}; measure it again")
     entry = {"name": name, "file": name + source.suffix, "sha256": sha256,
-             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE}
+             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE,
+             "focal_length": _FOCAL_LENGTH}
     entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
     write_bytes_atomic(FOLDER / entry["file"], content)
     if source.suffix == ".keras":
         kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
         if "builder" in kept:  # the path of the start is one of the machine that trained
             kept["builder"] = {**kept["builder"], "encoder_weights": None}
-        write_json_atomic(FOLDER / f"{name}.json", kept)
+        write_json_atomic(
+            FOLDER / f"{name}.json", {**kept, "focal_length": _FOCAL_LENGTH})
     write_json_atomic(FOLDER / _INDEX, list(entries.values()))
     return entry

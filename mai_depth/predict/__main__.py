@@ -3,6 +3,7 @@
     python -m mai_depth.predict --input=photo.jpg --output=depth
     python -m mai_depth.predict --input=photos/ --model=student.tflite --write=color,ply
     python -m mai_depth.predict --input=clip.mp4 --write=side_by_side
+    python -m mai_depth.predict --input=photo.jpg --camera=camera.json
 
 A .tflite needs numpy, pillow, absl-py and ai-edge-litert alone; tqdm, if installed, shows a bar.
 """
@@ -19,16 +20,18 @@ from absl import flags
 from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import remove_abandoned
-from mai_depth.checksum import check_checksum
 from mai_depth.colormap import COLORMAPS
 from mai_depth.errors import UserError
 from mai_depth.network.pretrained import best_pretrained
-from mai_depth.network.pretrained import is_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
+from mai_depth.paths import flag_path
 from mai_depth.predict import video
+from mai_depth.predict.announced import Announced
+from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_picture import read_picture
 from mai_depth.predict.depth_network import DepthNetwork
+from mai_depth.predict.depth_network import check_graph
 from mai_depth.predict.depth_network import open_network
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
 from mai_depth.predict.picture_list import Entry
@@ -38,10 +41,10 @@ from mai_depth.predict.prediction import KINDS
 from mai_depth.predict.prediction import Style
 from mai_depth.predict.prediction import predict
 from mai_depth.predict.prediction import write_prediction
+from mai_depth.predict.scale import open_scale
+from mai_depth.predict.steady import SteadyNetwork
 from mai_depth.streams import printable
 from mai_depth.tflite.graph import MAX_THREADS
-from mai_depth.tflite.graph import read_tflite
-from mai_depth.tflite.runner import try_graph
 from mai_depth.video_frames import read_frames
 
 try:
@@ -70,9 +73,17 @@ _NEAR_M = number_flags.define_float(
 _FAR_M = number_flags.define_float(
     "far_m", None, "Depth of the coldest colour. Default: the picture's 98th percentile.", 0.0,
     10_000.0)
+_CAMERA = flags.DEFINE_string(
+    "camera", None, "A calibration of mai_depth.calibrate: makes depth right for this camera.")
+_FOCAL_LENGTH_PX = number_flags.define_float(
+    "focal_length_px", None, "Focal length of the camera in pixels of the picture: scales depth, "
+    "unless --camera does, and shapes the ply. Default: what EXIF says; else depth as it is.",
+    1.0, 1e6)
 _FIELD_OF_VIEW_DEG = number_flags.define_float(
-    "field_of_view_deg", 60.0, "For ply: the angle that the camera sees along the longer side.",
-    1.0, 170.0)
+    "field_of_view_deg", None, "The same as the angle that the camera sees along the longer side. "
+    "A ply takes 60 where nothing is known.", 1.0, 170.0)
+_SMOOTH = flags.DEFINE_bool(
+    "smooth", False, "Of a video: take the flicker out of depth where nothing moves.")
 _NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
@@ -83,15 +94,21 @@ def main() -> None:
     if not _INPUT.value:
         raise UserError("--input: give a picture, folder, .txt list, video or camera number")
     style = _style()
+    if _CAMERA.value:
+        read_camera(expand(_CAMERA.value, "camera"))
     source, output = _source(), expand(_OUTPUT.value, "output")
     kinds = _kinds(_is_video(source))
+    if _SMOOTH.value and not _is_video(source):
+        raise UserError("--smooth: is for a video or a camera; leave it out for pictures")
     entries = _pictures(source, output)
     _make_output(output)
-    network = _network()
+    path = _model()
+    scale = _scale(path)
+    network = open_network(path, _NUM_THREADS.value)
     if entries is None:
-        _predict_video(source, output, network, kinds[0], style)
+        _predict_video(source, output, network, kinds[0], style, scale)
     else:
-        _predict_pictures(entries, output, network, kinds, style)
+        _predict_pictures(entries, output, network, kinds, style, scale)
 
 
 def _source() -> pathlib.Path | int:
@@ -123,7 +140,7 @@ def _style() -> Style:
     near, far = _NEAR_M.value, _FAR_M.value
     if near is not None and far is not None and near >= far:
         raise UserError(f"--near_m={near:g} --far_m={far:g}: near must be less than far")
-    return Style(near, far, _COLORMAP.value, _FIELD_OF_VIEW_DEG.value)
+    return Style(near, far, _COLORMAP.value)
 
 
 def _kinds(is_video: bool) -> tuple[str, ...]:
@@ -149,41 +166,36 @@ def _make_output(output: pathlib.Path) -> None:
         raise UserError(f"--output={output}: cannot be written; give another folder")
 
 
-def _network() -> DepthNetwork:
+def _model() -> pathlib.Path:
     if _MODEL.value is None:
-        return open_network(pretrained_path(best_pretrained()), _NUM_THREADS.value)
+        return pretrained_path(best_pretrained())
     path = expand(_MODEL.value, "model")
     if path.suffix == ".tflite":
-        _check_graph(path)
-    return open_network(path, _NUM_THREADS.value)
+        check_graph(path, _say)
+    return path
 
 
-def _check_graph(path: pathlib.Path) -> None:
-    """Before LiteRT sees it: what is damaged can end this process without a word.
-
-    A checksum tells a damaged file, but whoever made the graph has written it too.
-    """
-    read_tflite(path)
-    if is_pretrained(path):
-        return
-    warning = check_checksum(path)
+def _scale(network: pathlib.Path) -> Announced:
+    scale, warning = open_scale(
+        network, flag_path(_CAMERA), _FOCAL_LENGTH_PX.value, _FIELD_OF_VIEW_DEG.value)
     if warning:
         _say(f"warning: {warning}")
-    try_graph(path)
+    return Announced(scale, _say)
 
 
 def _predict_pictures(
     entries: list[Entry], output: pathlib.Path, network: DepthNetwork, kinds: tuple[str, ...],
-    style: Style,
+    style: Style, scale: Announced,
 ) -> None:
     for folder in {(output / stem).parent for _, stem in entries}:
         remove_abandoned(folder)
     skipped = 0
     for path, stem in tqdm(entries, unit="picture") if tqdm else entries:
         try:
-            prediction = predict(network, read_picture(path), _FIT.value)
+            prediction = scale(predict(network, read_picture(path), _FIT.value), network)
             with _named(output / stem):
-                write_prediction(output / stem, prediction, kinds, style)
+                write_prediction(
+                    output / stem, prediction, kinds, scale.shaped(style, prediction.picture))
         except UserError as error:
             message = str(error)
             _say(f"skipped: {message if str(path) in message else f'{path}: {message}'}")
@@ -194,7 +206,7 @@ def _predict_pictures(
 
 def _predict_video(
     source: pathlib.Path | int, output: pathlib.Path, network: DepthNetwork, kind: str,
-    style: Style,
+    style: Style, scale: Announced,
 ) -> None:
     is_camera = isinstance(source, int)
     name = f"camera{source}" if isinstance(source, int) else source.stem
@@ -205,7 +217,8 @@ def _predict_video(
     path = output / f"{name}_{kind}.mp4"
     with _named(path):
         video.write_video(
-            path, frames, rate, network, fit=_FIT.value, style=style,
+            path, frames, rate, SteadyNetwork(network) if _SMOOTH.value else network,
+            fit=_FIT.value, style=style, scale=scale,
             beside=kind == "side_by_side", ends_with_interrupt=is_camera)
 
 

@@ -15,6 +15,7 @@ from mai_depth.picture import eight_bits
 from mai_depth.picture import open_picture
 from mai_depth.picture import orientation
 from mai_depth.picture import upright
+from mai_depth.predict.focal_length import exif_focal_px
 
 MIN_SIDE = 16
 VIEW_SIDE = 2048  # px: what is kept of a larger picture; the networks see 640
@@ -30,10 +31,12 @@ class CameraPicture:
     Attributes:
         rgb: The pixels, reduced to at most `VIEW_SIDE` on the longer side.
         size: (width, height) of the picture itself, in pixels.
+        focal_px: Focal length in pixels of `size` as EXIF tells it, else None.
     """
 
     rgb: Image.Image
     size: tuple[int, int]
+    focal_px: float | None = None
 
     def view_size(self, max_side: int) -> tuple[int, int]:
         """Gives (width, height) of the picture when it is reduced to at most `max_side`."""
@@ -64,11 +67,11 @@ def read_picture(path: str | os.PathLike) -> CameraPicture:
         _refuse_too_small(path, size)
         image.draft(None, _reduced(size))
         image.load()
-        turn = orientation(image)
+        turn, focal_px = orientation(image), exif_focal_px(image, size)
         reduced = _resizable(image).resize(
             _reduced(size), Image.Resampling.BILINEAR, reducing_gap=2.0)
         rgb = _on_white(upright(reduced, turn))
-    return CameraPicture(rgb, size[::-1] if turn in SIDEWAYS else size)
+    return CameraPicture(rgb, size[::-1] if turn in SIDEWAYS else size, focal_px)
 
 
 def from_array(rgb: np.ndarray) -> CameraPicture:

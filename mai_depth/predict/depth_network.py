@@ -3,14 +3,19 @@
 import contextlib
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
+from mai_depth.checksum import check_checksum
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import is_pretrained
+from mai_depth.tflite.graph import read_tflite
 from mai_depth.tflite.runner import TfliteNetwork
+from mai_depth.tflite.runner import try_graph
 
 
 class DepthNetwork(Protocol):
@@ -52,6 +57,28 @@ def open_network(path: str | os.PathLike, num_threads: int = 1) -> DepthNetwork:
     if suffix == ".keras":
         return KerasNetwork(path, num_threads)
     raise UserError(f"--model={path}: give a .keras or .tflite file")
+
+
+def check_graph(path: str | os.PathLike, say: Callable[[str], None]) -> None:
+    """Checks a `.tflite` before LiteRT sees it: a damaged one can end the process without a word.
+
+    A checksum tells a damaged file, but whoever made the graph has written it too, so what the
+    package does not bring is tried in a child process as well.
+
+    Args:
+        path: The file.
+        say: Is told of a warning.
+
+    Raises:
+        UserError: It cannot be used.
+    """
+    read_tflite(path)
+    if is_pretrained(path):
+        return
+    warning = check_checksum(path)
+    if warning:
+        say(f"warning: {warning}")
+    try_graph(path)
 
 
 class KerasNetwork:

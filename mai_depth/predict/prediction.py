@@ -82,6 +82,12 @@ class Prediction:
         """
         return from_network(self.answer, self.placement, size or self.picture.size)
 
+    def scaled(self, factor: float) -> "Prediction":
+        """Gives the same with depth multiplied, to be metres of another camera."""
+        if factor == 1.0:
+            return self
+        return dataclasses.replace(self, answer=self.answer * np.float32(factor))
+
     def depth_rows(self) -> Iterator[np.ndarray]:
         """Gives the depth at the picture's own size, float32 [a few rows, width] at a time."""
         return rows_from_network(self.answer, self.placement, self.picture.size)

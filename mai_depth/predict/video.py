@@ -10,6 +10,7 @@ import numpy as np
 from mai_depth.atomic import atomic_path
 from mai_depth.colormap import depth_range
 from mai_depth.errors import UserError
+from mai_depth.predict.announced import Announced
 from mai_depth.predict.camera_picture import from_array
 from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.prediction import Style
@@ -57,6 +58,7 @@ def write_video(
     fit: str,
     style: Style,
     beside: bool,
+    scale: Announced | None = None,
     ends_with_interrupt: bool = False,
 ) -> int:
     """Writes the coloured depth of frames as .mp4, atomically.
@@ -69,6 +71,7 @@ def write_video(
         fit: See `placement.place`.
         style: Colours; what is not fixed is averaged over the frames.
         beside: Put the frame to the left.
+        scale: Makes metres of this camera.
         ends_with_interrupt: Ctrl-C completes the file, as a camera has no end; else it removes it.
 
     Returns:
@@ -83,6 +86,8 @@ def write_video(
         try:
             for frame in frames:
                 prediction = predict(network, from_array(frame), fit)
+                if scale is not None:
+                    prediction = scale(prediction, network)
                 limits = style.limits(steady.update(prediction.depth_m(network.input_size[::-1])))
                 writer.write(draw(prediction, limits, style.colormap, beside))
                 count += 1

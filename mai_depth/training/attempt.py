@@ -174,6 +174,8 @@ class Attempt:
         state = self.state
         record = {**self.run.record, "epoch": state.epoch, "metrics": state.metrics,
                   "halvings": state.halvings, "finished": finished}
+        if self.run.focal_length is not None:
+            record["focal_length"] = self.run.focal_length
         write_json_atomic(self.run.path.with_suffix(".json"), record)
 
     def _finish(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.sources import home_focal_length
 from mai_depth.errors import UserError
 from mai_depth.network.pretrained import encoder_file
 from mai_depth.network.student import build_student
@@ -76,7 +77,7 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
     if job.distils:
         description |= {"teacher_views": job.teacher_views, "mirror_teacher": job.teacher.mirror}
     return Run(build, train, validation, job.student_path, job.recipe, job.max_depth_m,
-               description, job.options)
+               description, job.options, focal_length=home_focal_length(job.data))
 
 
 def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.Model:

@@ -67,6 +67,8 @@ class Run:
         options: How the run behaves.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
+        focal_length: Of the camera that is learned, in picture widths, for the `.json` alone: the
+            data decide on the result, not what is known of them.
     """
 
     build: "Callable[[], keras.Model]"
@@ -79,6 +81,7 @@ class Run:
     options: RunOptions = RunOptions()
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
+    focal_length: float | None = None
 
     @property
     def steps(self) -> int:

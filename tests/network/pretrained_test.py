@@ -132,9 +132,10 @@ def test_a_network_is_added_and_replaced(folder, tmp_path_factory):
     assert [entry["name"] for entry in pretrained.list_pretrained()] == ["good", "small", "added"]
     assert pretrained.load_pretrained("added").output_shape == (None, 48, 64, 1)
     entry = pretrained.list_pretrained()[-1]
-    assert entry["recipe"] == "new.flags"
+    assert entry["recipe"] == "new.flags" and entry["focal_length"] == 0.811
     assert entry["metrics"]["si_rmse"] == 0.25 and "NYU" in entry["license"]
-    assert json.loads((folder / "added.json").read_text()).keys() == {"builder", "metrics"}
+    assert json.loads((folder / "added.json").read_text()).keys() == {
+        "builder", "metrics", "focal_length"}
 
 
 def test_metrics_of_a_tflite_are_its_own(folder, tmp_path_factory):

@@ -171,6 +171,7 @@ def test_limits_fixed_and_automatic():
     ({"output": "photo.png"}, "cannot be made"),
     ({"input": ".", "output": "."}, "give another one"),
     ({"colormap": "jet"}, "colormap"),
+    ({"smooth": "true"}, "--smooth: is for a video or a camera; leave it out for pictures"),
     ({"input": "9" * 20}, "no camera has such a number; give 0"),
     ({"input": "9" * 5000}, "too long for a path"),
     ({"input": "~nouser/photo.png"}, "--input=~nouser/photo.png: nobody knows the home folder"),

@@ -1,0 +1,1 @@
+"""`python -m mai_depth.calibrate`: metres that are right for one's own camera."""

@@ -1,0 +1,1 @@
+"""`python -m mai_depth.live`: a camera's depth on a page, with a tape measure. No TensorFlow."""

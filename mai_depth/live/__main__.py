@@ -1,0 +1,148 @@
+"""Shows a camera's depth on a page, with a tape measure. Needs no TensorFlow.
+
+    python -m mai_depth.live --input=0
+    python -m mai_depth.live --input=picamera2 --model=student.tflite --alert_below_m=0.5
+    python -m mai_depth.live --input=clip.mp4 --host=0.0.0.0 --token=a-long-secret
+
+Then open the address that it prints. Ctrl-C ends it.
+"""
+
+import importlib.util
+import os
+import pathlib
+import secrets
+import socket
+import sys
+
+from absl import flags
+
+from mai_depth import command
+from mai_depth import number_flags
+from mai_depth.errors import UserError
+from mai_depth.live.access import LOOPBACK
+from mai_depth.live.access import MIN_TOKEN
+from mai_depth.live.sources import find_source
+from mai_depth.network.pretrained import best_pretrained
+from mai_depth.network.pretrained import pretrained_path
+from mai_depth.paths import expand
+from mai_depth.paths import flag_path
+from mai_depth.predict.depth_network import check_graph
+from mai_depth.predict.scale import open_scale
+from mai_depth.streams import printable
+from mai_depth.tflite.graph import MAX_THREADS
+from mai_depth.tflite.runner import TfliteNetwork
+
+_INPUT = flags.DEFINE_string(
+    "input", "0", "The number of a camera, picamera2, a video file, or a folder of pictures.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "A .tflite file of export.py. Default: the one that the package brings.")
+_PORT = number_flags.define_integer(
+    "port", 8000, "Where the page is; 0 for any free one.", 0, 65535)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "0.0.0.0 lets other machines look; that needs a --token.")
+_TOKEN = flags.DEFINE_string(
+    "token", None, f"A secret of {MIN_TOKEN} letters or more; the printed address holds it.")
+_CAMERA = flags.DEFINE_string("camera", None, "A calibration of mai_depth.calibrate or the page.")
+_FOCAL_LENGTH_PX = number_flags.define_float(
+    "focal_length_px", None, "Focal length of the camera in pixels of its pictures: scales depth, "
+    "unless --camera does.", 1.0, 1e6)
+_FIELD_OF_VIEW_DEG = number_flags.define_float(
+    "field_of_view_deg", None, "The same as the angle that the camera sees along the longer side.",
+    1.0, 170.0)
+_SMOOTH = flags.DEFINE_bool("smooth", True, "Take the flicker out of depth where nothing moves.")
+_ALERT_BELOW_M = number_flags.define_float(
+    "alert_below_m", None, "Mark the page when something in its middle third is nearer.", 0.01,
+    100.0)
+_ALERT_COMMAND = flags.DEFINE_string(
+    "alert_command", None, "Run this then, at most once a second, with the distance in the "
+    "variable MAI_DEPTH_NEAREST_M.")
+_NUM_THREADS = number_flags.define_integer(
+    "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
+    MAX_THREADS)
+
+_PACKAGES = {"cv2": "opencv-python-headless", "starlette": "starlette", "uvicorn": "uvicorn",
+             "websockets": "websockets"}
+
+
+def main() -> None:
+    """Checks the flags, opens the camera and the network, takes the port, and serves."""
+    _check_packages()
+    token = _token()
+    source = find_source(_INPUT.value, expand(_INPUT.value, "input"))
+    if _ALERT_COMMAND.value and _ALERT_BELOW_M.value is None:
+        raise UserError("--alert_command: give --alert_below_m, the distance below which it is run")
+    from mai_depth.live.alert import Alert
+    from mai_depth.live.inference import DepthLoop
+    from mai_depth.live.measuring import Calibration
+    from mai_depth.live.reader import FrameReader
+    from mai_depth.live.server import listen
+    from mai_depth.live.server import serve
+    from mai_depth.live.watchers import Hub
+
+    alert = Alert(_ALERT_BELOW_M.value, _ALERT_COMMAND.value, _say)
+    model = _model()
+    scale, warning = open_scale(
+        model, flag_path(_CAMERA), _FOCAL_LENGTH_PX.value, _FIELD_OF_VIEW_DEG.value)
+    if warning:
+        _say(f"warning: {warning}")
+    with listen(_HOST.value, _PORT.value) as listening:
+        reader = FrameReader(source, _say)
+        calibration = Calibration(model)
+        loop = DepthLoop(reader, TfliteNetwork(model, _NUM_THREADS.value), scale, calibration,
+                         smooth=_SMOOTH.value, alert=alert, say=_say)
+        loop.start()
+        try:
+            hub = Hub(loop, calibration, _ALERT_BELOW_M.value)
+            serve(listening, hub, token, _say, lambda: _announce(listening, token))
+        finally:
+            loop.stop()
+
+
+def _check_packages() -> None:
+    missing = [package for module, package in _PACKAGES.items()
+               if importlib.util.find_spec(module) is None]
+    if missing:  # not the extra `live`: on a board it would install TensorFlow as well
+        raise UserError(f"mai_depth.live needs {', '.join(missing)}; pip install "
+                        f"{' '.join(missing)}")
+
+
+def _token() -> str | None:
+    if not _TOKEN.value:
+        if _HOST.value not in LOOPBACK:
+            raise UserError(f"--host={_HOST.value}: everybody in the network could look; give a "
+                            f"secret as well, for instance --token={secrets.token_urlsafe(9)}")
+        return None
+    if len(_TOKEN.value) < MIN_TOKEN:
+        raise UserError(f"--token: too short, it can be guessed; give {MIN_TOKEN} letters or more, "
+                        f"for instance {secrets.token_urlsafe(9)}")
+    if not (_TOKEN.value.isascii() and _TOKEN.value.replace("-", "").replace("_", "").isalnum()):
+        raise UserError("--token: stands in an address; use letters, digits, - and _ alone")
+    return _TOKEN.value
+
+
+def _model() -> pathlib.Path:
+    if _MODEL.value is None:
+        return pretrained_path(best_pretrained(".tflite"))
+    path = expand(_MODEL.value, "model")
+    if path.suffix != ".tflite":
+        raise UserError(f"--model={path}: give a .tflite file; python export.py makes one of a "
+                        ".keras file")
+    check_graph(path, _say)
+    return path
+
+
+def _announce(listening: socket.socket, token: str | None) -> None:
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{port}/{f'?token={token}' if token else ''}  (Ctrl-C ends it)",
+          flush=True)
+
+
+def _say(message: str) -> None:
+    print(printable(message), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command.run(main)

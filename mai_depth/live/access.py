@@ -1,0 +1,97 @@
+"""Who may look: this machine alone, or whoever has the token; never another site's page."""
+
+import hmac
+import http.cookies
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MIN_TOKEN = 8
+
+_FORBIDDEN = 403
+_POLICY_VIOLATION = 1008
+
+
+class Access:
+    """An ASGI application around another one, that lets through what is allowed.
+
+    Without a token only names of this machine are answered (not the name of another site that it
+    lets point here), and an `Origin`, which every browser tells, must be the page's own. With a
+    token, `/?token=...` sets a cookie and goes on to `/`; all else needs the cookie or `?token=`.
+
+    Args:
+        app: What is protected.
+        port: Where it is served.
+        token: The token, or None.
+        refused: Is told why somebody was sent away.
+    """
+
+    def __init__(self, app: Any, port: int, token: str | None, refused: Callable[[str], None]):
+        self._app, self._token, self._refused = app, token, refused
+        self._cookie = f"mai_depth_{port}"
+        self._hosts = {name for host in ("127.0.0.1", "localhost", "[::1]")
+                       for name in (f"{host}:{port}", host)}
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        """Answers a request, or sends it away in one line."""
+        if scope["type"] not in ("http", "websocket"):
+            return
+        headers = {key.decode("latin-1"): value.decode("latin-1")
+                   for key, value in scope["headers"]}
+        reason = self._reason(scope, headers)
+        if reason:
+            self._refused(reason)
+            await _refuse(scope, receive, send, reason)
+        elif self._token and scope["type"] == "http" and scope["path"] == "/" and "token" in (
+                _query(scope)):
+            await _redirect(send, f"{self._cookie}={urllib.parse.quote(self._token, safe='')}; "
+                                  "Path=/; HttpOnly; SameSite=Strict")
+        else:
+            await self._app(scope, receive, send)
+
+    def _reason(self, scope: dict, headers: dict[str, str]) -> str:
+        """Why a request is refused; empty if it is not."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return "wrong Origin: only the page itself may connect"
+        if self._token is None:
+            return "" if host in self._hosts else "wrong Host: open http://127.0.0.1 instead"
+        given = _query(scope).get("token", [self._cookie_of(headers)])[0]
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            return "wrong token: open the address that the command has printed"
+        return ""
+
+    def _cookie_of(self, headers: dict[str, str]) -> str:
+        try:
+            morsel = http.cookies.SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+        except http.cookies.CookieError:
+            return ""
+        return urllib.parse.unquote(morsel.value) if morsel else ""
+
+
+def _query(scope: dict) -> dict[str, list[str]]:
+    try:
+        return urllib.parse.parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
+    except ValueError:
+        return {}
+
+
+async def _refuse(scope: dict, receive: Any, send: Any, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
+        return
+    await _answer(send, _FORBIDDEN, [(b"content-type", b"text/plain; charset=utf-8")],
+                  f"{reason}\n".encode())
+
+
+async def _redirect(send: Any, cookie: str) -> None:
+    await _answer(send, 303, [(b"location", b"/"), (b"set-cookie", cookie.encode()),
+                              (b"cache-control", b"no-store")], b"")
+
+
+async def _answer(send: Any, status: int, headers: list, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status,
+                "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send({"type": "http.response.body", "body": body})

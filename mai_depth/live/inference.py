@@ -1,0 +1,187 @@
+"""The one loop that turns the newest picture into a frame of the page, for all who look at it."""
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mai_depth.colormap import ticks
+from mai_depth.errors import UserError
+from mai_depth.live.alert import Alert
+from mai_depth.live.drawing import Painter
+from mai_depth.live.drawing import nearest_in_middle
+from mai_depth.live.measuring import Calibration
+from mai_depth.live.rate import Rate
+from mai_depth.live.reader import Captured
+from mai_depth.live.reader import FrameReader
+from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.depth_network import DepthNetwork
+from mai_depth.predict.placement import place
+from mai_depth.predict.placement import to_network
+from mai_depth.predict.prediction import Prediction
+from mai_depth.predict.scale import Scale
+from mai_depth.predict.steady import SteadyDepth
+from mai_depth.predict.video import SteadyRange
+
+_VIEW_SIDE = 640  # px: the networks know nothing finer
+_SPARSE = 8  # every so many rows and columns tell the range of colours as well as all
+_TICKS = 6
+_WAIT_S = 0.25
+
+
+class LiveFrame:
+    """One picture with its depth, and the message that shows it.
+
+    Attributes:
+        number: Of the picture.
+        captured_at: When it came from the camera, by `time.monotonic`.
+        depth_m: float32 [height, width] in metres of this camera.
+        scale: What the network's answer was multiplied by.
+    """
+
+    def __init__(self, captured: Captured, depth_m: np.ndarray, scale: float,
+                 paint: Callable[["LiveFrame"], bytes]):
+        self.number, self.captured_at = captured.number, captured.at
+        self.rgb, self.read_ms = captured.rgb, captured.read_ms
+        self.depth_m, self.scale = depth_m, scale
+        self._paint = paint
+
+    @functools.cached_property
+    def message(self) -> bytes:
+        """What the page is sent; made when the first one looks."""
+        return self._paint(self)
+
+    async def ready_message(self) -> bytes:
+        """Gives `message` without keeping others waiting while it is made."""
+        if "message" in vars(self):
+            return self.message
+        return await asyncio.to_thread(getattr, self, "message")
+
+    def depth_at(self, x: float, y: float) -> float:
+        """Gives the depth at a point in metres, 0 = missing.
+
+        Args:
+            x: From the left, as a share of the width, 0 to 1.
+            y: From the top.
+        """
+        height, width = self.depth_m.shape
+        return float(self.depth_m[min(int(y * height), height - 1), min(int(x * width), width - 1)])
+
+
+class DepthLoop:
+    """Predicts in a thread of its own and publishes frames.
+
+    Args:
+        reader: Where pictures come from.
+        network: The network.
+        scale: What is known of the camera.
+        calibration: What was clicked, which decides before `scale`.
+        smooth: Filter over time, see `SteadyDepth`.
+        alert: Told how near things are.
+        say: Is told, once each, of what goes wrong.
+    """
+
+    def __init__(self, reader: FrameReader, network: DepthNetwork, scale: Scale,
+                 calibration: Calibration, *, smooth: bool, alert: Alert,
+                 say: Callable[[str], None]):
+        self._reader, self._network, self._scale = reader, network, scale
+        self._calibration, self._alert, self._say = calibration, alert, say
+        self._steady = SteadyDepth() if smooth else None
+        self._range, self._painter, self._rate = SteadyRange(), Painter(), Rate()
+        self._thread = threading.Thread(target=self._run, name="depth", daemon=True)
+        self._stop, self._said = threading.Event(), set[str]()
+        self._drawing_ms = 0.0
+        self.watched = False
+        self.newest: LiveFrame | None = None
+        self.publish: Callable[[LiveFrame], None] = lambda frame: None
+
+    @property
+    def status(self) -> str:
+        """What the page says of the camera, empty while all is well."""
+        return self._reader.status
+
+    def start(self) -> None:
+        """Begins."""
+        self._reader.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the camera's thread and its own, after their present picture."""
+        self._reader.stop()
+        self._stop.set()
+        self._thread.join(_WAIT_S)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            captured = self._reader.newer_than(number, _WAIT_S)
+            if captured is None:
+                continue
+            number = captured.number
+            try:
+                frame = self._frame(captured)
+                if self.watched:
+                    _ = frame.message  # here, once, and not in each client's turn
+            except UserError as error:
+                self._say_once(str(error))
+                continue
+            self._rate.tick()
+            self.newest = frame
+            self.publish(frame)
+
+    def _frame(self, captured: Captured) -> LiveFrame:
+        begin = time.perf_counter()
+        picture = from_array(captured.rgb)
+        size = self._network.input_size[::-1]
+        placement = place(picture.size, size, "pad")
+        shown = to_network(picture, placement, size)
+        asked = time.perf_counter()
+        answer = self._network(shown)
+        answered = time.perf_counter()
+        if self._steady:
+            answer = self._steady(shown, answer)
+        factor, line = self._scale.of(picture, size)
+        if line:
+            self._say_once(line)
+        if (camera := self._calibration.camera) is not None:
+            factor = camera.scale
+        prediction = Prediction(picture, placement, answer).scaled(factor)
+        depth_m = _whole(prediction, picture.view_size(_VIEW_SIDE))
+        nearest_m = nearest_in_middle(depth_m)
+        near_m, far_m = self._range.update(depth_m[::_SPARSE, ::_SPARSE])
+        head = {
+            "number": captured.number, "near_m": near_m, "far_m": far_m,
+            "ticks": ticks(near_m, far_m, _TICKS), "nearest_m": nearest_m,
+            "alert": self._alert.check(nearest_m), "fps": self._rate.per_second(),
+            "camera_fps": self._reader.rate.per_second(), "camera_ms": captured.read_ms,
+            "network_ms": 1000 * (answered - asked),
+            "around_ms": 1000 * (time.perf_counter() - answered + asked - begin),
+        }
+        return LiveFrame(captured, depth_m, factor, functools.partial(self._paint, head))
+
+    def _paint(self, head: dict[str, Any], frame: LiveFrame) -> bytes:
+        begin = time.perf_counter()
+        height, width = frame.depth_m.shape
+        photo = self._painter.reduce(frame.rgb, (width, height))
+        colors = self._painter.color(frame.depth_m, head["near_m"], head["far_m"])
+        # The head is written before the JPEG files are complete: it tells the last frame's time.
+        message = self._painter.message({**head, "drawing_ms": self._drawing_ms}, photo, colors)
+        self._drawing_ms = 1000 * (time.perf_counter() - begin)
+        return message
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
+
+def _whole(prediction: Prediction, size: tuple[int, int]) -> np.ndarray:
+    """The depth of a prediction; where the network saw the picture as it is, without a resize."""
+    answer, placement = prediction.answer, prediction.placement
+    is_plain = (answer.shape == size[::-1] and placement.magnification == 1
+                and placement.picture == placement.network == (0.0, 0.0, 1.0, 1.0))
+    return answer if is_plain and np.isfinite(answer).all() else prediction.depth_m(size)

@@ -1,0 +1,62 @@
+"""The factor that turns a network's depth into metres while the page is used, and can be corrected.
+
+Everybody who looks shares one camera, so they share its calibration.
+"""
+
+import os
+import threading
+
+from mai_depth.predict.calibration import fit_scale
+from mai_depth.predict.camera_file import Camera
+from mai_depth.predict.camera_file import camera_json
+from mai_depth.predict.focal_length import sha256
+
+MAX_POINTS = 1000
+
+
+class Calibration:
+    """Points that were clicked, and the factor that follows.
+
+    Args:
+        network: The network's file.
+    """
+
+    def __init__(self, network: str | os.PathLike):
+        self._name, self._sha256 = os.path.basename(network), sha256(network)
+        self._lock = threading.Lock()
+        self._points: list[tuple[float, float]] = []
+        self._camera: Camera | None = None
+        self._disagreeing = 0
+
+    @property
+    def camera(self) -> Camera | None:
+        """The calibration; None before the first point."""
+        return self._camera
+
+    def add(self, answered_m: float, measured_m: float) -> None:
+        """Takes in a point.
+
+        Args:
+            answered_m: What the network says there, before any factor.
+            measured_m: What it is.
+        """
+        with self._lock:
+            self._points = [*self._points, (answered_m, measured_m)][-MAX_POINTS:]
+            fit = fit_scale(*zip(*self._points, strict=True))
+            self._disagreeing = len(fit.disagreeing())
+            self._camera = Camera(
+                fit.scale, fit.standard_error, len(self._points), self._name, self._sha256)
+
+    def reset(self) -> None:
+        """Forgets the points; what the flags say holds again."""
+        with self._lock:
+            self._points, self._camera, self._disagreeing = [], None, 0
+
+    def told(self) -> dict:
+        """What the page is told of it."""
+        with self._lock:
+            camera = self._camera
+            if camera is None:
+                return {"type": "calibration", "points": 0}
+            return {"type": "calibration", "points": camera.points, "text": str(camera),
+                    "disagreeing": self._disagreeing, "file": camera_json(camera)}

@@ -1,0 +1,147 @@
+"""The newest picture of a source, read in a thread of its own, so that nothing delays a camera."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mai_depth.errors import UserError
+from mai_depth.live.rate import Rate
+from mai_depth.live.sources import Source
+
+_RETRY_S = 1.0
+_NOTICE_S = 2.0  # that a clip begins again is shown for so long, if it has lasted longer
+
+
+class Captured(NamedTuple):
+    """A picture: its number, when it came (`time.monotonic`), how long reading took, the pixels."""
+
+    number: int
+    at: float
+    read_ms: float
+    rgb: np.ndarray
+
+
+class FrameReader:
+    """Reads a source for ever: what ends begins again, what vanishes is tried again.
+
+    Attributes:
+        rate: Pictures in a second.
+
+    Args:
+        source: The source.
+        say: Is told in one line when it is lost and when it is back.
+
+    Raises:
+        UserError: It cannot be opened, or gives no picture.
+    """
+
+    def __init__(self, source: Source, say: Callable[[str], None]):
+        self._source, self._say = source, say
+        self._opened = self._open_first()
+        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+        self._news = threading.Condition()
+        self._newest: Captured | None = None
+        self._stop = threading.Event()
+        self._lost, self._ended_at, self._said_end = False, -_NOTICE_S, False
+        self.rate = Rate()
+
+    @property
+    def status(self) -> str:
+        """What the page says of the source, empty while all is well."""
+        if self._lost:
+            return f"No picture from {self._source.name}; trying again."
+        if time.monotonic() - self._ended_at < _NOTICE_S:
+            return f"{self._source.name} has ended and starts again."
+        return ""
+
+    def start(self) -> None:
+        """Begins to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread as soon as its present picture is read."""
+        self._stop.set()
+
+    def newer_than(self, number: int, timeout_s: float) -> Captured | None:
+        """Waits for a picture with a higher number; None if none came in time."""
+        with self._news:
+            self._news.wait_for(
+                lambda: self._newest is not None and self._newest.number > number, timeout_s)
+            newest = self._newest
+        return newest if newest is not None and newest.number > number else None
+
+    def _open_first(self) -> tuple[Iterator[np.ndarray], float | None]:
+        """Opens the source in the caller's thread, up to its first picture."""
+        frames, period_s = self._source.open()
+        first = next(frames, None)
+        if first is None:
+            raise UserError(f"--input: {self._source.name} gives no picture; check it, or give "
+                            "another")
+        return itertools.chain([first], frames), period_s
+
+    def _run(self) -> None:
+        opened = self._opened
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            count = self._read(*opened)
+            self._note_end(count, time.monotonic() - begin)
+            while not self._stop.is_set():
+                try:
+                    opened = self._source.open()
+                    break
+                except UserError:
+                    self._note_loss()
+                    self._stop.wait(_RETRY_S)
+
+    def _read(self, frames: Iterator[np.ndarray], period_s: float | None) -> int:
+        """Takes the pictures of one opening at their pace; returns how many there were."""
+        count, due = 0, time.monotonic()
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            try:
+                rgb = next(frames, None)
+            except UserError:  # all pictures of a folder have become unreadable
+                return 0
+            if rgb is None:
+                break
+            read_ms = 1000 * (time.monotonic() - begin)
+            if period_s is not None:
+                due = max(due + period_s, time.monotonic() - period_s)
+                self._stop.wait(max(0.0, due - period_s - time.monotonic()))
+            count += 1
+            self._publish(rgb, read_ms)
+        getattr(frames, "close", lambda: None)()
+        return count
+
+    def _publish(self, rgb: np.ndarray, read_ms: float) -> None:
+        if self._lost:
+            self._lost = False
+            self._say(f"{self._source.name}: is back")
+        with self._news:
+            number = self._newest.number + 1 if self._newest else 1
+            self._newest = Captured(number, time.monotonic(), read_ms, rgb)
+            self._news.notify_all()
+        self.rate.tick()
+
+    def _note_end(self, count: int, lasted_s: float) -> None:
+        if self._stop.is_set():
+            return
+        if not self._source.ends or not count:
+            self._note_loss()
+            self._stop.wait(_RETRY_S)
+            return
+        if lasted_s > _NOTICE_S:
+            self._ended_at = time.monotonic()
+        if not self._said_end:
+            self._said_end = True
+            self._say(f"{self._source.name}: has ended and starts again, as often as it ends")
+
+    def _note_loss(self) -> None:
+        if not self._lost:
+            self._lost = True
+            self._say(f"{self._source.name}: no picture; trying again every {_RETRY_S:.0f} s")

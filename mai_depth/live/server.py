@@ -1,0 +1,156 @@
+"""The page's server: four fixed paths and a socket, none of which reads a file of the machine."""
+
+import asyncio
+import errno
+import importlib.resources
+import socket
+import time
+from collections.abc import Callable
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from mai_depth.depth import depth_png
+from mai_depth.errors import UserError
+from mai_depth.live.access import Access
+from mai_depth.live.watchers import Hub
+from mai_depth.live.watchers import watch
+
+_PAGE = {"/": ("index.html", "text/html"), "/live.css": ("live.css", "text/css"),
+         "/live.js": ("live.js", "text/javascript")}
+_HEADERS = {
+    "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+                               "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; "
+                               "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+_LONGEST_MESSAGE = 4096
+_REFUSALS_S = 10.0  # the same refusal is said once in so long, with its number
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Takes a port.
+
+    Args:
+        host: An address of this machine.
+        port: 0 for any that is free.
+
+    Returns:
+        The listening socket.
+
+    Raises:
+        UserError: The port is taken, or the address is not this machine's.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=256)
+    except PermissionError as error:
+        raise UserError(f"--port={port}: needs the rights of root; give one above 1023") from error
+    except socket.gaierror as error:
+        raise UserError(f"--host={host}: no such address; give 127.0.0.1 or 0.0.0.0") from error
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(f"--host={host}: not an address of this machine; give 127.0.0.1 or "
+                            "0.0.0.0") from error
+        raise UserError(f"--port={port}: in use by another program, perhaps by another "
+                        "mai_depth.live; give another --port") from error
+
+
+def serve(
+    listening: socket.socket, hub: Hub, token: str | None, say: Callable[[str], None],
+    started: Callable[[], None],
+) -> None:
+    """Serves the page until Ctrl-C.
+
+    Args:
+        listening: Of `listen`.
+        hub: Where frames come from.
+        token: What a visitor must know, or None.
+        say: Is told of visitors who were sent away.
+        started: Called when the first one can come.
+    """
+    refusals = Refusals(say)
+    application = Access(
+        _application(hub, refusals), listening.getsockname()[1], token, refusals)
+    config = uvicorn.Config(
+        application, log_config=None, log_level="critical", access_log=False, lifespan="off",
+        ws_max_size=_LONGEST_MESSAGE, ws_max_queue=8, ws_per_message_deflate=False,
+        timeout_graceful_shutdown=0, server_header=False, timeout_keep_alive=5)
+    asyncio.run(_serve(uvicorn.Server(config), listening, hub, started, refusals))
+
+
+async def _serve(
+    server: uvicorn.Server, listening: socket.socket, hub: Hub, started: Callable[[], None],
+    refused: Callable[[str], None],
+) -> None:
+    def fault(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            refused("more connections than this system lets a program have")
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(fault)
+    hub.connect()
+    started()
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        hub.disconnect()
+
+
+def _application(hub: Hub, refused: Callable[[str], None]) -> Starlette:
+    async def socket_of_page(socket: WebSocket) -> None:
+        reason = await watch(socket, hub)
+        if reason:
+            refused(reason)
+
+    async def depth(request: Request) -> Response:
+        number = request.query_params.get("frame", "")
+        frame = hub.frame(int(number)) if number.isdecimal() and len(number) < 16 else None
+        if frame is None:
+            return PlainTextResponse("nobody looks at this frame any more\n", 404, _HEADERS)
+        content = await asyncio.to_thread(depth_png, frame.depth_m)
+        return Response(content, 200, _HEADERS, "image/png")
+
+    routes = [Route(path, _file(*page)) for path, page in _PAGE.items()]
+    return Starlette(routes=[*routes, Route("/depth.png", depth),
+                             WebSocketRoute("/frames", socket_of_page)])
+
+
+def _file(name: str, kind: str) -> Callable:
+    content = (importlib.resources.files("mai_depth.live") / "page" / name).read_bytes()
+
+    async def answer(request: Request) -> Response:
+        return Response(content, 200, _HEADERS, kind)
+
+    return answer
+
+
+class Refusals:
+    """Says why visitors were sent away: of many with one reason, one line in ten seconds.
+
+    Args:
+        say: Is told the lines.
+    """
+
+    def __init__(self, say: Callable[[str], None]):
+        self._say = say
+        self._since: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, reason: str) -> None:
+        """Notes one."""
+        at, count = self._since.get(reason, (-_REFUSALS_S, 0))
+        now = time.monotonic()
+        if now - at < _REFUSALS_S:
+            self._since[reason] = at, count + 1
+            return
+        more = f" ({count} more before)" if count else ""
+        self._since[reason] = now, 0
+        self._say(f"refused: {reason}{more}")

@@ -1,0 +1,124 @@
+"""Focal lengths: of a photograph by its EXIF, of a lens by its angle, of a network by its sidecar.
+
+A network answers for the camera that it has learned. Of another camera, things of one size in the
+picture are farther away by the ratio of the focal lengths (Yin et al. 2023, Metric3D, the canonical
+camera), so depth is multiplied by it.
+"""
+
+import hashlib
+import math
+import os
+import pathlib
+
+from PIL import ExifTags
+from PIL import Image
+
+from mai_depth.json_file import read_json
+from mai_depth.network.pretrained import list_pretrained
+
+KEY = "focal_length"  # in the sidecar of a network, in picture widths
+
+_FILM_DIAGONAL_MM = math.hypot(36, 24)  # CIPA DCG-001: the diagonal's angle counts
+_FILM_RANGE_MM = (5, 2000)
+_CROPPED = 0.02  # by which the aspect of a picture that was only made smaller can be off
+
+
+def focal_px_of_angle(angle_deg: float, size: tuple[int, int]) -> float:
+    """Gives the focal length of a pinhole camera.
+
+    Args:
+        angle_deg: What the camera sees along the longer side of the picture.
+        size: (width, height) of the picture.
+
+    Returns:
+        In pixels: `longer side / (2 tan(angle / 2))`.
+    """
+    return max(size) / (2 * math.tan(math.radians(angle_deg) / 2))
+
+
+def angle_of_focal_px(focal_px: float, size: tuple[int, int]) -> float:
+    """The inverse of `focal_px_of_angle`, in degrees."""
+    return math.degrees(2 * math.atan(max(size) / (2 * focal_px)))
+
+
+def in_picture_widths(
+    focal_px: float, size: tuple[int, int], network_size: tuple[int, int]
+) -> float:
+    """Gives a focal length in widths of what a network sees: the picture, padded to its aspect.
+
+    Args:
+        focal_px: In pixels of the picture.
+        size: (width, height) of the picture.
+        network_size: (width, height) of the network's input.
+
+    Returns:
+        In picture widths; of a picture of the network's aspect `focal_px / width`.
+    """
+    width, height = size
+    return focal_px / max(width, height * network_size[0] / network_size[1])
+
+
+def exif_focal_px(image: Image.Image, size: tuple[int, int]) -> float | None:
+    """Reads the focal length of a photograph from its EXIF, `FocalLengthIn35mmFilm`.
+
+    Args:
+        image: Of `open_picture`, decoded: the EXIF of a PNG may stand behind its pixels.
+        size: (width, height) as stored; a JPEG may have been decoded at a fraction of it.
+
+    Returns:
+        In pixels; None where the file does not tell, or was cropped since: then it tells of another
+        picture.
+    """
+    try:
+        exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        film_mm = float(exif.get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
+        taken = (float(exif.get(ExifTags.Base.ExifImageWidth, 0)),
+                 float(exif.get(ExifTags.Base.ExifImageHeight, 0)))
+    except Exception:  # Pillow raises many types for a damaged EXIF; the picture is good
+        return None
+    if not _FILM_RANGE_MM[0] <= film_mm <= _FILM_RANGE_MM[1] or _is_cropped(size, taken):
+        return None
+    return film_mm / _FILM_DIAGONAL_MM * math.hypot(*size)
+
+
+def network_focal_length(path: str | os.PathLike) -> float | None:
+    """Reads for which camera a network answers.
+
+    Args:
+        path: The `.keras` or `.tflite` file; its sidecar is `PATH.json` or `NAME.json`, and of a
+            network that the package brings the index.
+
+    Returns:
+        The canonical focal length in picture widths, None where it is unknown.
+    """
+    path = pathlib.Path(path)
+    for sidecar in (pathlib.Path(f"{path}.json"), path.with_suffix(".json")):
+        try:
+            return _checked(read_json(sidecar)[KEY])
+        except (OSError, ValueError, KeyError):
+            continue
+    try:
+        digest = sha256(path)
+    except OSError:  # whoever opens the network says it better
+        return None
+    return next((_checked(entry.get(KEY)) for entry in list_pretrained()
+                 if entry["sha256"] == digest), None)
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Gives the checksum of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_cropped(size: tuple[int, int], taken: tuple[float, float]) -> bool:
+    if min(taken) <= 0:
+        return False
+    aspects = [max(sides) / min(sides) for sides in (size, taken)]
+    return abs(aspects[0] / aspects[1] - 1) > _CROPPED
+
+
+def _checked(focal_length: object) -> float | None:
+    if isinstance(focal_length, int | float) and 0.1 < focal_length < 100:
+        return float(focal_length)
+    return None

@@ -1,0 +1,63 @@
+"""One factor for a camera: its fit, its file, and how it is used."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mai_depth.errors import UserError
+from mai_depth.predict.calibration import fit_scale
+from mai_depth.predict.calibration import mean_depth_ratio
+from mai_depth.predict.camera_file import Camera
+from mai_depth.predict.camera_file import read_camera
+from mai_depth.predict.camera_file import write_camera
+
+
+def test_fit_by_hand():
+    """Scales 2, 2 and 16: the geometric mean is 4, the logs deviate by -ln 2, -ln 2, 2 ln 2."""
+    fit = fit_scale([1.0, 2.0, 0.5], [2.0, 4.0, 8.0])
+    assert fit.scale == pytest.approx(4)
+    assert fit.standard_error == pytest.approx(math.log(2))  # sqrt(6/2) ln 2 / sqrt(3)
+    assert fit.off == pytest.approx((1.0, 1.0, 8.0))
+    assert fit.disagreeing() == [2]
+
+
+def test_a_fit_does_not_depend_on_the_unit_of_either_side():
+    random = np.random.default_rng(0)
+    answered, measured = random.uniform(0.5, 5, 9), random.uniform(0.5, 5, 9)
+    fit, other = fit_scale(answered, measured), fit_scale(answered * 3, measured * 6)
+    assert other.scale == pytest.approx(2 * fit.scale)
+    assert other.standard_error == pytest.approx(fit.standard_error)
+    assert other.off == pytest.approx(fit.off)
+
+
+def test_one_point_has_no_standard_error():
+    fit = fit_scale([1.0], [1.5])
+    assert fit.scale == pytest.approx(1.5)
+    assert fit.standard_error is None and not fit.disagreeing()
+
+
+def test_a_picture_is_the_geometric_mean_of_its_ratios():
+    ratio = mean_depth_ratio(np.array([[1.0, 1.0, 5.0]]), np.array([[2.0, 8.0, 0.0]]))
+    assert ratio == pytest.approx(4)
+    with pytest.raises(UserError, match="no pixel"):
+        mean_depth_ratio(np.ones((2, 2)), np.zeros((2, 2)))
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    camera = Camera(1.25, 0.02, 3, "a.tflite", "0" * 64)
+    write_camera(tmp_path / "camera.json", camera)
+    assert read_camera(tmp_path / "camera.json") == camera
+    assert str(camera) == "depth x 1.250 +- 2.0 % (3 points)"
+    assert str(Camera(1.0, None, 1)) == "depth x 1.000 (1 point)"
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", '{"kind": "mai_depth camera"}', '{"kind": "mai_depth camera", "scale": NaN}',
+    '{"kind": "mai_depth camera", "scale": -1}', '{"kind": "mai_depth camera", "scale": "1"}',
+    '{"kind": "mai_depth camera", "scale": 1, "offset": 2}', '{"scale": 1}', "\0"])
+def test_what_is_no_calibration_is_one_line(tmp_path, content):
+    path = tmp_path / "camera.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="no calibration of a camera"):
+        read_camera(path)
