@@ -34,7 +34,7 @@ def fine_tune(model: keras.Model, run: Run) -> list[dict[str, float]]:
     keras.utils.set_random_seed(run.recipe.seed)
     distiller = Distiller(
         model, max_depth_m=run.max_depth_m, gradient_loss_weight=run.recipe.gradient_loss_weight,
-        distillation_loss_weight=run.recipe.distillation_loss_weight)
+        distillation_loss_weight=run.recipe.distillation_loss_weight, map_size=run.map_size)
     distiller.compile(optimizer=adam(run.recipe, run.steps, 1.0))
     rows, weights = [evaluate(model, run.validation_pairs)], [model.get_weights()]
 
