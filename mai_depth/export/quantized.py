@@ -73,7 +73,7 @@ def train_quantized(
     core = IntegerCore(parts.core, scaled_grids(parts, images))
     run = Run(
         lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m,
-        teacher_depth=teacher_depth)
+        depth_size=parts.grid_size, teacher_depth=teacher_depth)
     fine_tune(with_core(model, parts, core), run)
     return export_tflite(
         student_path, output, options, validation, core=core.to_tflite(),
