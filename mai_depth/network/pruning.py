@@ -2,9 +2,9 @@
 
 Which channels matter is measured by what would happen to the network's answer without them, to
 first order (Molchanov et al. 2019, "Importance estimation for neural network pruning"; against the
-network's own answer, which needs no labels: Theis et al. 2018). What is lost with the others is made
-up for layer by layer: each 1x1 convolution is fitted to the features of the wide network by least
-squares (He et al. 2017, "Channel pruning for accelerating very deep neural networks", section 3.1).
+network's own answer, which needs no labels, as Theis et al. 2018 do). What is lost with the others
+is made up for layer by layer: each 1x1 convolution is fitted to the features of the wide network by
+least squares (He et al. 2017, "Channel pruning for accelerating very deep neural networks").
 """
 
 from typing import Any
@@ -43,12 +43,14 @@ def prune_encoder(wide: keras.Model, narrow: keras.Model, pictures: np.ndarray) 
     grids = _grids(narrow, pictures)
     teacher = _at_grid(wide, student_grid(narrow))
     spaces = channel_spaces({layer.name: layer for layer in narrow.layers})
-    for layer in narrow.layers:
-        inputs, outputs = spaces.get(layer.name, (None, None))
-        if layer.name.endswith(("_expand", "_project")) and outputs in kept:
-            target = _features(teacher, [teacher.get_layer(layer.name).output], grids)[0]
-            (given,) = _features(narrow, [layer.input], grids)
-            _refit(layer, narrow.get_layer(f"{layer.name}_bn"), given, target[:, kept[outputs]])
+    layers = [layer for layer in narrow.layers
+              if layer.name in spaces and layer.name.endswith(("_expand", "_project"))]
+    targets = _features(teacher, [teacher.get_layer(one.name).output for one in layers], grids)
+    for layer, target in zip(layers, targets, strict=True):  # each after those before it
+        (given,) = _features(narrow, [layer.input], grids)
+        if len(given) > given.shape[1]:  # or the pictures are too few to say anything
+            wanted = target[:, kept[spaces[layer.name][1]]]
+            _refit(layer, narrow.get_layer(f"{layer.name}_bn"), given, wanted)
 
 
 def channel_importance(model: keras.Model, pictures: np.ndarray) -> dict[str, np.ndarray]:
