@@ -64,7 +64,8 @@ def measure_costs(folder: pathlib.Path, arm64: str | None, min_secs: float) -> d
     """
     macs = _write_graphs(folder)
     paths = tuple(str(folder / f"{arm}.tflite") for arm in macs)
-    report = measure(Options(paths, arm64=arm64, min_secs=min_secs), read_load_average())
+    options = Options(paths, arm64=arm64, min_secs=min_secs, roofline=False)
+    report = measure(options, read_load_average())
     rows = {arm: row for arm, row in zip(macs, report.rows, strict=True)}
     for arm, row in rows.items():
         if row.fault or not row.latency_ms_p50:

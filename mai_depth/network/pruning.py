@@ -125,11 +125,15 @@ def _check_width(wide: keras.Model, narrow: keras.Model) -> None:
     for name in channel_spaces({layer.name: layer for layer in narrow.layers}):
         mine = [value.shape for value in narrow.get_layer(name).get_weights()]
         theirs = [value.shape for value in there[name].get_weights()] if name in there else []
-        if len(mine) != len(theirs) or any(
-                small > large for a, b in zip(mine, theirs, strict=True)
-                for small, large in zip(a, b, strict=True)):
+        if len(mine) != len(theirs) or not all(map(_fits, mine, theirs)):
             raise UserError(f"--prune_from: its encoder is not a wider one of the same kind (at "
                             f"{name}); give a student of larger --alpha, not --slim")
+
+
+def _fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether a weight has no more channels than another, of a kernel of the same size."""
+    same_window = len(small) < 4 or small[:2] == large[:2]
+    return same_window and all(a <= b for a, b in zip(small, large, strict=True))
 
 
 def _grid_layer(model: keras.Model) -> keras.Layer:

@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.sources import DataOptions
@@ -25,6 +29,10 @@ from mai_depth.training.runs import open_and_describe
 
 COARSE = Student("student_28m", alpha=0.35, decoder_stride=16, grid_size=(96, 128), train_stride=4)
 MAX_DEPTH_M = 10.0
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here."""
 
 
 @pytest.fixture(scope="module")
@@ -112,51 +120,66 @@ def test_a_coarse_map_is_compared_with_the_teachers_at_the_size_of_the_finest(st
     assert answer.shape == (1, 48, 64, 1)
 
 
-def test_the_saved_student_is_the_deployed_graph_and_a_resume_is_exact(
-        tmp_path, data, monkeypatch):
-    """Killed after the first epoch: all weights, finer ones too, end as if it had not been."""
-    ends = []
+# In a process of its own: only one that begins deterministically repeats itself to the bit.
+RESUME = """
+import pathlib, sys
+from mai_depth.environment import compute_deterministically
+compute_deterministically()
+sys.path[:0] = sys.argv[3:]
+from finer_levels_test import resume
+resume(*map(pathlib.Path, sys.argv[1:3]))
+"""
 
-    class Ended(Attempt):
-        def fit(self):
-            result = super().fit()
-            ends.append([variable.value.numpy() for variable in self.variables])
-            return result
 
-    monkeypatch.setattr("mai_depth.training.fit.Attempt", Ended)
-    keras.utils.set_random_seed(0)
-    unbroken = plan(tmp_path / "unbroken", data)
-    fit_depth_model(unbroken)
-    broken = plan(tmp_path / "broken", data)
-    _kill_after_an_epoch(broken, monkeypatch)
-    state = checkpoint.load_state(broken.path)
-    assert state is not None and state.epoch == 1
-    fit_depth_model(broken)
-    assert len(ends[0]) == len(ends[1])
-    for one, other in zip(*ends, strict=True):
-        np.testing.assert_array_equal(one, other)
-    saved = load_model(broken.path)
+def test_the_saved_student_is_the_deployed_graph_and_a_resume_is_bit_identical(
+        tmp_path, tiny_data):
+    tests = REPOSITORY / "tests"
+    command = [
+        sys.executable, "-c", RESUME, tiny_data, tmp_path, tests / "training", tests]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    path = tmp_path / "broken/student.keras"
+    assert "finer_loss" in path.with_name("log.csv").read_text().splitlines()[0]
+    assert path.with_name("log.csv").read_text() == (tmp_path / "unbroken/log.csv").read_text()
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["builder"]["train_stride"] == 4 and record["builder"]["decoder_stride"] == 16
+    saved = load_model(path)
     assert saved.get_layer("depth_logits").output.shape[1:] == (6, 8, 1)
     assert not any(word in layer.name for layer in saved.layers
                    for word in ("decoder_p3", "decoder_p2", "depth_logits_"))
-    record = json.loads(broken.path.with_suffix(".json").read_text())
-    assert record["builder"]["train_stride"] == 4 and record["builder"]["decoder_stride"] == 16
-    assert "finer_loss" in broken.path.with_name("log.csv").read_text().splitlines()[0]
 
 
-def _kill_after_an_epoch(run, monkeypatch):
-    class Killed(BaseException):
-        pass
+def resume(tiny_data, folder):
+    """Unbroken, and killed after the first epoch: all weights, finer ones too, end the same."""
+    options = DataOptions(data_dir=(str(tiny_data),), cache_dir=str(folder / "cache"))
+    data = options, open_and_describe(options)
+    ends, finish = [], Attempt._finish
+
+    def note(self):
+        ends.append([variable.value.numpy() for variable in self.variables])
+        return finish(self)
 
     keep = Attempt._keep
 
-    def kept(self, *args):
+    def keep_and_die(self, *args):
         keep(self, *args)
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Attempt, "_keep", kept)
-        fit_depth_model(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Attempt, "_finish", note)
+        fit_depth_model(plan(folder / "unbroken", data))
+        broken = plan(folder / "broken", data)
+        with patch.context() as killing, pytest.raises(Killed):
+            killing.setattr(Attempt, "_keep", keep_and_die)
+            fit_depth_model(broken)
+        assert checkpoint.load_state(broken.path).epoch == 1
+        fit_depth_model(broken)
+    names = [variable.path for variable in Attempt(broken, None, 0).variables]
+    assert any("decoder_p2" in name for name in names)
+    assert len(ends[0]) == len(ends[1]) == len(names)
+    for name, one, other in zip(names, *ends, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
 
 
 def test_the_depth_of_the_loss_does_not_shrink_with_the_map(tmp_path, data):
