@@ -36,7 +36,9 @@ class Cost:
     Attributes:
         macs: Multiply-accumulates of the Keras graph.
         run_macs: Those that the exported graph runs.
-        time: Median of an invoke as a multiple of the paper's graph, timed in one alternation.
+        time: Processor time of an invoke as a multiple of the paper's graph, all in one
+            alternation. Of one thread it is the time on an idle machine; on a busy one a median is
+            not, because a long invoke is interrupted more often than a short one.
         time_student_90m: The same as a multiple of `student_90m`.
         a72_instructions: Of one invoke on an emulated Cortex-A72; None where not counted.
     """
@@ -68,11 +70,11 @@ def measure_costs(folder: pathlib.Path, arm64: str | None, min_secs: float) -> d
     report = measure(options, read_load_average())
     rows = {arm: row for arm, row in zip(macs, report.rows, strict=True)}
     for arm, row in rows.items():
-        if row.fault or not row.latency_ms_p50:
-            raise UserError(f"{row.graph}: could not be timed ({row.fault or arm})")
-    paper, reference = (float(rows[arm].latency_ms_p50 or 0) for arm in (PAPER, REFERENCE))
-    return {arm: Cost(macs[arm], row.macs, float(row.latency_ms_p50 or 0) / paper,
-                      float(row.latency_ms_p50 or 0) / reference, row.arm64_instructions)
+        if not row.cpu_ms:
+            raise UserError(f"{arm}.tflite: could not be timed ({row.fault}); run it again")
+    spent = {arm: float(row.cpu_ms or 0) for arm, row in rows.items()}
+    return {arm: Cost(macs[arm], row.macs, spent[arm] / spent[PAPER],
+                      spent[arm] / spent[REFERENCE], row.arm64_instructions)
             for arm, row in rows.items()}
 
 
