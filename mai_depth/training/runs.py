@@ -24,6 +24,7 @@ from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
+from mai_depth.network.pretrained import network_file
 from mai_depth.network.teacher import load_teacher
 from mai_depth.training.ensemble import Ensemble
 from mai_depth.training.evaluation import evaluate
@@ -62,6 +63,8 @@ def train(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     encoder_file(job.student.encoder_weights)  # before the scenes take a minute
+    if job.student.prune_from:
+        read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
     _check_teachers(job)
     pairs = open_and_describe(job.data)
     own = own_teacher_path(job, pairs[0])
