@@ -5,9 +5,10 @@
     python -m benchmark.study.frontier                               # table and plot again
 
 Writes FRONTIER.csv, one line for each arm and fold, and a plot beside it. Lines of accuracy come
-from `python -m benchmark.study.learning --arm=ARM --fold=K`, where ARM is an arm of this ladder, or
-`mean_map`. A score counts only at a si-RMSE of at most 0.22: below that bar a graph that answers
-with the mean map would win.
+from `python -m benchmark.study.learning --arm=ARM --fold=K`, where ARM is an arm of this ladder,
+`mean_map`, or an arm with `+` and a word for another training of the same graph (`stop16+fine`). A
+score counts only at a si-RMSE of at most 0.22: without that bar a graph that looks at no picture
+and answers with the mean map would win.
 """
 
 import importlib.util

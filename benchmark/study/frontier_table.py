@@ -30,7 +30,7 @@ class Line:
     """One arm on one fold; without accuracy what its graph costs.
 
     Attributes:
-        arm: Of `ARMS`.
+        arm: Of `ARMS`, or one of these with `+` and a word: another training of its graph.
         network: What the arm gives to `train.py`, as text.
         fold: Which fold's training part the model has seen; None without folds.
         data: Name of the data set; empty without accuracy.
@@ -92,7 +92,7 @@ def write_frontier(path: pathlib.Path, lines: Sequence[Line]) -> None:
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for line in sorted(lines, key=lambda line: ARMS.index(line.arm)):
+    for line in sorted(lines, key=lambda line: (ARMS.index(graph_of(line.arm)), line.arm)):
         writer.writerow(dataclasses.asdict(line))
     write_text_atomic(path, table.getvalue())
 
@@ -102,7 +102,8 @@ def with_costs(lines: Sequence[Line], costs: Mapping[str, Cost]) -> list[Line]:
     there = {line.arm for line in lines}
     new = [Line(arm=arm, network=network_of(arm), **_rounded(cost))
            for arm, cost in costs.items() if arm not in there]
-    return [*(dataclasses.replace(line, **_rounded(costs[line.arm])) for line in lines), *new]
+    old = [dataclasses.replace(line, **_rounded(costs[graph_of(line.arm)])) for line in lines]
+    return [*old, *new]
 
 
 def with_accuracy(lines: Sequence[Line], found: Sequence[Accuracy]) -> list[Line]:
@@ -110,21 +111,24 @@ def with_accuracy(lines: Sequence[Line], found: Sequence[Accuracy]) -> list[Line
 
     Args:
         lines: With a line of each arm.
-        found: Means over pictures; arms that are not of the ladder are left out.
+        found: Means over pictures; arms that are not of the ladder are left out. `ARM+WORD` is
+            another training of the graph of ARM.
 
     Raises:
         UserError: An arm of the ladder has no cost yet.
     """
-    costs = {line.arm: line for line in lines}
+    costs = {graph_of(line.arm): line for line in lines}
     new = {}
     for accuracy in found:
-        if accuracy.arm not in ARMS or accuracy.picture:
+        graph = graph_of(accuracy.arm)
+        if graph not in ARMS or accuracy.picture:
             continue
-        if accuracy.arm not in costs:
+        if graph not in costs:
             raise UserError(f"--accuracy: the arm {accuracy.arm} has no cost yet; give --cost")
         line = dataclasses.replace(
-            costs[accuracy.arm], fold=accuracy.fold, data=accuracy.data, images=accuracy.images,
-            si_rmse=accuracy.si_rmse, delta1=accuracy.delta1, boundary_f1=accuracy.boundary_f1)
+            costs[graph], arm=accuracy.arm, fold=accuracy.fold, data=accuracy.data,
+            images=accuracy.images, si_rmse=accuracy.si_rmse, delta1=accuracy.delta1,
+            boundary_f1=accuracy.boundary_f1)
         new[line.key] = line
     measured = {line.arm for line in new.values()}
     kept = [line for line in lines if line.key not in new
@@ -149,6 +153,11 @@ def scored(lines: Sequence[Line]) -> list[Line]:
         result.append(dataclasses.replace(
             line, score=None if gain is None else round(gain, 3), counts=counts))
     return result
+
+
+def graph_of(arm: str) -> str:
+    """The arm of the ladder whose graph an arm has: what stands before a `+`."""
+    return arm.partition("+")[0]
 
 
 def network_of(arm: str) -> str:
@@ -197,11 +206,16 @@ def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
                        strict=False))
     for group in _groups([line for line in lines if line.si_rmse is not None]):
         first, errors = group[0], [float(line.si_rmse or 0) for line in group]
-        color = f"C{ARMS.index(first.arm) % 10}"
+        number = ARMS.index(graph_of(first.arm))
+        color = "black" if first.arm == MEAN_MAP else f"C{number % 10}"
         axes.plot([first.time] * len(errors), errors, markers[first.data], color=color, alpha=0.35)
+        filled = "full" if first.arm in ARMS else "none"  # another training of the graph
         axes.plot(first.time, statistics.fmean(errors), markers[first.data], color=color,
-                  markersize=9, label=f"{first.arm}, {first.data}")
+                  markersize=9, fillstyle=filled, label=f"{first.arm}, {first.data}")
     axes.set_xscale("log")
+    ticks = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set(xlabel="time of one thread, the paper's graph = 1", ylabel="si-RMSE")
     axes.grid(alpha=0.2)
     figure.legend(loc="outside right upper", fontsize=8)
@@ -211,9 +225,10 @@ def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
 
 def _groups(lines: Sequence[Line]) -> list[list[Line]]:
     """The folds of each arm and data set, in the order of the ladder."""
-    groups: dict[tuple[int, str], list[Line]] = {}
+    groups: dict[tuple[int, str, str], list[Line]] = {}
     for line in lines:
-        groups.setdefault((ARMS.index(line.arm), line.data), []).append(line)
+        key = ARMS.index(graph_of(line.arm)), line.arm, line.data
+        groups.setdefault(key, []).append(line)
     return [groups[key] for key in sorted(groups)]
 
 

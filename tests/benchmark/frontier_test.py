@@ -64,6 +64,17 @@ def test_folds_are_compared_with_the_paper_on_the_same_fold():
     assert {arm for arm, _ in found} == {PAPER, FAST, MEAN_MAP}  # the last without accuracy
 
 
+def test_another_training_of_a_graph_has_its_cost_and_a_line_of_its_own(tmp_path):
+    table = lines(accuracy(PAPER, 0.2), accuracy(FAST, 0.22), accuracy(f"{FAST}+fine", 0.2))
+    found = by_arm(table)
+    assert found[f"{FAST}+fine"].time == found[FAST].time == 0.1
+    assert (found[f"{FAST}+fine"].score, found[FAST].si_rmse) == (pytest.approx(10), 0.22)
+    write_frontier(tmp_path / "a.csv", table)
+    assert [line.arm for line in read_frontier(tmp_path / "a.csv")] == [
+        PAPER, FAST, f"{FAST}+fine", MEAN_MAP]
+    assert len(with_costs(table, COSTS)) == 4
+
+
 def test_a_line_is_replaced_and_costs_are_renewed(tmp_path):
     path = tmp_path / "frontier.csv"
     write_frontier(path, lines(accuracy(PAPER, 0.20), accuracy(FAST, 0.25)))
