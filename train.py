@@ -76,8 +76,26 @@ _STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49
 _ALPHA = number_flags.define_float(
     "alpha", None, "Encoder width, instead of the preset's.", 0.1, 4.0)
 _DECODER_FILTERS = number_flags.define_integers(
-    "decoder_filters", None, "Four channel counts from coarse to fine, instead of the preset's.",
-    1, 4096, form="four whole numbers")
+    "decoder_filters", None, "Channel counts from coarse to fine, one for each stride from 16 to "
+    "--decoder_stride, instead of the preset's.", 1, 4096, form="four whole numbers, or fewer,")
+_DECODER_STRIDE = flags.DEFINE_enum(
+    "decoder_stride", "2", ["2", "4", "8", "16"], "Where the decoder stops; coarser is faster.")
+_FUSION = flags.DEFINE_enum(
+    "fusion", "concat", ["concat", "add", "add_depthwise"], "How the decoder joins two strides: "
+    "concatenate and convolve 3x3 (the paper); add two 1x1 convolutions; or these and a depthwise "
+    "5x5 one.")
+_GRID = number_flags.define_integers(
+    "grid", None, "Height and width of what the encoder sees, divisible by 32, instead of 128,160.",
+    32, 480, form="two whole numbers")
+_SLIM = flags.DEFINE_bool(
+    "slim", False, "One block at the encoder's stride 32 instead of three, without squeeze-excite.")
+_TRAIN_STRIDE = flags.DEFINE_enum(
+    "train_stride", None, ["2", "4", "8"], "Train the decoder on to this stride, with a depth map "
+    "at each, and cut off what is finer than --decoder_stride when the student is saved.")
+_PRUNE_FROM = flags.DEFINE_string(
+    "prune_from", None, "A wider student's .keras, or the name of a network that the package "
+    "brings: the encoder starts from its most important channels, fitted to its features, and not "
+    "from --encoder_weights.")
 _MINIMALISTIC = flags.DEFINE_bool(
     "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
 _ANTIALIAS = flags.DEFINE_bool(
@@ -225,6 +243,12 @@ def _student() -> Student:
         minimalistic=_MINIMALISTIC.value,
         antialias=_ANTIALIAS.value,
         encoder_weights=_start(_ENCODER_WEIGHTS),
+        decoder_stride=int(_DECODER_STRIDE.value),
+        fusion=_FUSION.value,
+        grid_size=tuple(_GRID.value) if _GRID.value else None,
+        slim=_SLIM.value,
+        train_stride=int(_TRAIN_STRIDE.value) if _TRAIN_STRIDE.value else None,
+        prune_from=_PRUNE_FROM.value and str(expand(_PRUNE_FROM.value, "prune_from")),
     )
 
 

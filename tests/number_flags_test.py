@@ -14,14 +14,16 @@ from conftest import REPOSITORY
 from mai_depth import number_flags
 
 ENTRY_FILES = {  # module -> its number flags
-    "train": 25,
+    "train": 26,
     "export": 3,
     "mai_depth.data.convert.__main__": 4,
     "mai_depth.predict.__main__": 4,
     "benchmark.__main__": 6,
     "benchmark.sheets": 3,
     "benchmark.study.__main__": 1,
+    "benchmark.study.eighty_numbers": 1,
     "benchmark.study.folds": 3,
+    "benchmark.study.frontier": 1,
     "benchmark.study.learning": 2,
 }
 

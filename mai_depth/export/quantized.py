@@ -68,7 +68,8 @@ def train_quantized(
     model = load_model(student_path)
     parts = take_apart(model, student_path)
     run = Run(
-        lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m)
+        lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m,
+        depth_size=parts.grid_size)
     if recipe.distillation_loss_weight:
         if not teacher.paths:  # to ask it at every step costs less than to cache its answers
             teacher = dataclasses.replace(

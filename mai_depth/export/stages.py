@@ -162,4 +162,6 @@ def _scaled_grid(image: Any, parts: StudentParts, convolution: bool) -> Any:
 def _metres(logits: Any, parts: StudentParts, method: str, convolution: bool) -> Any:
     fraction = keras.layers.Activation("sigmoid", name="depth_fraction")(logits)
     depth = keras.layers.Rescaling(parts.max_depth_m, name="depth_low")(fraction)
-    return upsample(depth, parts.image_size, method, convolution=convolution)
+    # The convolution repeats columns, so the picture must be a whole number of times as wide.
+    whole = parts.image_size[1] % depth.shape[2] == 0
+    return upsample(depth, parts.image_size, method, convolution=convolution and whole)

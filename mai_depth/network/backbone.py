@@ -4,7 +4,7 @@ The only file that knows the layer names of `keras.applications`.
 """
 
 import pathlib
-import re
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,14 +21,14 @@ _FEATURES = {
     "P2": "expanded_conv_project_bn",
     "P3": "expanded_conv_2_add",
     "P4": "expanded_conv_7_add",
-    "P5": "expanded_conv_10_add",
 }
+_LAST = ("expanded_conv_10_add", "expanded_conv_8_project_bn")  # P5, and that of a slim encoder
 _IMAGENET_ALPHAS = (0.75, 1.0)
 _BLOCKS = 11
 
 
 def build_backbone(
-    image: Any, *, alpha: float, minimalistic: bool = False
+    image: Any, *, alpha: float, minimalistic: bool = False, slim: bool = False
 ) -> dict[str, Any]:
     """Applies MobileNetV3-Small (Howard et al., 2019) without its classifier to a picture.
 
@@ -36,6 +36,8 @@ def build_backbone(
         image: Keras tensor [batch, height, width, 3], RGB 0..255, sides divisible by 32.
         alpha: Width multiplier.
         minimalistic: Without squeeze-excite, hard-swish and 5x5 convolutions.
+        slim: One block at stride 32 instead of three, without squeeze-excite: stride 32 holds two
+            thirds of the weights.
 
     Returns:
         {"P1": ..., "P5": ...}: features at strides 2, 4, 8, 16 and 32 of `image`.
@@ -48,12 +50,37 @@ def build_backbone(
         include_top=False,
         weights=None,
     )
-    layers = {_plain_name(layer.name): layer for layer in model.layers}
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
-    features = {"P1": layers["expanded_conv_depthwise_pad"].input}
-    return features | {stride: layers[name].output for stride, name in _FEATURES.items()}
+    features = encoder_features(model)
+    return features | {"P5": _slim_stride_32(model)} if slim else features
+
+
+def encoder_features(model: keras.Model) -> dict[str, Any]:
+    """Finds the features of `build_backbone` in a model around it.
+
+    Args:
+        model: A student, or the encoder alone.
+
+    Returns:
+        {"P1": ..., "P5": ...}: tensors of the model.
+    """
+    names = {layer.name for layer in model.layers}
+    last = {"P5": next(name for name in _LAST if name in names)}
+    features = {"P1": model.get_layer("expanded_conv_depthwise_pad").input}
+    return features | {stride: model.get_layer(name).output
+                       for stride, name in (_FEATURES | last).items()}
+
+
+def _slim_stride_32(model: keras.Model) -> Any:
+    """The first block at stride 32 without its squeeze-excite, by layers of the same names."""
+    projection = model.get_layer("expanded_conv_8_project")
+    gate = [layer for layer in model.layers if layer.name == "expanded_conv_8_squeeze_excite_mul"]
+    x = gate[0].input[0] if gate else projection.input
+    for layer in (projection, model.get_layer("expanded_conv_8_project_bn")):
+        x = type(layer).from_config(layer.get_config())(x)
+    return x
 
 
 def load_encoder_weights(
@@ -93,7 +120,9 @@ def load_encoder_weights(
     slice_weights(wide, model)
 
 
-def slice_weights(wide: keras.Model, narrow: keras.Model) -> None:
+def slice_weights(
+    wide: keras.Model, narrow: keras.Model, strength: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """Fills a narrower MobileNetV3-Small with the strongest channels of a wider one.
 
     Channels that are added to each other or feed each other form one space; in every space the
@@ -103,11 +132,16 @@ def slice_weights(wide: keras.Model, narrow: keras.Model) -> None:
     Args:
         wide: MobileNetV3Small of `keras.applications`.
         narrow: A model that holds its layers by the same names, with at most as many channels.
+        strength: [channels] of each space of `channel_spaces`, instead of the norms.
+
+    Returns:
+        The channels of the wide one that were kept, by the name of the space.
     """
     sources = {layer.name: layer for layer in wide.layers}
     targets = {layer.name: layer for layer in narrow.layers}
-    spaces = _channel_spaces(sources)
-    kept = _kept_channels(spaces, sources, targets)
+    spaces = channel_spaces(sources)
+    strength = strength or _norms(spaces, sources)
+    kept = _kept_channels(spaces, strength, targets)
     for name, (inputs, outputs) in spaces.items():
         if name not in targets:
             continue
@@ -120,10 +154,19 @@ def slice_weights(wide: keras.Model, narrow: keras.Model) -> None:
                 value = value[..., kept[outputs]]
             sliced.append(value)
         targets[name].set_weights(sliced)
+    return kept
 
 
-def _channel_spaces(layers: dict) -> dict[str, tuple[str | None, str]]:
-    """Maps each layer with weights to the spaces of its input and output channels."""
+def channel_spaces(layers: Mapping[str, keras.Layer]) -> dict[str, tuple[str | None, str]]:
+    """Maps each layer with weights to the spaces of its input and output channels.
+
+    Args:
+        layers: Those of a MobileNetV3-Small by their names.
+
+    Returns:
+        By the layer's name (inputs, outputs): a depthwise convolution has one space, a BatchNorm
+        None for its inputs.
+    """
     spaces = {"conv": (None, "stem"), "conv_bn": (None, "stem")}
     previous = "stem"
     for block in range(_BLOCKS):
@@ -144,21 +187,32 @@ def _channel_spaces(layers: dict) -> dict[str, tuple[str | None, str]]:
     return {name: pair for name, pair in spaces.items() if name in layers}
 
 
-def _kept_channels(spaces: dict, sources: dict, targets: dict) -> dict[str, np.ndarray]:
-    """Chooses the channels of every space: the strongest ones, in their old order."""
+def producers(spaces: Mapping[str, tuple[str | None, str]], layers: Mapping) -> dict[str, str]:
+    """The convolutions that make channels, by their names the space of these.
+
+    A gate of squeeze-excite weighs the channels of its space and makes none; a depthwise
+    convolution passes them on.
+    """
+    return {
+        name: outputs for name, (inputs, outputs) in spaces.items()
+        if inputs != outputs and not name.endswith("squeeze_excite_conv_1")
+        and not isinstance(layers[name], keras.layers.BatchNormalization)}
+
+
+def _norms(spaces: dict, layers: dict) -> dict[str, np.ndarray]:
+    """The strength of each channel by its kernels, summed over all producers of its space."""
     strength: dict[str, np.ndarray] = {}
-    width: dict[str, int] = {}
-    for name, (inputs, outputs) in spaces.items():
-        layer = sources[name]
-        if inputs == outputs or isinstance(layer, keras.layers.BatchNormalization):
-            continue
-        if name.endswith("squeeze_excite_conv_1"):
-            continue  # a gate: it weighs the channels of its space and produces none
-        kernel = layer.get_weights()[0]
-        norm = np.sqrt((kernel**2).sum(axis=(0, 1, 2))) * _batch_norm_scale(sources, name)
-        strength[outputs] = strength.get(outputs, 0.0) + norm**2
-        if name in targets:
-            width[outputs] = targets[name].get_weights()[0].shape[-1]
+    for name, space in producers(spaces, layers).items():
+        kernel = layers[name].get_weights()[0]
+        norm = np.sqrt((kernel**2).sum(axis=(0, 1, 2))) * _batch_norm_scale(layers, name)
+        strength[space] = strength.get(space, 0.0) + norm**2
+    return strength
+
+
+def _kept_channels(spaces: dict, strength: Mapping, targets: dict) -> dict[str, np.ndarray]:
+    """Chooses the channels of every space: the strongest ones, in their old order."""
+    width = {space: targets[name].get_weights()[0].shape[-1]
+             for name, (inputs, space) in spaces.items() if name in targets and inputs != space}
     return {
         space: np.sort(np.argsort(-strength[space], kind="stable")[: width.get(space)])
         for space in strength
@@ -170,12 +224,6 @@ def _batch_norm_scale(layers: dict, name: str) -> np.ndarray | float:
     if batch_norm is None:
         return 1.0
     return np.abs(factor_and_shift(batch_norm)[0])
-
-
-def _plain_name(name: str) -> str:
-    """Writes a layer name of tf_keras (`Conv/BatchNorm`) as Keras 3 does (`conv_bn`)."""
-    name = re.sub(r"/BatchNorm$", "_bn", name)
-    return re.sub(r"^Conv", "conv", name).replace("/", "_").lower()
 
 
 def _first_line(error: Exception) -> str:

@@ -220,7 +220,8 @@ def add_pretrained(
     if source.suffix == ".keras":
         kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
         if "builder" in kept:  # the path of the start is one of the machine that trained
-            kept["builder"] = {**kept["builder"], "encoder_weights": None}
+            paths = {"encoder_weights", *({"prune_from"} & kept["builder"].keys())}
+            kept["builder"] = {**kept["builder"], **dict.fromkeys(paths)}
         write_json_atomic(
             FOLDER / f"{name}.json", {**kept, "focal_length": _FOCAL_LENGTH})
     write_json_atomic(FOLDER / _INDEX, list(entries.values()))

@@ -10,6 +10,7 @@ from mai_depth.errors import UserError
 from mai_depth.network.backbone import build_backbone
 from mai_depth.network.backbone import load_encoder_weights
 from mai_depth.network.decoder import build_decoder
+from mai_depth.network.decoder import levels_to
 from mai_depth.network.model_file import load_model
 from mai_depth.network.resize import shrink
 from mai_depth.network.resize import upsample
@@ -42,7 +43,10 @@ def build_student(
     decoder_filters: tuple[int, ...] | None = None,
     minimalistic: bool = False,
     max_depth_m: float = 40.0,
-    grid_size: tuple[int, int] = GRID_SIZE,
+    grid_size: tuple[int, ...] | None = None,
+    decoder_stride: int = 2,
+    fusion: str = "concat",
+    slim: bool = False,
     antialias: bool = False,
     upsampling: str = "nearest",
     encoder_weights: str | None = None,
@@ -52,10 +56,15 @@ def build_student(
     Args:
         preset: A key of `PRESETS`.
         alpha: Width multiplier of the encoder, instead of the preset's.
-        decoder_filters: Channels after the fusion with P4, P3, P2, P1, instead of the preset's.
+        decoder_filters: Channels after the fusion with P4, P3, P2, P1, as far as the decoder goes,
+            instead of the preset's.
         minimalistic: The encoder without squeeze-excite, hard-swish and 5x5 convolutions.
         max_depth_m: The depth that the sigmoid of the head reaches.
-        grid_size: Height and width of the picture that the encoder sees, divisible by 32.
+        grid_size: Height and width of the picture that the encoder sees, divisible by 32; None for
+            the paper's 128x160.
+        decoder_stride: Where the decoder stops: 2 as the paper's, 4, 8 or 16.
+        fusion: One of `decoder.FUSIONS`.
+        slim: Stride 32 as one block without squeeze-excite.
         antialias: Reduce to twice the grid and average 2x2, so that every pixel of the camera
             counts (11 % more instructions of student_90m on a Cortex-A72); else sample the grid
             directly, as the paper does.
@@ -67,28 +76,35 @@ def build_student(
     Returns:
         A Functional model from `image` [batch, 480, 640, 3], float32 RGB 0..255, to `depth_m`
         [batch, 480, 640, 1], float32 metres. The layer `view` is where the training pictures
-        enter, `depth_logits` [batch, grid / 2, 1] is what is distilled.
+        enter, `depth_logits` [batch, grid / decoder_stride, 1] is what is distilled.
 
     Raises:
         UserError: An unknown preset or sizes that cannot be built.
     """
     if preset not in PRESETS:
         raise UserError(f"--student={preset}: unknown; one of {', '.join(PRESETS)}")
-    if any(side % 32 for side in grid_size):
-        raise UserError(f"grid_size={grid_size}: both sides must be divisible by 32")
+    grid_size = grid_size or GRID_SIZE
+    if len(grid_size) != 2 or any(side % 32 or side < 32 for side in grid_size):
+        raise UserError(f"--grid={','.join(map(str, grid_size))}: give height and width, both "
+                        "divisible by 32")
     alpha = alpha or PRESETS[preset].alpha
     image = layers.Input((*IMAGE_SIZE, 3), name="image")
     grid = shrink(image, grid_size, antialias=antialias)
-    features = build_backbone(
-        grid, alpha=alpha, minimalistic=minimalistic)
-    decoder_filters = decoder_filters or PRESETS[preset].decoder_filters
-    decoded = build_decoder(features, decoder_filters, upsampling)
+    features = build_backbone(grid, alpha=alpha, minimalistic=minimalistic, slim=slim)
+    filters = decoder_filters or PRESETS[preset].decoder_filters[: len(levels_to(decoder_stride))]
+    decoded = build_decoder(features, filters, upsampling, stride=decoder_stride, fusion=fusion)
     model = keras.Model(image, depth_head(decoded, max_depth_m), name=preset)
     if encoder_weights and encoder_weights.endswith(".keras"):
         _copy_encoder(encoder_weights, model)
     elif encoder_weights:
         load_encoder_weights(model, encoder_weights, alpha=alpha, minimalistic=minimalistic)
     return model
+
+
+def student_grid(model: keras.Model) -> tuple[int, int]:
+    """Height and width of what a student's encoder sees."""
+    names = {layer.name for layer in model.layers}
+    return tuple(model.get_layer("grid" if "grid" in names else "view").output.shape[1:3])
 
 
 def depth_head(decoded: Any, max_depth_m: float) -> Any:

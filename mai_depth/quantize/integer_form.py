@@ -2,7 +2,8 @@
 
 The function stays the same, its form changes:
 
-* BatchNorm is folded into the convolution before it; relu is that convolution's activation.
+* BatchNorm is folded into the convolution before it; relu is that convolution's activation, or
+  that of the sum before it.
 * Every channel is divided by its largest number, which the next convolution undoes in its kernel
   (cross-layer equalization, Nagel et al. 2019, section 4.1): the channels of a tensor share one
   scale as integers, as do the halves of a concatenation.
@@ -149,6 +150,9 @@ class _Writer:
         copy = getattr(self.keras.layers, step.kind)(
             **{name: config[name] for name in _COPIED[step.kind]}, name=layer.name)
         inputs = [self.written[source] for source in step.sources]
+        if step.kind == "Add" and (relu := _only_relu_after(step)):
+            self._write_sum(relu, copy(inputs), self.divided[step.sources[0]])
+            return
         divided = [np.broadcast_to(self.divided[source], self.written[source].shape[-1])
                    for source in step.sources]
         if step.kind == "Concatenate":
@@ -169,6 +173,12 @@ class _Writer:
         (source,) = step.sources
         x = nearest(self.written[source], concatenate, tf.nn.depth_to_space)
         self._note(step, x, self.divided[source])
+
+    def _write_sum(self, relu: Step, x: Any, divided: Any) -> None:
+        """LiteRT fuses relu into the sum where only what comes after it is rounded."""
+        layer = self.keras.layers.Activation(_activation("relu"), name=relu.layer.name)
+        self.passed.add(relu)
+        self._note(relu, self._wrapped(layer)(x), divided)
 
     def _note(self, step: Step, tensor: Any, divided: Any) -> None:
         self.written[step] = tensor
@@ -249,6 +259,11 @@ def _activation_after(step: Step) -> tuple[str | None, list[Step]]:
     if follower.kind == "ReLU":
         return "relu", [follower]
     return None, []
+
+
+def _only_relu_after(step: Step) -> Step | None:
+    only = step.followers[0] if len(step.followers) == 1 else None
+    return only if only and only.kind == "ReLU" else None
 
 
 def _activation(name: str | None) -> Any:

@@ -128,7 +128,7 @@ def _added_together(layers: list[Any]) -> list[set[str]]:
     groups = {layer.name: {layer.name} for layer in layers}
     for layer in layers:
         if _kind(layer) == "Add":
-            names = {layer.name, *(source.name for source in sources(layer))}
+            names = {layer.name, *(_maker(source).name for source in sources(layer))}
             group = set().union(*(groups[name] for name in names))
             groups |= dict.fromkeys(group, group)
     return [group for name, group in groups.items() if name == min(group)]
@@ -138,7 +138,11 @@ def _shared_ranges(form: Any, ranges: Mapping[str, tuple[float, float]]) -> dict
     """The ranges of concatenations and of what is concatenated or upsampled for them."""
     shared = {}
     for layer in form.layers:
-        if _kind(layer) == "Concatenate" and len(set(sources(layer))) == 2:
+        if _kind(layer) != "Concatenate":
+            continue
+        if len(set(sources(layer))) == 1:  # upsampling, which makes no new numbers
+            shared[layer.name] = ranges[_maker(layer).name]
+        else:
             upsampled, skip = sources(layer)
             moved = [upsampled]
             while _kind(moved[-1]) in _MOVING:
@@ -167,6 +171,13 @@ def sources(layer: Any) -> list[Any]:
     """The layers that a layer of tf_keras takes its inputs from."""
     inbound = layer.inbound_nodes[0].inbound_layers
     return inbound if isinstance(inbound, list) else [inbound]
+
+
+def _maker(layer: Any) -> Any:
+    """The layer that has made the numbers which a layer passes on."""
+    while _kind(layer) in _MOVING:
+        layer = sources(layer)[0]
+    return layer
 
 
 def _consumers(layer: Any) -> list[Any]:

@@ -48,8 +48,10 @@ class Attempt:
         keras.utils.set_random_seed(run.recipe.seed)
         self.run = run
         self.average = run.build()
-        self.trained = _trained_copy(self.average, run.build, run.recipe.mixed_precision)
+        self.trained = _trained_copy(self.average, run.build, run.recipe)
         self.distiller = distiller_of(run, self.trained)
+        own = {id(variable) for variable in self.trained.variables}
+        beside = [v for v in self.distiller.student.variables if id(v) not in own]
         optimizer = adam(run.recipe, run.steps, 0.5**halvings)
         self.distiller.compile(optimizer=optimizer)
         optimizer.build(self.distiller.trainable_variables)
@@ -57,6 +59,7 @@ class Attempt:
         self.variables = [
             *self.trained.variables,
             *self.average.variables,
+            *beside,
             *(projection.variables if projection else ()),
             *optimizer.variables,
         ]
@@ -209,9 +212,12 @@ class Attempt:
 def distiller_of(run: Run, trained: keras.Model) -> Distiller:
     """The model that is trained, beside its teacher where the run has one to ask at every step."""
     recipe = run.recipe
+    view = _with_policy(lambda: run.extend(trained), recipe) if run.extend else None
     return Distiller(
         trained,
         run.teacher,
+        view=view,
+        map_size=run.map_size,
         max_depth_m=run.max_depth_m,
         distillation_loss_weight=recipe.distillation_loss_weight,
         distill=recipe.distill,
@@ -219,16 +225,21 @@ def distiller_of(run: Run, trained: keras.Model) -> Distiller:
     )
 
 
-def _trained_copy(average: keras.Model, build: Callable, mixed_precision: bool) -> keras.Model:
+def _trained_copy(average: keras.Model, build: Callable, recipe: Recipe) -> keras.Model:
     """The same model with the same weights; the average stays float32, it is what is saved."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16" if mixed_precision else "float32")
-    try:
-        trained = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
+    trained = _with_policy(build, recipe)
     trained.set_weights(average.get_weights())
     return trained
+
+
+def _with_policy(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Model:
+    """Builds a model with the numbers that a recipe trains in."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_precision else "float32")
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def adam(
@@ -251,8 +262,8 @@ def adam(
 def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
     """The batches of a run's epochs from `first_epoch` on, for a model or a copy of it."""
     view = training_view(model)
-    # The loss is taken at twice the map's size: the picture that the student's encoder sees.
-    depth_size = tuple(2 * side for side in view.output["logits"].shape[1:3])
+    # The loss is taken at the size of the picture that the student's encoder sees.
+    depth_size = run.depth_size or tuple(2 * side for side in view.output["logits"].shape[1:3])
     return training_batches(
         run.train_pairs,
         view_size=view.input.shape[1:3],

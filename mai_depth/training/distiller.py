@@ -27,13 +27,17 @@ def training_view(model: keras.Model) -> keras.Model:
         A model from [batch, *view, 3] to `logits` and `depth` [batch, h, w, 1] (before and after
         the activation, in metres) and `features` [batch, h, w, c], the input of `depth_logits`.
     """
+    return keras.Model(model.get_layer("view").output, view_outputs(model))
+
+
+def view_outputs(model: keras.Model) -> dict[str, Any]:
+    """The outputs of `training_view` as tensors of the model itself."""
     head = model.get_layer("depth_logits")
-    outputs = {
+    return {
         "logits": head.output,
         "features": head.input,
         "depth": model.get_layer("depth_low").output,
     }
-    return keras.Model(model.get_layer("view").output, outputs)
 
 
 class Distiller(keras.Model):
@@ -59,6 +63,10 @@ class Distiller(keras.Model):
         distill: `logits`; `depth` for silog of the metres; or `features` for the penultimate map
             through a 1x1 projection, which needs `teacher`.
         gradient_loss_weight: Weight of the differences of log depth between neighbours.
+        view: What is trained, where that is more than `training_view(student)`: the maps of its
+            output `finer` have the same losses, whose mean is added.
+        map_size: Height and width at which a map is compared with the teacher's; None for the
+            student's own. A coarse map is enlarged to it, as in the deployed graph.
     """
 
     def __init__(
@@ -66,13 +74,16 @@ class Distiller(keras.Model):
         student: keras.Model,
         teacher: keras.Model | None = None,
         *,
+        view: keras.Model | None = None,
+        map_size: tuple[int, int] | None = None,
         max_depth_m: float,
         distillation_loss_weight: float = 0.0,
         distill: str = "logits",
         gradient_loss_weight: float = 0.0,
     ):
         super().__init__(name="distiller")
-        self.student = training_view(student)
+        self.student = view or training_view(student)
+        self.map_size = map_size or tuple(self.student.output["logits"].shape[1:3])
         self.teacher = training_view(teacher) if teacher is not None else None
         self.projection = None
         if self.teacher is not None:
@@ -95,7 +106,8 @@ class Distiller(keras.Model):
             SiLog(max_depth_m=max_depth_m) if distill == "depth" else DistillationLoss())
         self.means = {
             name: keras.metrics.Mean(name=name)
-            for name in ("total_loss", "student_loss", "distillation_loss")
+            for name in ("total_loss", "student_loss", "distillation_loss",
+                         *(("finer_loss",) if self._finer(self.student.output) else ()))
         }
         self.built = True
 
@@ -114,6 +126,7 @@ class Distiller(keras.Model):
         with tf.GradientTape() as tape:
             student = self.student(batch["image"], training=True)
             losses = self._terms(student, batch["depth"], target, batch.get("labels"))
+            self._add_finer(losses, student, batch, target)
             loss = self.optimizer.scale_loss(losses["total_loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -129,16 +142,32 @@ class Distiller(keras.Model):
             return self._target_of(batch["teacher_depth"])
         answer = self.teacher(batch["teacher_image"], training=False)
         if self.projection is not None:
-            return self._to_grid(answer["features"])
+            return self._resized(answer["features"], self.student.output["features"].shape[1:3])
         return self._target_of(answer["depth"])
 
     def _target_of(self, depth: Any) -> Any:
-        depth = self._to_grid(depth)
+        depth = self._resized(depth, self.map_size)
         return depth if self.distill == "depth" else depth_to_logits(depth, self.max_depth_m)
 
-    def _to_grid(self, values: Any) -> Any:
-        size = self.student.output["logits"].shape[1:3]
+    def _resized(self, values: Any, size: tuple[int, int]) -> Any:
         return keras.ops.image.resize(values, size, interpolation="bilinear")
+
+    @staticmethod
+    def _finer(output: dict[str, Any]) -> list[dict[str, Any]]:
+        return output.get("finer", [])
+
+    def _add_finer(
+        self, losses: dict[str, Any], student: dict[str, Any], batch: dict[str, Any], target: Any
+    ) -> None:
+        """Adds the mean loss of the finer maps, where there are some, to the terms of a step."""
+        finer = self._finer(student)
+        if not finer:
+            return
+        target = None if self.projection is not None else target  # it is of the coarse features
+        losses["finer_loss"] = sum(
+            self._terms(one, batch["depth"], target, batch.get("labels"))["total_loss"]
+            for one in finer) / len(finer)
+        losses["total_loss"] += losses["finer_loss"]
 
     def _terms(
         self, student: dict[str, Any], depth: Any, target: Any, labels: Any = None
@@ -167,7 +196,9 @@ class Distiller(keras.Model):
         """What of the student is compared with the target."""
         if self.projection is not None:
             return self.projection(student["features"])
-        return student["depth" if self.distill == "depth" else "logits"]
+        answer = student["depth" if self.distill == "depth" else "logits"]
+        same = tuple(answer.shape[1:3]) == self.map_size
+        return answer if same else self._resized(answer, self.map_size)
 
     def _depth_loss(self, depth: Any, predicted: Any, labels: Any) -> Any:
         if labels is None:

@@ -2,16 +2,24 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from mai_depth.data.sources import DataOptions
 from mai_depth.data.teacher_views import count_views
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 
+_LATER = ("decoder_stride", "fusion", "grid_size", "slim", "train_stride", "prune_from")
+
 
 @dataclasses.dataclass(frozen=True)
 class Student:
-    """What `build_student` is asked for."""
+    """What `build_student` is asked for, and two things more.
+
+    Attributes:
+        train_stride: How far the decoder goes on in training alone, see `training.finer_levels`.
+        prune_from: A wider student that the encoder starts from, see `network.pruning`.
+    """
 
     preset: str = "student_90m"
     alpha: float | None = None
@@ -19,6 +27,20 @@ class Student:
     minimalistic: bool = False
     antialias: bool = False
     encoder_weights: str | None = None
+    decoder_stride: int = 2
+    fusion: str = "concat"
+    grid_size: tuple[int, ...] | None = None
+    slim: bool = False
+    train_stride: int | None = None
+    prune_from: str | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As the `.json` of a run tells it; what earlier versions did not know only where it is
+        not the default, so that their runs can be continued."""
+        default = Student()
+        return {name: value for name, value in dataclasses.asdict(self).items()
+                if name not in _LATER or value != getattr(default, name)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,14 +7,23 @@ import keras
 import numpy as np
 
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.representative import representative
 from mai_depth.data.sources import home_focal_length
 from mai_depth.errors import UserError
+from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
+from mai_depth.network.pretrained import network_file
+from mai_depth.network.pruning import prune_encoder
+from mai_depth.network.student import GRID_SIZE
 from mai_depth.network.student import build_student
 from mai_depth.network.teacher import build_teacher
 from mai_depth.training.evaluation import geometric_mean_depth
+from mai_depth.training.finer_levels import check_train_stride
+from mai_depth.training.finer_levels import with_finer_levels
 from mai_depth.training.job import TrainingJob
 from mai_depth.training.run import Run
+
+_PRUNING_PICTURES = 64
 
 
 def own_teacher_path(job: TrainingJob, train: Pairs) -> pathlib.Path:
@@ -66,18 +75,33 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
         UserError: A batch is larger than the data.
     """
     _check_batch(train, job.recipe.batch_size, "--batch_size")
+    student = job.student
+    check_train_stride(student.decoder_stride, student.train_stride)
+    pruned: list[np.ndarray] = []  # a run builds its model several times
 
     def build() -> keras.Model:
-        arguments = dataclasses.asdict(job.student)
-        arguments["encoder_weights"] = encoder_file(job.student.encoder_weights)
+        arguments = dataclasses.asdict(student)
+        for name in ("train_stride", "prune_from"):
+            del arguments[name]
+        start = None if student.prune_from else student.encoder_weights
+        arguments["encoder_weights"] = encoder_file(start)
         model = build_student(**arguments, max_depth_m=job.max_depth_m)
+        if student.prune_from:
+            _start_pruned(model, student.prune_from, train.home, pruned)
         return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)
 
-    description: dict = {"builder": dataclasses.asdict(job.student)}
+    def extend(model: keras.Model) -> keras.Model:
+        return with_finer_levels(model, student.train_stride or 2, student.fusion)
+
+    description: dict = {"builder": student.record}
     if job.distils:
         description |= {"teacher_views": job.teacher_views, "mirror_teacher": job.teacher.mirror}
+    coarse = student.decoder_stride > 2
     return Run(build, train, validation, job.student_path, job.recipe, job.max_depth_m,
-               description, job.options, focal_length=home_focal_length(job.data))
+               description, job.options,
+               depth_size=(student.grid_size or GRID_SIZE) if coarse else None,
+               extend=extend if student.train_stride else None,
+               focal_length=home_focal_length(job.data))
 
 
 def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.Model:
@@ -86,6 +110,17 @@ def _start_at(model: keras.Model, depth_m: float, max_depth_m: float) -> keras.M
     share = min(depth_m / max_depth_m, 0.99)
     model.get_layer("depth_logits").set_weights([kernel, bias + np.log(share / (1 - share))])
     return model
+
+
+def _start_pruned(
+    model: keras.Model, source: str, pairs: Pairs, pruned: list[np.ndarray]
+) -> None:
+    """Starts the encoder from a wider student; `pruned` keeps all weights for the next call."""
+    if not pruned:
+        wide = load_model(network_file(source, "prune_from"))
+        prune_encoder(wide, model, representative(pairs, min(_PRUNING_PICTURES, len(pairs))))
+        pruned.extend(model.get_weights())
+    model.set_weights(pruned)
 
 
 def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:

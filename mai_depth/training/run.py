@@ -65,6 +65,9 @@ class Run:
         description: What else decides on the result and goes into the `.json`, e.g. the builder's
             arguments.
         options: How the run behaves.
+        depth_size: Height and width of the depth that the loss sees; None for twice the map's.
+        extend: Adds what is trained with the model and not saved, see `finer_levels`; it gives
+            what `distiller.training_view` gives, or more.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
         focal_length: Of the camera that is learned, in picture widths, for the `.json` alone: the
@@ -79,6 +82,8 @@ class Run:
     max_depth_m: float
     description: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: RunOptions = RunOptions()
+    depth_size: tuple[int, int] | None = None
+    extend: "Callable[[keras.Model], keras.Model] | None" = None
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
     focal_length: float | None = None
@@ -87,6 +92,11 @@ class Run:
     def steps(self) -> int:
         """Steps in an epoch; what does not fill a batch waits for another epoch's order."""
         return self.train_pairs.epoch_size // self.recipe.batch_size
+
+    @property
+    def map_size(self) -> tuple[int, int] | None:
+        """At which a map is compared with the teacher's; None for the student's own."""
+        return (self.depth_size[0] // 2, self.depth_size[1] // 2) if self.depth_size else None
 
     @property
     def record(self) -> dict[str, Any]:

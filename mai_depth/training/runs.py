@@ -18,8 +18,11 @@ from mai_depth.data.sources import open_data
 from mai_depth.data.sources import open_others
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
+from mai_depth.network.model_archive import TEACHER_BYTES
+from mai_depth.network.model_archive import read_config
 from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
+from mai_depth.network.pretrained import network_file
 from mai_depth.training.evaluation import evaluate
 from mai_depth.training.evaluation import evaluate_constant
 from mai_depth.training.evaluation import predict_pairs
@@ -56,6 +59,8 @@ def train(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     encoder_file(job.student.encoder_weights)  # before the scenes take a minute
+    if job.student.prune_from:
+        read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
     if job.distils:
         check_teachers(job.teacher, job.teacher_views)
     pairs = open_and_describe(job.data)

@@ -116,4 +116,4 @@ def check_view(teacher: keras.Model, path: pathlib.Path) -> None:
 
 def _map_size(run: Run) -> tuple[int, int]:
     """Of the student, where it is compared with its teacher."""
-    return tuple(run.build().get_layer("depth_logits").output.shape[1:3])
+    return run.map_size or tuple(run.build().get_layer("depth_logits").output.shape[1:3])

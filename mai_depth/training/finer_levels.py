@@ -1,0 +1,61 @@
+"""Train fine, deploy coarse: finer levels of the decoder that exist in training alone.
+
+A student whose decoder stops early is trained with the decoder's further levels on top of it and a
+depth map at each (deep supervision, Lee et al. 2015): the coarse map learns from them what it can
+hold. They share nothing but the student, which is saved without them.
+"""
+
+from typing import Any
+
+import keras
+
+from mai_depth.errors import UserError
+from mai_depth.network.backbone import encoder_features
+from mai_depth.network.decoder import LEVELS
+from mai_depth.network.decoder import fuse
+from mai_depth.network.student import PRESETS
+from mai_depth.network.student import student_grid
+from mai_depth.training.distiller import view_outputs
+
+
+def check_train_stride(decoder_stride: int, train_stride: int | None) -> None:
+    """Raises `UserError` unless the training goes on to a finer stride than the student's."""
+    if train_stride is not None and train_stride >= decoder_stride:
+        raise UserError(f"--train_stride={train_stride}: must be finer than --decoder_stride="
+                        f"{decoder_stride}; leave it out, or stop the decoder earlier")
+
+
+def with_finer_levels(student: keras.Model, stride: int, fusion: str) -> keras.Model:
+    """Continues a student's decoder, in training alone.
+
+    Args:
+        student: Of `build_student`, named after its preset, whose channels at the finer strides
+            are taken.
+        stride: How far the decoder goes on, a key of `decoder.LEVELS`.
+        fusion: One of `decoder.FUSIONS`.
+
+    Returns:
+        What `distiller.training_view` gives, sharing the student's layers, with one output more:
+        `finer`, a list of {`logits`, `depth`}, [batch, h, w, 1] each, from coarse to fine.
+    """
+    outputs, features, finer = view_outputs(student), encoder_features(student), []
+    x = outputs["features"]
+    reached = student_grid(student)[0] // x.shape[1]
+    channels = dict(zip(LEVELS, PRESETS[student.name].decoder_filters, strict=True))
+    for at, level in LEVELS.items():
+        if stride <= at < reached:
+            x = fuse(x, features[level], channels[at], level.lower(), "nearest", fusion)
+            finer.append(_map(x, student, at))
+    return keras.Model(student.get_layer("view").output, {**outputs, "finer": finer})
+
+
+def _map(x: Any, student: keras.Model, stride: int) -> dict[str, Any]:
+    """A depth map of its own, which starts at the depth that the student starts at."""
+    head = keras.layers.Conv2D(1, 1, name=f"depth_logits_{stride}")
+    logits = head(x)
+    bias = student.get_layer("depth_logits").get_weights()[1]
+    head.set_weights([head.get_weights()[0], bias])
+    fraction = keras.layers.Activation("sigmoid", name=f"depth_fraction_{stride}")(logits)
+    scale = student.get_layer("depth_low").scale
+    return {"logits": logits,
+            "depth": keras.layers.Rescaling(scale, name=f"depth_low_{stride}")(fraction)}
