@@ -30,6 +30,12 @@ def define_float(
         _FloatParser(low, high), name, default, text, serializer=flags.ArgumentSerializer())
 
 
+def define_multi_float(name: str, text: str, low: float, high: float) -> flags.FlagHolder:
+    """Defines a flag that may be repeated, with a finite number each time; see `define_float`."""
+    return flags.DEFINE_multi(
+        _FloatParser(low, high), flags.ArgumentSerializer(), name, [], text)
+
+
 def define_integer(
     name: str, default: int | None, text: str, low: int, high: int
 ) -> flags.FlagHolder:

@@ -9,7 +9,6 @@ one point. Of a folder every picture with depth (rgb/NAME.jpg, depth/NAME.png) i
 --camera=camera.json to mai_depth.predict, mai_depth.live and benchmark.
 """
 
-import math
 import os
 import pathlib
 import re
@@ -51,15 +50,15 @@ _INPUT = flags.DEFINE_multi_string(
     "input", [], "A photo of the camera, or a folder of its pictures with depth.")
 _POINT = flags.DEFINE_multi_string(
     "point", [], "column,row of a point in the photo, in pixels from the upper left corner.")
-_DISTANCE_M = flags.DEFINE_multi_float(
-    "distance_m", [], "How far from the camera the point is, along the direction it looks in.")
+_DISTANCE_M = number_flags.define_multi_float(
+    "distance_m", "How far from the camera the point is, along the direction it looks in.", 1e-3,
+    10_000.0)
 _OUTPUT = flags.DEFINE_string("output", "camera.json", "The calibration to write.")
 _MODEL = flags.DEFINE_string(
     "model", None, "The .keras or .tflite file that will be used. Default: as mai_depth.predict.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
     "depth_units_per_m", 1000.0, "Of a folder: units of its depth files in a metre.", 1e-3, 1e6)
 
-_LONGEST_M = 10_000.0
 _NAMED = 5  # points that disagree
 
 
@@ -108,7 +107,7 @@ def _points() -> tuple[list[Point], pathlib.Path | None]:
         raise UserError(f"--input: {len(inputs)} photos for {len(_POINT.value)} points; give one "
                         "photo for all points, or one for each")
     inputs *= len(_POINT.value) // len(inputs)
-    return [Point(path, *_position(text), _distance(metres)) for path, text, metres
+    return [Point(path, *_position(text), metres) for path, text, metres
             in zip(inputs, _POINT.value, _DISTANCE_M.value, strict=True)], None
 
 
@@ -117,13 +116,6 @@ def _position(text: str) -> tuple[int, int]:
     if not match:
         raise UserError(f"--point={text}: give column,row in whole pixels, for instance 320,240")
     return int(match[1]), int(match[2])
-
-
-def _distance(metres: float) -> float:
-    if not 0 < metres <= _LONGEST_M or math.isnan(metres):
-        raise UserError(f"--distance_m={metres:g}: give metres, more than 0 and at most "
-                        f"{_LONGEST_M:g}")
-    return metres
 
 
 def _output() -> pathlib.Path:

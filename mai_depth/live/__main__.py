@@ -87,7 +87,8 @@ def main() -> None:
         _say(f"warning: {warning}")
     with listen(_HOST.value, _PORT.value) as listening:
         reader = FrameReader(source, _say)
-        calibration = Calibration(model)
+        calibration = Calibration(model, f"{scale.camera_name}: {scale.camera}" if scale.camera
+                                  else "")
         loop = DepthLoop(reader, TfliteNetwork(model, _NUM_THREADS.value), scale, calibration,
                          smooth=_SMOOTH.value, alert=alert, say=_say)
         loop.start()

@@ -39,14 +39,14 @@ class LiveFrame:
     Attributes:
         number: Of the picture.
         captured_at: When it came from the camera, by `time.monotonic`.
+        rgb: uint8 [height, width, 3], the photo.
         depth_m: float32 [height, width] in metres of this camera.
         scale: What the network's answer was multiplied by.
     """
 
     def __init__(self, captured: Captured, depth_m: np.ndarray, scale: float,
                  paint: Callable[["LiveFrame"], bytes]):
-        self.number, self.captured_at = captured.number, captured.at
-        self.rgb, self.read_ms = captured.rgb, captured.read_ms
+        self.number, self.captured_at, self.rgb = captured.number, captured.at, captured.rgb
         self.depth_m, self.scale = depth_m, scale
         self._paint = paint
 

@@ -19,9 +19,11 @@ class Calibration:
 
     Args:
         network: The network's file.
+        known: What the page says of `--camera`, which holds until something is clicked.
     """
 
-    def __init__(self, network: str | os.PathLike):
+    def __init__(self, network: str | os.PathLike, known: str = ""):
+        self._known = known
         self._name, self._sha256 = os.path.basename(network), sha256(network)
         self._lock = threading.Lock()
         self._points: list[tuple[float, float]] = []
@@ -57,6 +59,6 @@ class Calibration:
         with self._lock:
             camera = self._camera
             if camera is None:
-                return {"type": "calibration", "points": 0}
+                return {"type": "calibration", "points": 0, "text": self._known}
             return {"type": "calibration", "points": camera.points, "text": str(camera),
                     "disagreeing": self._disagreeing, "file": camera_json(camera)}

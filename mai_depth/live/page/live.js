@@ -294,7 +294,7 @@ function showCalibration(message) {
   calibration = message;
   const points = message.points;
   get("reset").disabled = get("download").disabled = points === 0;
-  get("calibration").textContent = points === 0 ? "Not calibrated." : `Calibrated: ${message.text}.`
+  get("calibration").textContent = points === 0 ? message.text || "Not calibrated." : `Calibrated: ${message.text}.`
     + (message.disagreeing ? ` ${message.disagreeing} of them are off by more than a quarter; `
       + "reset and measure again." : "");
 }
