@@ -94,7 +94,7 @@ class FrameReader:
                 try:
                     opened = self._source.open()
                     break
-                except UserError:
+                except Exception:  # drivers and decoders raise many types; this thread must live
                     self._note_loss()
                     self._stop.wait(_RETRY_S)
 
@@ -105,7 +105,7 @@ class FrameReader:
             begin = time.monotonic()
             try:
                 rgb = next(frames, None)
-            except UserError:  # all pictures of a folder have become unreadable
+            except Exception:  # as above, or all pictures of a folder have become unreadable
                 return 0
             if rgb is None:
                 break

@@ -193,6 +193,7 @@ def test_many_connections_in_a_row_leave_nothing_behind(server):
     assert Page(server.socket_url).frame()
 
 
+@pytest.mark.slow
 def test_more_connections_than_there_are_files_are_one_line(clip):  # noqa: F811
     limited = ("import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)); "
                "runpy.run_module('mai_depth.live', run_name='__main__')")
@@ -276,6 +277,7 @@ def test_without_its_packages_it_names_them(tmp_path):
         assert said == [f"error: mai_depth.live needs {name}; pip install {name}"]
 
 
+@pytest.mark.slow
 def test_no_tensorflow_is_loaded(clip):  # noqa: F811
     """As on a board, with the light install and the packages of the extra alone."""
     code, said = run(f"--input={clip}", "--port=0", code=(
@@ -305,6 +307,7 @@ def test_a_bare_environment_runs_it(tmp_path, clip):  # noqa: F811
         assert command.stop()[1][-1] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_camera_that_vanishes_is_tried_again(tmp_path, clip):  # noqa: F811
     """A folder whose pictures vanish, as a device does."""
     folder = tmp_path / "camera"

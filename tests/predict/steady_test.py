@@ -26,7 +26,7 @@ def network():
     return TfliteNetwork(pretrained_path("nyuv2_student_90m_int8"))
 
 
-def clip(pan, seed=0, count=24):
+def clip(pan, seed=0, count=16):
     """Pictures with fresh noise, true depth, and which pixels stay as they were."""
     scene, random, before = room(np.random.default_rng(seed)), np.random.default_rng(9), None
     for index in range(count):
