@@ -152,6 +152,8 @@ def test_saved_model(export, tmp_path):
         (["--quantization=int8", "--num_calibration=12"], ["12 pictures", "32"]),
         (["--quantization=int8", "--num_calibration=0"], ["0 pictures", "32"]),
         (["--quantization=int8", "--format=saved_model"], ["--quantization=int8", "float32"]),
+        (["--quantization=int8", "--format=onnx"], ["--quantization=int8", "onnx", "float32"]),
+        (["--format=onnx", "--output=a.tflite"], ["a.tflite", ".onnx"]),
         (["--quantization=int4"], ["int4"]),
         (["--split=nothing"], ["nothing"]),
         (["student.keras"], ["student.keras", "is not a flag"]),
