@@ -27,7 +27,7 @@ _MODEL = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Where a student is looked for.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "File to write (a folder for saved_model). Default: beside the student, named "
-    "after --quantization. The description is written to OUTPUT.json.")
+    "after --quantization. Its description is written to OUTPUT.json, its model card to an .md.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace --output if it exists.")
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "saved_model", "onnx"], "tflite for LiteRT, saved_model for TF "
@@ -76,11 +76,15 @@ def main() -> None:
 
         check_packages()
     from mai_depth.export.litert import ExportOptions
+    from mai_depth.export.model_card import check_card
+    from mai_depth.export.model_card import write_card
     from mai_depth.network.model_archive import read_config
 
     read_config(model)  # a wrong file is told before the scenes take a minute
     options = ExportOptions(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
+    check_card(output, _OVERWRITE.value)
     sidecar = _export(model, output, options, _pictures(_SPLIT.value))
+    write_card(output, sidecar)
     _report(output, sidecar)
 
 

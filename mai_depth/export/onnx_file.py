@@ -88,6 +88,7 @@ def export_onnx(
     data = exported.SerializeToString(deterministic=True)
     sidecar = description | {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     write_bytes_atomic(output, data)
+    sidecar["protocols"] = verification.protocols
     write_json_atomic(f"{os.fspath(output)}.json", sidecar)
     return sidecar
 

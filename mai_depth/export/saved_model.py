@@ -69,6 +69,7 @@ def export_saved_model(
         "parameters": model.count_params(),
     }
     sidecar = describe_export(graph, parts, model_path, verification)
+    sidecar["protocols"] = verification.protocols
     write_json_atomic(f"{output}.json", sidecar)
     return sidecar
 

@@ -11,7 +11,7 @@ from mai_depth.tflite.graph import delegate_partitions
 from mai_depth.tflite.graph import open_quietly
 
 _PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "mai-depth")
-_TRAINING = ("metrics", "builder")
+_TRAINING = ("metrics", "other_metrics", "builder", "sources")
 
 
 def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
@@ -67,12 +67,16 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         keras_path: The `.keras` file.
 
     Returns:
-        `metrics` and `builder` (the builder's arguments) of the `.json` beside it, as far as they
-        are there.
+        `metrics`, `other_metrics`, `builder` (the builder's arguments) and `sources` (of the data
+        and labels, with their licences) of the `.json` beside it, as far as they are there.
     """
     beside = pathlib.Path(keras_path).with_suffix(".json")
     try:
         content = read_json(beside)
     except (OSError, ValueError):
         return {}
-    return {key: content[key] for key in _TRAINING if key in content}
+    known = {key: content[key] for key in _TRAINING if key in content}
+    if "other_metrics" in known:  # a path would tell strangers of the machine that trained
+        known["other_metrics"] = {
+            pathlib.Path(name).name: row for name, row in known["other_metrics"].items()}
+    return known

@@ -172,7 +172,8 @@ class Attempt:
 
     def _write_record(self, finished: bool) -> None:
         state = self.state
-        record = {**self.run.record, "epoch": state.epoch, "metrics": state.metrics,
+        record = {**self.run.record, "sources": self.run.sources,
+                  "epoch": state.epoch, "metrics": state.metrics,
                   "halvings": state.halvings, "finished": finished}
         write_json_atomic(self.run.path.with_suffix(".json"), record)
 

@@ -65,6 +65,7 @@ class Run:
         description: What else decides on the result and goes into the `.json`, e.g. the builder's
             arguments.
         options: How the run behaves.
+        sources: Of `data.origin.data_origins`, for the `.json` alone: they decide on nothing.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
     """
@@ -77,6 +78,7 @@ class Run:
     max_depth_m: float
     description: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: RunOptions = RunOptions()
+    sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
 

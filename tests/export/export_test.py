@@ -138,7 +138,8 @@ def test_saved_model(export, tmp_path):
     assert depth.shape == (1, 480, 640, 1)
     content = json.loads((tmp_path / "served.json").read_text())
     assert content["verification"]["passed"]
-    assert {path.name for path in tmp_path.iterdir()} == {"served", "served.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "served", "served.json", "served.md"}
 
 
 @pytest.mark.parametrize(
