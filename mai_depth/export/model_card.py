@@ -17,7 +17,7 @@ from mai_depth.metrics import NAMES
 from mai_depth.network.pretrained import list_pretrained
 
 _MARK = "<!-- Written by mai_depth's export.py, which writes it again. -->"
-_TITLES = {"si_rmse": "si-RMSE", "rmse": "RMSE, m", "abs_rel": "REL"}
+_TITLES = {"si_rmse": "si-RMSE", "rmse": "RMSE (m)", "abs_rel": "REL"}
 _FITS = {"as it is": "metres as they are", "median": "scaled to the truth's median",
          "scale and shift": "fitted by scale and shift"}
 _LOADING = {
