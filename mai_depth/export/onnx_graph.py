@@ -1,7 +1,7 @@
 """A student written as an ONNX graph (https://onnx.ai/onnx/operators), operator by operator.
 
 Standard operators of opset 14, NCHW between the first node and the last, BatchNorm folded, paddings
-explicit: what OpenCV's DNN module and the compilers of accelerators read without rewriting. The
+explicit: the plainest form for OpenCV's DNN module and the compilers of accelerators. The
 gate of squeeze-excite is a Clip, since OpenCV 5.0 takes HardSigmoid and the Mul after it for a
 HardSwish, whatever else is multiplied.
 """
