@@ -4,6 +4,7 @@
     python export.py --model=runs/student/student.keras --output=student.tflite --overwrite
     python export.py --quantization=int8 --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
     python export.py --quantization=qat --data_dir=DIR      # learned integers, in minutes
+    python export.py --format=onnx                          # for other runtimes and compilers
 """
 
 import os
@@ -19,16 +20,18 @@ from mai_depth.environment import start_tensorflow
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 
+_ENDINGS = {"tflite": ".tflite", "saved_model": "_saved_model", "onnx": ".onnx"}
+
 _MODEL = flags.DEFINE_string(
     "model", None, "The student's .keras file. Default: the newest student.keras in --workdir.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Where a student is looked for.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "File to write (a folder for saved_model). Default: beside the student, named "
-    "after --quantization. The description is written to OUTPUT.json.")
+    "after --quantization. Its description is written to OUTPUT.json, its model card to an .md.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace --output if it exists.")
 _FORMAT = flags.DEFINE_enum(
-    "format", "tflite", ["tflite", "saved_model"], "tflite for LiteRT, saved_model for TF Serving "
-    "and TF.js.")
+    "format", "tflite", ["tflite", "saved_model", "onnx"], "tflite for LiteRT, saved_model for TF "
+    "Serving and TF.js, onnx for onnxruntime, OpenCV and compilers of accelerators.")
 _QUANTIZATION = flags.DEFINE_enum(
     "quantization", "none", ["none", "float16", "dynamic", "int8", "qat"], "Numbers of the "
     "weights, and for int8 and qat of the computation; qat fine-tunes the student for them first, "
@@ -68,12 +71,20 @@ def main() -> None:
     model = _model()
     output = _output(model)
     start_tensorflow()  # it takes seconds: faults in the flags come first
+    if _FORMAT.value == "onnx":
+        from mai_depth.export.onnx_file import check_packages
+
+        check_packages()
     from mai_depth.export.litert import ExportOptions
+    from mai_depth.export.model_card import check_card
+    from mai_depth.export.model_card import write_card
     from mai_depth.network.model_archive import read_config
 
     read_config(model)  # a wrong file is told before the scenes take a minute
     options = ExportOptions(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
+    check_card(output, _OVERWRITE.value)
     sidecar = _export(model, output, options, _pictures(_SPLIT.value))
+    write_card(output, sidecar)
     _report(output, sidecar)
 
 
@@ -83,6 +94,10 @@ def _export(model: pathlib.Path, output: pathlib.Path, options, pictures) -> dic
         from mai_depth.export.saved_model import export_saved_model
 
         return export_saved_model(model, output, options, pictures, **allowed)
+    if _FORMAT.value == "onnx":
+        from mai_depth.export.onnx_file import export_onnx
+
+        return export_onnx(model, output, options, pictures, **allowed)
     if options.quantization == "qat":
         from mai_depth.export import quantized
 
@@ -110,14 +125,14 @@ def _model() -> pathlib.Path:
 def _output(model: pathlib.Path) -> pathlib.Path:
     from mai_depth.errors import UserError
 
-    if _FORMAT.value == "saved_model" and _QUANTIZATION.value != "none":
-        raise UserError(f"--quantization={_QUANTIZATION.value}: a SavedModel stays float32; leave "
-                        "it out or give --format=tflite")
+    if _FORMAT.value != "tflite" and _QUANTIZATION.value != "none":
+        raise UserError(f"--quantization={_QUANTIZATION.value}: --format={_FORMAT.value} stays "
+                        "float32; leave it out or give --format=tflite")
     suffix = "" if _QUANTIZATION.value == "none" else f"_{_QUANTIZATION.value}"
-    ending = ".tflite" if _FORMAT.value == "tflite" else "_saved_model"
+    ending = _ENDINGS[_FORMAT.value]
     output = flag_path(_OUTPUT) or model.with_name(f"{model.stem}{suffix}{ending}")
-    if _FORMAT.value == "tflite" and output.suffix != ".tflite":
-        raise UserError(f"--output={output}: give it the suffix .tflite")
+    if ending.startswith(".") and output.suffix != ending:
+        raise UserError(f"--output={output}: give it the suffix {ending}")
     if output.exists() and not _OVERWRITE.value:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --output")
     if output.exists() and output.is_dir() != (_FORMAT.value == "saved_model"):
@@ -158,6 +173,8 @@ def _report(output: pathlib.Path, sidecar: dict) -> None:
     print(f"{output}: {sidecar['input']['dtype']} {sidecar['input']['shape']} "
           f"{sidecar['input']['name']} in, {sidecar['output']['dtype']} "
           f"{sidecar['output']['shape']} {sidecar['output']['name']} out")
+    if _FORMAT.value == "onnx":
+        print(f"{sidecar['size_bytes'] / 1e6:.2f} MB, opset {sidecar['opset']}")
     if _FORMAT.value == "tflite":
         print(f"{sidecar['size_bytes'] / 1e6:.2f} MB, {sidecar['macs'] / 1e6:.1f} M "
               f"multiply-accumulates, {sidecar['delegate_partitions']} delegate partition(s)")

@@ -48,6 +48,7 @@ def test_workdir_holds_the_results(walk):
     record = json.loads((workdir / "student.json").read_text())
     assert record["builder"]["preset"] == "student_28m"
     assert record["metrics"]["images"] == 6
+    assert [source["depth"] for source in record["sources"]] == ["measured"]
     assert "--student=student_28m" in (workdir / "flags.txt").read_text()
     assert (workdir / "log.csv").read_text().count("\n") == 2  # the header and one epoch
     with Image.open(workdir / "sheet.png") as sheet:
@@ -66,6 +67,7 @@ def test_export_is_verified_and_describes_itself(walk):
     sidecar = json.loads(graph.with_suffix(".tflite.json").read_text())
     assert graph.stat().st_size < 4e6
     assert sidecar["quantization"] == "none"
+    assert sidecar["sources"][0]["name"] in graph.with_suffix(".md").read_text()
     assert "student.tflite" in exported
 
 

@@ -1,6 +1,7 @@
 """What a folder says of its depth, in `dataset.json` (convert, rooms) or `labels.json` (label).
 
-A folder without either is the depth of a sensor whose focal length nobody has told.
+A folder without either is the depth of a sensor whose focal length nobody has told. Both may hold
+`license` and `origin`, which `origin.py` hands on.
 """
 
 import dataclasses
@@ -67,7 +68,7 @@ def read_description(data_dir: str | pathlib.Path) -> Description:
     try:
         said = read_json(path)
         return Description(
-            units_per_m=_UNITS_PER_M,
+            units_per_m=_UNITS_PER_M if "unit" in said else None,
             focal_length=_positive(said.get("focal_length")),
             focal_lengths={name: _positive(focal)
                            for name, focal in said.get("focal_lengths", {}).items() if focal})

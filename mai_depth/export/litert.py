@@ -101,6 +101,7 @@ def export_tflite(
     sidecar = description | read_focal_length(model_path) | {
         "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     write_bytes_atomic(output, data)
+    sidecar["protocols"] = verification.protocols
     write_json_atomic(f"{os.fspath(output)}.json", sidecar)
     return sidecar
 

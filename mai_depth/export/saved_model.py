@@ -71,6 +71,7 @@ def export_saved_model(
     }
     sidecar = (describe_export(graph, parts, model_path, verification)
                | read_focal_length(model_path))
+    sidecar["protocols"] = verification.protocols
     write_json_atomic(f"{output}.json", sidecar)
     return sidecar
 

@@ -11,7 +11,7 @@ from mai_depth.tflite.graph import delegate_partitions
 from mai_depth.tflite.graph import open_quietly
 
 _PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "mai-depth")
-_TRAINING = ("metrics", "builder")
+_TRAINING = ("metrics", "other_metrics", "builder", "sources")
 
 
 def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
@@ -67,10 +67,14 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         keras_path: The `.keras` file.
 
     Returns:
-        `metrics` and `builder` (the builder's arguments) of the `.json` beside it, as far as they
-        are there.
+        `metrics`, `other_metrics`, `builder` (the builder's arguments) and `sources` (of the data
+        and labels, with their licences) of the `.json` beside it, as far as they are there.
     """
-    return _beside(keras_path, _TRAINING)
+    known = _beside(keras_path, _TRAINING)
+    if "other_metrics" in known:  # a path would tell strangers of the machine that trained
+        known["other_metrics"] = {
+            pathlib.Path(name).name: row for name, row in known["other_metrics"].items()}
+    return known
 
 
 def read_focal_length(keras_path: str | os.PathLike) -> dict[str, Any]:

@@ -10,9 +10,18 @@ import numpy as np
 from mai_depth.data.pairs import Pairs
 from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.errors import UserError
+from mai_depth.metrics import affine_align
+from mai_depth.metrics import image_metrics
+from mai_depth.metrics import mean_metrics
+from mai_depth.metrics import median_scale
 from mai_depth.metrics import si_rmse
 
 NUM_PICTURES = 16
+_PROTOCOLS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "as it is": lambda truth, depth: depth,
+    "median": median_scale,
+    "scale and shift": affine_align,
+}
 
 # Of depth, the mean difference that rounding may cause. The converter adds the same float32 numbers
 # in another order: 0.0001 % was measured. Weights in float16 have 11 bits, 0.05 % each, of which
@@ -36,6 +45,9 @@ class Verification:
         si_rmse_keras: Of the Keras model.
         passed: Whether the limit for the format was kept.
         limit: In words.
+        protocols: Metrics of the exported model on these pictures, by how depth is fitted to the
+            truth first: `as it is`, `median` (`metrics.median_scale`) and `scale and shift`
+            (`metrics.affine_align`).
     """
 
     images: int
@@ -46,6 +58,7 @@ class Verification:
     si_rmse_keras: float
     passed: bool
     limit: str
+    protocols: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def si_rmse_change(self) -> float:
@@ -53,8 +66,10 @@ class Verification:
         return self.si_rmse - self.si_rmse_keras
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures for a JSON file."""
-        return dataclasses.asdict(self) | {"si_rmse_change": self.si_rmse_change}
+        """The figures for a JSON file; `protocols` stand beside them."""
+        figures = dataclasses.asdict(self) | {"si_rmse_change": self.si_rmse_change}
+        figures.pop("protocols")
+        return figures
 
     def __str__(self) -> str:
         return format_verification(self.as_dict())
@@ -92,6 +107,7 @@ def verify(
     if not count:
         raise UserError("verification: no pictures; give some in --data_dir")
     differences, scores, keras_scores = [], [], []
+    fitted: dict[str, list[dict[str, float]]] = {name: [] for name in _PROTOCOLS}
     for index in np.linspace(0, len(pairs) - 1, count).round().astype(int).tolist():
         image = np.asarray(pairs.rgb[index])
         expected = model.predict_on_batch(image[None].astype(np.float32))[0, ..., 0]
@@ -106,6 +122,8 @@ def verify(
         truth = pairs.depth_m(index)
         scores.append(si_rmse(truth, depth))
         keras_scores.append(si_rmse(truth, expected))
+        for name, fit in _PROTOCOLS.items():
+            fitted[name].append(image_metrics(truth, fit(truth, depth)))
     largest = np.max(differences, axis=0)[0]
     _, mean, mean_log = np.mean(differences, axis=0).tolist()
     score, keras_score = float(np.mean(scores)), float(np.mean(keras_scores))
@@ -119,6 +137,7 @@ def verify(
         si_rmse_keras=keras_score,
         passed=passed,
         limit=limit,
+        protocols={name: mean_metrics(metrics) for name, metrics in fitted.items()},
     )
 
 

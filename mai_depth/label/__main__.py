@@ -47,6 +47,11 @@ _TEACHER_PRESET = flags.DEFINE_enum(
     "pip install -e '.[hub]'. Its depth has no unit: give a metric --teacher as well, or what is "
     "written is inverse depth. Licences of the weights: small Apache-2.0; base and large "
     "CC-BY-NC-4.0 (no commercial use).")
+_LICENSE = flags.DEFINE_string(
+    "license", None, "Licence of the pictures, in words; labels.json hands it on to what is "
+    "trained from them.")
+_ORIGIN = flags.DEFINE_string(
+    "origin", None, "Where the pictures come from, in words or as a URL; handed on likewise.")
 
 
 def main() -> None:
@@ -71,7 +76,8 @@ def main() -> None:
 
         teachers = [open_teacher(name) for name in sources]
         folder = LabelledFolder(
-            output, os.path.abspath(source), [teacher.describe() for teacher in teachers])
+            output, os.path.abspath(source), [teacher.describe() for teacher in teachers],
+            {flag.name: flag.value for flag in (_LICENSE, _ORIGIN) if flag.value})
         unlabelled = (unlabelled_frames(source.stem, *video, folder) if video
                       else unlabelled_pictures(entries, folder))
         _finish(folder, label(unlabelled, folder, teachers, _say))

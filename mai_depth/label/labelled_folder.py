@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,14 @@ class LabelledFolder:
         folder: An existing folder that no other process writes to.
         source: The `--input`, as its user would know it again.
         teachers: What `Teacher.describe` gives of each.
+        told: `license` and `origin` of the pictures, as far as the user has told them.
 
     Raises:
         UserError: The folder was labelled from other pictures or by other teachers.
     """
 
-    def __init__(self, folder: pathlib.Path, source: str, teachers: list[dict[str, Any]]):
+    def __init__(self, folder: pathlib.Path, source: str, teachers: list[dict[str, Any]],
+                 told: Mapping[str, str] | None = None):
         self.is_metric = any(teacher["kind"] == "metric" for teacher in teachers)
         self.path = folder
         self.rgb = folder / "train" / "rgb"
@@ -54,6 +57,7 @@ class LabelledFolder:
             "kind": "depth" if self.is_metric else "inverse depth",
             "unit": "mm" if self.is_metric else "none: of another scale and shift in each picture",
             "date": datetime.date.today().isoformat(),
+            **(told or {}),
         }
         self._take_over()
         remove_abandoned(folder)
@@ -79,7 +83,8 @@ class LabelledFolder:
                 raise UserError(f"{self.path}: was labelled with {what} {_short(before.get(key))}, "
                                 f"not {_short(self._labels[key])}; give the same to go on, or "
                                 "another --output")
-        self._labels["date"] = before.get("date", self._labels["date"])
+        kept = {key: before[key] for key in ("license", "origin") if key in before}
+        self._labels = {**kept, **self._labels, "date": before.get("date", self._labels["date"])}
 
     def has(self, name: str) -> bool:
         """Whether the pair of that name is whole."""

@@ -19,6 +19,9 @@ from mai_depth.checksum import check_sha256
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.metrics import NAMES
+from mai_depth.network.download import DEFAULT_CACHE_DIR
+from mai_depth.network.download import fetch
+from mai_depth.network.download import is_url
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +31,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "pretrained"
 _INDEX = "index.json"
 _REINSTALL = "install mai_depth again"
 # Beside a .keras: what exports and the quantized training read of the training.
-_KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics")
+_KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics", "sources")
 _FOCAL_LENGTH = 0.811  # of the camera of NYU Depth V2, in picture widths
 _DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
          "them trained on; 480x640, per image")
@@ -139,21 +142,32 @@ def network_file(value: str, flag: str, *others: str) -> str:
     return os.fspath(pretrained_path(value))
 
 
-def load_pretrained(name: str) -> "keras.Model":
-    """Loads a network that was trained already, without a download.
+def load_pretrained(
+    name: str, *, sha256: str | None = None, cache_dir: str | os.PathLike = DEFAULT_CACHE_DIR
+) -> "keras.Model":
+    """Loads a network that was trained already: one that the package brings, or another's.
 
     Args:
-        name: A `name` of `list_pretrained` whose file is a `.keras`.
+        name: A `name` of `list_pretrained`, which needs no download, or the path or URL (http,
+            https) of a `.keras` file.
+        sha256: Of the file; a URL is refused without.
+        cache_dir: Where a download is kept; the next call does not repeat it.
 
     Returns:
         The model, not compiled: `image` [batch, 480, 640, 3] float32 RGB 0..255 to `depth_m`
         [batch, 480, 640, 1] float32 metres.
 
     Raises:
-        UserError: No such network, it is a `.tflite`, or its file is damaged.
+        UserError: No such network, it is a `.tflite`, or its file is damaged or another than
+            `sha256` says.
     """
-    path = pretrained_path(name)
-    if path.suffix != ".keras":
+    if is_url(name):
+        path = fetch(name, sha256, cache_dir)
+    else:
+        path = pretrained_path(name) if is_name(name) else pathlib.Path(name).expanduser()
+        if sha256:
+            check_sha256(path, sha256.lower(), "give the file that is meant")
+    if is_name(name) and path.suffix != ".keras":
         raise UserError(f"{name}: a {path.suffix} file, not a Keras model; "
                         f"pretrained_path({name!r}) names it for an interpreter")
     from mai_depth.network.model_file import load_model

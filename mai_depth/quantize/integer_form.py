@@ -185,8 +185,8 @@ class _Writer:
         self.divided[step] = divided
 
     def _write_convolution(self, step: Step) -> None:
-        kernel, bias, last = _folded(step)
-        activation, chain = _activation_after(last)
+        kernel, bias, last = folded(step)
+        activation, chain = activation_after(last)
         (source,) = step.sources
         kernel = kernel * np.broadcast_to(self.divided[source], kernel.shape[2])[:, None]
         scale = np.broadcast_to(self.scales.get(step.layer.name, 1.0), bias.shape)
@@ -234,8 +234,15 @@ class _Writer:
         return self._wrapped(product)([x, self._wrapped(gate)(x)])
 
 
-def _folded(step: Step) -> tuple[np.ndarray, np.ndarray, Step]:
-    """A convolution's kernel and bias with the BatchNorm after it, and the last of the two."""
+def folded(step: Step) -> tuple[np.ndarray, np.ndarray, Step]:
+    """A convolution's kernel and bias with the BatchNorm after it, and the last of the two.
+
+    Args:
+        step: Of a kind in `CONVOLUTIONS`.
+
+    Returns:
+        Kernel, bias [channels], and the step whose result they give.
+    """
     kernel, *biases = step.layer.get_weights()
     depthwise = step.kind == "DepthwiseConv2D"
     bias = biases[0] if biases else np.zeros(kernel.shape[2 if depthwise else 3], np.float32)
@@ -246,8 +253,15 @@ def _folded(step: Step) -> tuple[np.ndarray, np.ndarray, Step]:
     return kernel, bias * factor + shift, step.followers[0]
 
 
-def _activation_after(step: Step) -> tuple[str | None, list[Step]]:
-    """What follows a convolution: its name, and its steps."""
+def activation_after(step: Step) -> tuple[str | None, list[Step]]:
+    """What follows a convolution.
+
+    Args:
+        step: The convolution, or the BatchNorm after it.
+
+    Returns:
+        `hard_swish`, `hard_sigmoid`, `relu` or None, and the steps that it consists of.
+    """
     if len(step.followers) != 1:
         return None, []
     (follower,) = step.followers

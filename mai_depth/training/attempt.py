@@ -175,7 +175,8 @@ class Attempt:
 
     def _write_record(self, finished: bool) -> None:
         state = self.state
-        record = {**self.run.record, "epoch": state.epoch, "metrics": state.metrics,
+        record = {**self.run.record, "sources": self.run.sources,
+                  "epoch": state.epoch, "metrics": state.metrics,
                   "halvings": state.halvings, "finished": finished}
         if self.run.focal_length is not None:
             record["focal_length"] = self.run.focal_length

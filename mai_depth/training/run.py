@@ -68,6 +68,7 @@ class Run:
         depth_size: Height and width of the depth that the loss sees; None for twice the map's.
         extend: Adds what is trained with the model and not saved, see `finer_levels`; it gives
             what `distiller.training_view` gives, or more.
+        sources: Of `data.origin.data_origins`, for the `.json` alone: they decide on nothing.
         teacher: A depth model to distil from, asked for every augmented picture.
         teacher_views: Or views of `train_pairs` with its answers.
         focal_length: Of the camera that is learned, in picture widths, for the `.json` alone: the
@@ -84,6 +85,7 @@ class Run:
     options: RunOptions = RunOptions()
     depth_size: tuple[int, int] | None = None
     extend: "Callable[[keras.Model], keras.Model] | None" = None
+    sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     teacher: "keras.Model | None" = None
     teacher_views: TeacherViews | None = None
     focal_length: float | None = None

@@ -1,5 +1,6 @@
 """Training: data -> teacher -> student -> workdir. What `train.py` calls."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from mai_depth.atomic import write_json_atomic
 from mai_depth.data.mixture import Mixture
+from mai_depth.data.origin import data_origins
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import count_same_pictures
 from mai_depth.data.pairs import describe
@@ -67,7 +69,7 @@ def train(job: TrainingJob) -> None:
     own = own_teacher_path(job, pairs[0])
     paths = (job.teacher.paths or (own,)) if job.distils else ()
     waits = job.distils and not job.teacher.paths and not is_complete(own)
-    run = plan_student(job, *pairs)
+    run = dataclasses.replace(plan_student(job, *pairs), sources=data_origins(job.data))
     if paths and not waits:
         run = taught_by(paths, run)
     if _is_finished(run):

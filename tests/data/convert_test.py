@@ -377,3 +377,8 @@ def test_depth_is_counted():
         "  beyond         0.1 %",
     ]
     assert summary.histogram(np.zeros_like(counts)) == "no depth was measured"
+
+
+def test_what_is_told_of_the_pictures_is_written(tmp_path):
+    _, record = converted(tmp_path, "seven_scenes", license="CC0", origin="a friend")
+    assert (record["license"], record["origin"]) == ("CC0", "a friend")

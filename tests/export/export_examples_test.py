@@ -14,6 +14,7 @@ from mai_depth.network import model_file
 from mai_depth.network import student
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+SUFFIXES = {"saved_model": "", "onnx": ".onnx"}
 TRAINED = REPOSITORY / "runs" / "student" / "student.keras"
 
 
@@ -56,7 +57,8 @@ def test_the_lines_are_found():
 
 
 def run_line(commands, flags, model: pathlib.Path, tmp_path, *more):
-    suffix = "" if "--format=saved_model" in flags else ".tflite"
+    suffix = next((ending for form, ending in SUFFIXES.items() if f"--format={form}" in flags),
+                  ".tflite")
     given = [f"--model={model}", f"--cache_dir={tmp_path / 'cache'}", *more]
     if not any(flag.startswith("--output=") for flag in flags):
         given.append(f"--output={tmp_path / f'out{suffix}'}")

@@ -138,7 +138,8 @@ def test_saved_model(export, tmp_path):
     assert depth.shape == (1, 480, 640, 1)
     content = json.loads((tmp_path / "served.json").read_text())
     assert content["verification"]["passed"]
-    assert {path.name for path in tmp_path.iterdir()} == {"served", "served.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "served", "served.json", "served.md"}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,8 @@ def test_saved_model(export, tmp_path):
         (["--quantization=int8", "--num_calibration=12"], ["12 pictures", "32"]),
         (["--quantization=int8", "--num_calibration=0"], ["0 pictures", "32"]),
         (["--quantization=int8", "--format=saved_model"], ["--quantization=int8", "float32"]),
+        (["--quantization=int8", "--format=onnx"], ["--quantization=int8", "onnx", "float32"]),
+        (["--format=onnx", "--output=a.tflite"], ["a.tflite", ".onnx"]),
         (["--quantization=int4"], ["int4"]),
         (["--split=nothing"], ["nothing"]),
         (["student.keras"], ["student.keras", "is not a flag"]),

@@ -123,7 +123,7 @@ def test_sidecar_and_embedded_description(tmp_path, path, pairs):
         "name": "image", "shape": [1, 480, 640, 3], "dtype": "float32", "range": [0, 255],
         "unit": "RGB, camera values",
     }
-    assert content.pop("sha256")
+    assert content.pop("sha256") and content.pop("protocols")
     assert json.loads(tflite_edit.read_metadata(output.read_bytes())) == content
 
 

@@ -181,3 +181,11 @@ def test_a_folder_of_other_labels_is_refused(tmp_path):
     (tmp_path / "labels.json").unlink()
     with pytest.raises(UserError, match=r"has a folder train, but no labels.json of this command"):
         LabelledFolder(tmp_path, "photos", [METRIC])
+
+
+def test_what_is_told_of_the_pictures_stays(tmp_path):
+    told = {"license": "CC BY 4.0", "origin": "https://example.org"}
+    LabelledFolder(tmp_path, "photos", [METRIC], told)
+    LabelledFolder(tmp_path, "photos", [METRIC]).finish(0)  # goes on without the flags
+    labels = json.loads((tmp_path / "labels.json").read_text())
+    assert told.items() <= labels.items() and labels["pictures"] == 0

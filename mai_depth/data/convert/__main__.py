@@ -37,6 +37,11 @@ _DEPTH_UNITS_PER_M = number_flags.define_float(
     1e-3, 1e6)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
     "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does; up to 1 % are skipped.")
+_LICENSE = flags.DEFINE_string(
+    "license", None, "Licence of the pictures, in words; dataset.json hands it on to what is "
+    "trained from them.")
+_ORIGIN = flags.DEFINE_string(
+    "origin", None, "Where the pictures come from, in words or as a URL; handed on likewise.")
 
 
 def main() -> None:
@@ -50,7 +55,8 @@ def main() -> None:
         raise UserError(f"--input={source}: no such folder; unpack an archive first")
     convert(source, output, Options(
         _FORMAT.value, _VALIDATION_SHARE.value, _EVERY.value, _FOCAL_LENGTH.value,
-        _DEPTH_UNITS_PER_M.value, _ON_BAD_SAMPLE.value), print)
+        _DEPTH_UNITS_PER_M.value, _ON_BAD_SAMPLE.value,
+        _LICENSE.value, _ORIGIN.value), print)
 
 
 if __name__ == "__main__":

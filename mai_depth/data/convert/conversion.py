@@ -56,6 +56,8 @@ class Options:
             tell.
         depth_units_per_m: Of the depth files; None for what the layout has.
         on_bad_sample: `fail` or `skip`, as in training.
+        license: Of the pictures, in words, and
+        origin: where they come from; both are handed on (`data.origin`).
     """
 
     format: str = AUTO
@@ -64,6 +66,8 @@ class Options:
     focal_length: float | None = None
     depth_units_per_m: float | None = None
     on_bad_sample: str = "fail"
+    license: str | None = None
+    origin: str | None = None
 
 
 def convert(
@@ -129,7 +133,7 @@ def _complete(
     staging.complete(
         {staging.path(task.split, kind, name) for task, picture in outcome.done
          for kind, name in (("rgb", picture), ("depth", f"{task.name}.png"))},
-        {**record, "files": files})
+        {**record, "files": files, "license": options.license, "origin": options.origin})
     say(histogram(outcome.counts))
     say(_last_line(staging.output, record))
     return record
