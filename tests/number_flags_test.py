@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from mai_depth import number_flags
 
 ENTRY_FILES = {  # module -> its number flags
-    "train": 26,
+    "train": 27,
     "export": 3,
     "mai_depth.data.convert.__main__": 4,
     "mai_depth.predict.__main__": 5,
@@ -26,6 +26,7 @@ ENTRY_FILES = {  # module -> its number flags
     "benchmark.study.eighty_numbers": 1,
     "benchmark.study.folds": 3,
     "benchmark.study.frontier": 1,
+    "benchmark.study.gallery": 2,
     "benchmark.study.learning": 2,
 }
 

@@ -239,7 +239,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tiny_data, folder, m
 
 
 def test_the_distillation_is_named_when_it_is_the_one(tiny_data, folder, monkeypatch):
-    monkeypatch.setattr(trainer, "_distiller", broken_distiller(trainer._distiller))
+    monkeypatch.setattr(trainer, "distiller_of", broken_distiller(trainer.distiller_of))
     run = small_run(tiny_data, folder, distillation_loss_weight=1.0, teacher=small_model())
     with pytest.raises(UserError, match="distillation_loss is not finite in epoch 1, step 1"):
         fit_depth_model(run)
