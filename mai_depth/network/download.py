@@ -9,8 +9,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from tqdm import tqdm
-
 from mai_depth.atomic import atomic_path
 from mai_depth.checksum import check_sha256
 from mai_depth.errors import UserError
@@ -73,6 +71,8 @@ def fetch(url: str, sha256: str | None, cache_dir: str | os.PathLike) -> pathlib
 
 
 def _download(url: str, sha256: str, path: pathlib.Path) -> None:
+    from tqdm import tqdm  # which a board that only predicts need not have
+
     digest = hashlib.sha256()
     request = urllib.request.Request(url, headers={"User-Agent": "mai_depth"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer, open(path, "wb") as file:

@@ -27,6 +27,9 @@ GRAPHS = {
 }
 
 
+FAST = ("add at 8", "concat at 4, slim")  # every option once
+
+
 def student(name):
     keras.utils.set_random_seed(0)
     model = build_student(alpha=0.35, **GRAPHS[name], max_depth_m=10.0)
@@ -39,7 +42,8 @@ def images():
     return np.rint(pictures(32)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in GRAPHS])
 def test_every_format_is_one_partition_and_the_same_function(tmp_path, images, name):
     model = student(name)
     parts = take_apart(model, "student.keras")

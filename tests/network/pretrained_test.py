@@ -167,6 +167,7 @@ def test_looking_for_a_network_loads_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypatch):
     from mai_depth.data.sources import DataOptions
     from mai_depth.training.job import Student

@@ -131,6 +131,7 @@ resume(*map(pathlib.Path, sys.argv[1:3]))
 """
 
 
+@pytest.mark.slow
 def test_the_saved_student_is_the_deployed_graph_and_a_resume_is_bit_identical(
         tmp_path, tiny_data):
     tests = REPOSITORY / "tests"

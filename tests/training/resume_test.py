@@ -332,6 +332,7 @@ def test_missing_space_is_said_before_the_first_step(tiny_data, folder, monkeypa
     assert os.listdir(folder) == []
 
 
+@pytest.mark.slow
 def test_out_of_memory_names_the_flag(tiny_data, folder, monkeypatch):
     def train_step(self, batch):
         huge = tf.cast(tf.shape(batch["image"])[0], tf.int64) * (1 << 44)
