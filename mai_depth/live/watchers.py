@@ -99,7 +99,6 @@ class Watcher:
         self._free = asyncio.Event()
         self._free.set()
         self._writing = asyncio.Lock()
-        self._point: tuple[float, float] | None = None
 
     @property
     def held(self) -> list[LiveFrame]:
