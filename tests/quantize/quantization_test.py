@@ -211,20 +211,28 @@ def run_of(data, recipe):
     return Run(None, *data, pathlib.Path("student_qat.tflite"), recipe, 10.0)
 
 
-def in_integers(student, parts):
-    core = IntegerCore(parts.core, grids(parts, 32))
-    return with_core(student, parts, core)
+@pytest.fixture(scope="module")
+def built(student, parts):
+    model = with_core(student, parts, IntegerCore(parts.core, grids(parts, 32)))
+    return model, model.get_weights()
 
 
-def test_integers_without_training_are_near_the_student(student, parts):
+@pytest.fixture
+def in_integers(built):
+    model, weights = built
+    model.set_weights(weights)
+    return model
+
+
+def test_integers_without_training_are_near_the_student(student, in_integers):
     images = pictures(2)
     expected = student.predict_on_batch(images)
-    depth = in_integers(student, parts).predict_on_batch(images)
+    depth = in_integers.predict_on_batch(images)
     assert np.std(np.log(depth) - np.log(expected)) < 0.2 * np.std(np.log(expected))
 
 
-def test_fine_tuning_ends_better_than_it_began(student, parts, data):
-    model = in_integers(student, parts)
+def test_fine_tuning_ends_better_than_it_began(in_integers, data):
+    model = in_integers
     recipe = dataclasses.replace(
         SHORT, epochs=3, learning_rate=1e-3, distillation_loss_weight=0.0)
     rows = fine_tune(model, run_of([data[0]] * 2, recipe))
@@ -257,10 +265,10 @@ def test_exported_file_computes_what_was_trained(exported):
     assert figures["mean_difference_m"] < 0.5
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(student, parts, data):
+def test_a_loss_that_is_not_finite_ends_the_training(in_integers, data):
     recipe = Recipe(epochs=1, batch_size=4, learning_rate=float("nan"))
     with pytest.raises(UserError, match="is not finite in epoch 1; lower --learning_rate"):
-        fine_tune(in_integers(student, parts), run_of(data, recipe))
+        fine_tune(in_integers, run_of(data, recipe))
 
 
 # Fine-tunes STUDENT into OUTPUT over DATA.
