@@ -71,11 +71,9 @@ def train_quantized(
         lambda: model, train, validation, pathlib.Path(output), recipe, parts.max_depth_m,
         depth_size=parts.grid_size)
     if recipe.distillation_loss_weight:
-        if not teacher.paths:  # to ask it at every step costs less than to cache its answers
-            teacher = dataclasses.replace(
-                teacher, paths=(pathlib.Path(student_path),), cache=teacher.mirror)
-        run, _ = teach(taught_by(teacher.paths, run), teacher, teacher.paths,
-                       teacher.views_for(recipe), cache_dir)
+        paths = teacher.paths or (pathlib.Path(student_path),)
+        run, _ = teach(
+            taught_by(paths, run), teacher, paths, teacher.views_for(recipe), cache_dir)
     images = representative(train, min(_CALIBRATION, len(train)))
     core = IntegerCore(parts.core, scaled_grids(parts, images))
     fine_tune(with_core(model, parts, core), run)
