@@ -125,7 +125,7 @@ class Watcher:
                 await self._socket.send_text(json.dumps(message))
 
     async def _send(self) -> None:
-        number, status = 0, ""
+        number, status = 0, None  # who comes later is told as well that the camera is there
         while True:
             frame = await self._hub.newer_than(number)
             if self._hub.loop.status != status:
