@@ -104,7 +104,7 @@ def test_it_fits_every_screen_in_light_and_dark(browser, server, width, scheme, 
 def test_a_click_shows_the_depth_maps_value_and_saving_writes_it(browser, server, tmp_path):
     with opened(browser, server.url, accept_downloads=True) as page:
         page.click("#freeze")
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(1000)  # a frame may be on its way, on a busy machine for long
         frozen = pixels(page, "photo")
         page.wait_for_timeout(400)
         assert (pixels(page, "photo") == frozen).all()
@@ -114,7 +114,7 @@ def test_a_click_shows_the_depth_maps_value_and_saving_writes_it(browser, server
         saved = {}
         page.on("download", lambda file: saved.__setitem__(file.suggested_filename, file))
         page.click("#save")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while len(saved) < 2:
             assert time.monotonic() < deadline
             page.wait_for_timeout(100)
@@ -125,8 +125,10 @@ def test_a_click_shows_the_depth_maps_value_and_saving_writes_it(browser, server
         both = Image.open(tmp_path / next(name for name in saved if name != depth))
         assert both.size[0] > 1280 and both.size[1] == 480
         page.click("#freeze")
-        page.wait_for_timeout(500)
-        assert (pixels(page, "photo") != frozen).any()
+        deadline = time.monotonic() + 20
+        while (pixels(page, "photo") == frozen).all():
+            assert time.monotonic() < deadline
+            page.wait_for_timeout(100)
 
 
 @pytest.mark.slow
