@@ -14,6 +14,7 @@ from mai_depth.live.rate import Rate
 from mai_depth.live.sources import Source
 
 _RETRY_S = 1.0
+_LONGEST_READ_S = 0.8  # what Ctrl-C waits for a picture
 _NOTICE_S = 2.0  # that a clip begins again is shown for so long, if it has lasted longer
 
 
@@ -64,8 +65,13 @@ class FrameReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread as soon as its present picture is read."""
+        """Ends the thread as soon as its present picture is read, and waits for that.
+
+        A thread that is inside of OpenCV when Python ends takes the process down with SIGABRT.
+        """
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_LONGEST_READ_S)
 
     def newer_than(self, number: int, timeout_s: float) -> Captured | None:
         """Waits for a picture with a higher number; None if none came in time."""
