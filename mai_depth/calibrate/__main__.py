@@ -25,8 +25,6 @@ from mai_depth.calibrate.observations import list_measured
 from mai_depth.calibrate.observations import observe_pairs
 from mai_depth.calibrate.observations import observe_points
 from mai_depth.errors import UserError
-from mai_depth.network.pretrained import best_pretrained
-from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.predict.calibration import DISAGREES
 from mai_depth.predict.calibration import Fit
@@ -35,7 +33,7 @@ from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_file import write_camera
 from mai_depth.predict.depth_network import DepthNetwork
-from mai_depth.predict.depth_network import check_graph
+from mai_depth.predict.depth_network import chosen_network
 from mai_depth.predict.depth_network import open_network
 from mai_depth.predict.focal_length import sha256
 from mai_depth.streams import printable
@@ -67,7 +65,7 @@ def main() -> None:
     output = _output()
     points, folder = _points()
     pairs = list_measured(folder) if folder else []
-    model = _model()
+    model = chosen_network(_MODEL.value, _say)
     network = open_network(model, min(os.cpu_count() or 1, MAX_THREADS))
     observations = list(_observe(network, points, pairs))
     if not observations:
@@ -125,15 +123,6 @@ def _output() -> pathlib.Path:
     if output.exists():  # nothing but an older calibration is replaced
         read_camera(output, "output")
     return output
-
-
-def _model() -> pathlib.Path:
-    if _MODEL.value is None:
-        return pretrained_path(best_pretrained())
-    path = expand(_MODEL.value, "model")
-    if path.suffix == ".tflite":
-        check_graph(path, _say)
-    return path
 
 
 def _warn(fit: Fit, observations: list[Observation]) -> None:

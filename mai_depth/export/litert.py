@@ -11,15 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from mai_depth.atomic import write_bytes_atomic
-from mai_depth.atomic import write_json_atomic
 from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.export.conversion import convert
 from mai_depth.export.sidecar import describe_tflite
-from mai_depth.export.sidecar import read_focal_length
 from mai_depth.export.sidecar import read_training
 from mai_depth.export.sidecar import versions
+from mai_depth.export.sidecar import write_with_sidecar
 from mai_depth.export.stages import StudentParts
 from mai_depth.export.stages import take_apart
 from mai_depth.export.verify import Verification
@@ -69,7 +67,7 @@ def export_tflite(
         options: What the file is like.
         pictures: Pictures and depth to verify with.
         calibration: For int8: pictures [count, height, width, 3], 0..255.
-        core: For qat: the fine-tuned core, of `quantize.aware.convert_core`.
+        core: For qat: the fine-tuned core, of `quantize.aware.IntegerCore.to_tflite`.
         allow_inaccurate: Write the file even if it is further from the Keras model than its
             format's limit.
 
@@ -98,12 +96,7 @@ def export_tflite(
         **describe_export(description, parts, model_path, verification),
     }
     data = _with_description(editor.data(), description)
-    sidecar = description | read_focal_length(model_path) | {
-        "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    write_bytes_atomic(output, data)
-    sidecar["protocols"] = verification.protocols
-    write_json_atomic(f"{os.fspath(output)}.json", sidecar)
-    return sidecar
+    return write_with_sidecar(output, data, description, model_path, verification.protocols)
 
 
 def reference(model: keras.Model, parts: StudentParts, upsample: str) -> keras.Model:

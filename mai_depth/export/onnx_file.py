@@ -1,6 +1,5 @@
 """Export as an ONNX file, for onnxruntime, OpenCV and the compilers of accelerators."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -8,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mai_depth.atomic import write_bytes_atomic
-from mai_depth.atomic import write_json_atomic
 from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.export.litert import ExportOptions
@@ -18,7 +15,8 @@ from mai_depth.export.litert import reference
 from mai_depth.export.litert import refuse_inaccurate
 from mai_depth.export.onnx_graph import OPSET
 from mai_depth.export.onnx_graph import onnx_model
-from mai_depth.export.sidecar import read_focal_length
+from mai_depth.export.sidecar import describe_tensors
+from mai_depth.export.sidecar import write_with_sidecar
 from mai_depth.export.stages import take_apart
 from mai_depth.export.verify import verify
 from mai_depth.network.model_file import load_model
@@ -77,22 +75,14 @@ def export_onnx(
         "opset": OPSET,
         "upsample": upsample,
         "input_dtype": options.input_dtype,
-        "input": {"name": "image", "shape": [1, *parts.image_size, 3],
-                  "dtype": options.input_dtype, "range": [0, 255], "unit": "RGB, camera values"},
-        "output": {"name": "depth_m", "shape": [1, *parts.image_size, 1], "dtype": "float32",
-                   "unit": "metre"},
+        **describe_tensors(parts.image_size, options.input_dtype),
         "operators": _operators(exported),
         "parameters": model.count_params(),
     }
     description = describe_export(graph, parts, model_path, verification)
     _describe(exported, description)
     data = exported.SerializeToString(deterministic=True)
-    sidecar = description | read_focal_length(model_path) | {
-        "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    write_bytes_atomic(output, data)
-    sidecar["protocols"] = verification.protocols
-    write_json_atomic(f"{os.fspath(output)}.json", sidecar)
-    return sidecar
+    return write_with_sidecar(output, data, description, model_path, verification.protocols)
 
 
 def _runner(data: bytes, dtype: str) -> Callable[[np.ndarray], np.ndarray]:

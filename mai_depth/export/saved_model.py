@@ -16,6 +16,7 @@ from mai_depth.export.litert import ExportOptions
 from mai_depth.export.litert import describe_export
 from mai_depth.export.litert import reference
 from mai_depth.export.litert import refuse_inaccurate
+from mai_depth.export.sidecar import describe_tensors
 from mai_depth.export.sidecar import read_focal_length
 from mai_depth.export.stages import rebuild
 from mai_depth.export.stages import take_apart
@@ -63,10 +64,7 @@ def export_saved_model(
         "format": "saved_model",
         "signature": SIGNATURE,
         "upsample": options.upsample,
-        "input": {"name": "image", "shape": [1, *parts.image_size, 3],
-                  "dtype": options.input_dtype, "range": [0, 255], "unit": "RGB, camera values"},
-        "output": {"name": "depth_m", "shape": [1, *parts.image_size, 1], "dtype": "float32",
-                   "unit": "metre"},
+        **describe_tensors(parts.image_size, options.input_dtype),
         "parameters": model.count_params(),
     }
     sidecar = (describe_export(graph, parts, model_path, verification)

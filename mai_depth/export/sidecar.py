@@ -1,10 +1,13 @@
 """What an exported file says about itself: a JSON beside it, and the same inside it."""
 
+import hashlib
 import os
 import pathlib
 from importlib import metadata
 from typing import Any
 
+from mai_depth.atomic import write_bytes_atomic
+from mai_depth.atomic import write_json_atomic
 from mai_depth.json_file import read_json
 from mai_depth.tflite.graph import TfliteFile
 from mai_depth.tflite.graph import delegate_partitions
@@ -39,6 +42,45 @@ def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
         "macs": file.macs(),
         "parameters": file.parameters(),
     }
+
+
+def describe_tensors(image_size: tuple[int, int], dtype: str) -> dict[str, Any]:
+    """What goes in and comes out, of formats whose file is not asked.
+
+    Args:
+        image_size: Height and width of the picture.
+        dtype: Of its numbers.
+    """
+    return {
+        "input": {"name": "image", "shape": [1, *image_size, 3], "dtype": dtype,
+                  "range": [0, 255], "unit": "RGB, camera values"},
+        "output": {"name": "depth_m", "shape": [1, *image_size, 1], "dtype": "float32",
+                   "unit": "metre"},
+    }
+
+
+def write_with_sidecar(
+    output: str | os.PathLike, data: bytes, description: dict[str, Any],
+    model_path: str | os.PathLike, protocols: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes an exported file and the JSON beside it.
+
+    Args:
+        output: The file.
+        data: Its bytes.
+        description: What the file says of itself.
+        model_path: The `.keras` file that was exported.
+        protocols: Of `verify.Verification`.
+
+    Returns:
+        The content of the JSON: the description, and what cannot or shall not stand inside.
+    """
+    sidecar = description | read_focal_length(model_path) | {
+        "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+        "protocols": protocols}
+    write_bytes_atomic(output, data)
+    write_json_atomic(f"{os.fspath(output)}.json", sidecar)
+    return sidecar
 
 
 def _tensor(detail: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,6 @@ from mai_depth import number_flags
 from mai_depth.atomic import remove_abandoned
 from mai_depth.colormap import COLORMAPS
 from mai_depth.errors import UserError
-from mai_depth.network.pretrained import best_pretrained
-from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 from mai_depth.predict import video
@@ -31,7 +29,7 @@ from mai_depth.predict.announced import Announced
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_picture import read_picture
 from mai_depth.predict.depth_network import DepthNetwork
-from mai_depth.predict.depth_network import check_graph
+from mai_depth.predict.depth_network import chosen_network
 from mai_depth.predict.depth_network import open_network
 from mai_depth.predict.picture_list import VIDEO_SUFFIXES
 from mai_depth.predict.picture_list import Entry
@@ -102,7 +100,7 @@ def main() -> None:
         raise UserError("--smooth: is for a video or a camera; leave it out for pictures")
     entries = _pictures(source, output)
     _make_output(output)
-    path = _model()
+    path = chosen_network(_MODEL.value, _say)
     scale = _scale(path)
     network = open_network(path, _NUM_THREADS.value)
     if entries is None:
@@ -164,15 +162,6 @@ def _make_output(output: pathlib.Path) -> None:
                         ) from error
     if not writable:
         raise UserError(f"--output={output}: cannot be written; give another folder")
-
-
-def _model() -> pathlib.Path:
-    if _MODEL.value is None:
-        return pretrained_path(best_pretrained())
-    path = expand(_MODEL.value, "model")
-    if path.suffix == ".tflite":
-        check_graph(path, _say)
-    return path
 
 
 def _scale(network: pathlib.Path) -> Announced:

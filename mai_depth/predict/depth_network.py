@@ -12,7 +12,10 @@ from mai_depth.checksum import check_checksum
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import best_pretrained
 from mai_depth.network.pretrained import is_pretrained
+from mai_depth.network.pretrained import pretrained_path
+from mai_depth.paths import expand
 from mai_depth.tflite.graph import read_tflite
 from mai_depth.tflite.runner import TfliteNetwork
 from mai_depth.tflite.runner import try_graph
@@ -79,6 +82,27 @@ def check_graph(path: str | os.PathLike, say: Callable[[str], None]) -> None:
     if warning:
         say(f"warning: {warning}")
     try_graph(path)
+
+
+def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Path:
+    """Finds the network that `--model` names, and tries a graph before it is trusted.
+
+    Args:
+        value: A path; None for the best network that the package brings.
+        say: Is told what is doubtful, see `check_graph`.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: Missing, damaged, or a graph that does not run.
+    """
+    if value is None:
+        return pretrained_path(best_pretrained())
+    path = expand(value, "model")
+    if path.suffix == ".tflite":
+        check_graph(path, say)
+    return path
 
 
 class KerasNetwork:
