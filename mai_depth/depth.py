@@ -25,6 +25,9 @@ from mai_depth.png_file import write_gray16
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
 MISSING_UNITS = 65535  # what many sensors write where they have measured nothing
 MAX_UNITS = 65534
+CANONICAL_FOCAL_LENGTH = 0.811
+"""Of NYU Depth V2's camera, in picture widths: that of the shipped networks, and of training data
+whose first folder does not tell its own."""
 INVERSE_DEPTH_DIR = "inverse_depth"  # in the place of `depth`, of what has no unit
 
 _ROWS = 16  # at a time: of 60 million pixels a map is 240 MB, and 16 rows stay in the cache

@@ -14,7 +14,7 @@ from benchmark.study.accuracy_table import METRICS
 from benchmark.study.accuracy_table import Accuracy
 from benchmark.study.data_set import DataSet
 from mai_depth.data.samples import read_rgb
-from mai_depth.data.sources import CANONICAL_FOCAL_LENGTH
+from mai_depth.depth import CANONICAL_FOCAL_LENGTH
 from mai_depth.depth import read_depth
 from mai_depth.depth import valid_mask
 from mai_depth.edge_metrics import boundary_f1

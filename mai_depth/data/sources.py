@@ -26,13 +26,12 @@ from mai_depth.data.room_folder import NAME as ROOMS
 from mai_depth.data.room_folder import rooms_folder
 from mai_depth.data.samples import samples
 from mai_depth.data.synthetic import write_synthetic
+from mai_depth.depth import CANONICAL_FOCAL_LENGTH
 from mai_depth.depth import INVERSE_DEPTH_DIR
 from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 
 SCENES = "scenes"  # the default data set, where nothing else is asked for
-CANONICAL_FOCAL_LENGTH = 0.811
-"""NYU's, in picture widths: the camera of a first folder that does not tell its own."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.checksum import check_sha256
+from mai_depth.depth import CANONICAL_FOCAL_LENGTH
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 from mai_depth.metrics import NAMES
@@ -32,7 +33,6 @@ _INDEX = "index.json"
 _REINSTALL = "install mai_depth again"
 # Beside a .keras: what exports and the quantized training read of the training.
 _KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics", "sources")
-_FOCAL_LENGTH = 0.811  # of the camera of NYU Depth V2, in picture widths
 _DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
          "them trained on; 480x640, per image")
 _LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
@@ -228,7 +228,7 @@ def add_pretrained(
         raise UserError(f"{measured}: measured another file than {source}; measure it again")
     entry = {"name": name, "file": name + source.suffix, "sha256": sha256,
              "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE,
-             "focal_length": _FOCAL_LENGTH}
+             "focal_length": CANONICAL_FOCAL_LENGTH}
     entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
     write_bytes_atomic(FOLDER / entry["file"], content)
     if source.suffix == ".keras":
@@ -237,6 +237,6 @@ def add_pretrained(
             paths = {"encoder_weights", *({"prune_from"} & kept["builder"].keys())}
             kept["builder"] = {**kept["builder"], **dict.fromkeys(paths)}
         write_json_atomic(
-            FOLDER / f"{name}.json", {**kept, "focal_length": _FOCAL_LENGTH})
+            FOLDER / f"{name}.json", {**kept, "focal_length": CANONICAL_FOCAL_LENGTH})
     write_json_atomic(FOLDER / _INDEX, list(entries.values()))
     return entry

@@ -231,7 +231,7 @@ def test_a_token_is_asked_for_everything(clip):  # noqa: F811
         assert "a-long-secret" not in "".join(said)
 
 
-def test_ctrl_c_ends_it_within_a_second_and_the_port_is_free_again(clip):  # noqa: F811
+def test_ctrl_c_ends_it_soon_and_the_port_is_free_again(clip):  # noqa: F811
     with live(f"--input={clip}") as command:
         pages = [Page(command.socket_url) for _ in range(3)]
         assert all(page.frame() for page in pages)
