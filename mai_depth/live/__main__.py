@@ -90,7 +90,7 @@ def main() -> None:
         calibration = Calibration(model, f"{scale.camera_name}: {scale.camera}" if scale.camera
                                   else "")
         loop = DepthLoop(reader, TfliteNetwork(model, _NUM_THREADS.value), scale, calibration,
-                         smooth=_SMOOTH.value, alert=alert, say=_say)
+                         smooth=_SMOOTH.value, alert=alert, say=_say, stills=source.stills)
         loop.start()
         try:
             hub = Hub(loop, calibration, _ALERT_BELOW_M.value)

@@ -81,17 +81,20 @@ class DepthLoop:
         scale: What is known of the camera.
         calibration: What was clicked, which decides before `scale`.
         smooth: Filter over time, see `SteadyDepth`.
+        stills: The pictures have nothing to do with each other: nothing is filtered, and each has
+            its own range of colours.
         alert: Told how near things are.
         say: Is told, once each, of what goes wrong.
     """
 
     def __init__(self, reader: FrameReader, network: DepthNetwork, scale: Scale,
                  calibration: Calibration, *, smooth: bool, alert: Alert,
-                 say: Callable[[str], None]):
+                 say: Callable[[str], None], stills: bool = False):
         self._reader, self._network, self._scale = reader, network, scale
         self._calibration, self._alert, self._say = calibration, alert, say
-        self._steady = SteadyDepth() if smooth else None
-        self._range, self._painter, self._rate = SteadyRange(), Painter(), Rate()
+        self._steady = SteadyDepth() if smooth and not stills else None
+        self._range = SteadyRange(1) if stills else SteadyRange()
+        self._painter, self._rate = Painter(), Rate()
         self._thread = threading.Thread(target=self._run, name="depth", daemon=True)
         self._stop, self._said = threading.Event(), set[str]()
         self._drawing_ms = 0.0

@@ -31,11 +31,13 @@ class Source:
         open: Opens it: pictures as RGB uint8 [height, width, 3], and seconds between two of them,
             None where the camera itself sets the pace. Raises `UserError` where that fails.
         ends: Whether it has an end and begins again; a camera that ends has vanished.
+        stills: Whether its pictures have nothing to do with each other.
     """
 
     name: str
     open: Callable[[], tuple[Iterator[np.ndarray], float | None]]
     ends: bool
+    stills: bool = False
 
 
 def find_source(value: str, path: pathlib.Path) -> Source:
@@ -62,7 +64,7 @@ def find_source(value: str, path: pathlib.Path) -> Source:
                         "pictures, or the number of a camera")
     if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
         return Source(path.name, lambda: _open_clip(path), ends=True)
-    return Source(path.name, lambda: _open_pictures(path), ends=True)
+    return Source(path.name, lambda: _open_pictures(path), ends=True, stills=True)
 
 
 def _open_camera(number: int) -> tuple[Iterator[np.ndarray], None]:

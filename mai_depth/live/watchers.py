@@ -181,8 +181,11 @@ class Watcher:
         if frame is None or not depth_m > 0:
             await self.tell({"type": "error", "text": "There is no depth at this point."})
             return
-        self._hub.calibration.add(depth_m / frame.scale, metres)
+        answered_m = depth_m / frame.scale
+        self._hub.calibration.add(answered_m, metres)
         await self._hub.tell_all(self._hub.calibration.told())
+        if (camera := self._hub.calibration.camera) is not None:  # the next frame may be long off
+            await self.tell({"type": "distance", "distance_m": camera.scale * answered_m})
 
 
 async def watch(socket: WebSocket, hub: Hub) -> str:

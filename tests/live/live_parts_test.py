@@ -1,6 +1,7 @@
 """The parts of mai_depth.live, one by one."""
 
 import asyncio
+import json
 import sys
 import threading
 import time
@@ -212,6 +213,33 @@ def test_picamera2_gives_its_pictures_and_is_closed(monkeypatch, tmp_path):
     assert next(frames).shape == (480, 640, 3) and seconds is None
     closed.append("cable")
     assert next(frames, None) is None and closed == ["cable", 1]
+
+
+def test_pictures_that_are_strangers_have_each_its_own_colours(tmp_path):
+    """The second is four times as bright and so as far: neither steadied nor drawn in one range."""
+    (tmp_path / "a.tflite").write_bytes(b"network")
+    reader = FrameReader(
+        Source("folder", lambda: (frames_of([51, 204] * 200), 0.01), ends=True, stills=True), print)
+    published = []
+    loop = DepthLoop(reader, Brightness(), Scale(), Calibration(tmp_path / "a.tflite"), smooth=True,
+                     alert=Alert(None, None, print), say=print, stills=True)
+    loop.publish = published.append
+    loop.start()
+    try:
+        wait_for(lambda: len(published) > 4)
+    finally:
+        loop.stop()
+    for frame in published:
+        assert frame.depth_at(0.5, 0.5) == pytest.approx(
+            Brightness()(frame.rgb)[0, 0], rel=1e-3)
+        near_m, far_m = frame_limits(frame)
+        assert near_m <= frame.depth_at(0.5, 0.5) <= far_m
+
+
+def frame_limits(frame):
+    size = int.from_bytes(frame.message[:4], "little")
+    head = json.loads(frame.message[4 : 4 + size])
+    return head["near_m"], head["far_m"]
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ def test_a_calibration_makes_the_typed_distance_right_for_all(server):
     told = page.text("calibration")
     assert told["points"] == 1 and told["file"]["scale"] == pytest.approx(1.4)
     assert told["text"] == "depth x 1.400 (1 point)"
+    assert page.text("distance")["distance_m"] == pytest.approx(1.4 * before)  # although frozen
     assert other.text("calibration") == told
     page.send(type="calibrate", x=0.5, y=0.5, distance_m=-1)
     assert "more than 0" in page.text("error")["text"]
