@@ -60,7 +60,8 @@ class Access:
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return "wrong Origin: only the page itself may connect"
         if self._token is None:
-            return "" if host in self._hosts else f"wrong Host: open {self._scheme}://127.0.0.1 instead"
+            return "" if host in self._hosts else (
+                f"wrong Host: open {self._scheme}://127.0.0.1 instead")
         given = _query(scope).get("token", [self._cookie_of(headers)])[0]
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return "wrong token: open the address that the command has printed"

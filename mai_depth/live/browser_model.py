@@ -31,10 +31,10 @@ def describe(path: str | os.PathLike, alert_below_m: float | None) -> dict[str, 
     network, file = TfliteNetwork(path), TfliteFile(path)
     [taken] = network.interpreter.get_input_details()
     [given] = network.interpreter.get_output_details()
-    if np.dtype(given["dtype"]) != np.float32:
+    if given["dtype"] != np.float32:
         raise _unfit(path, "output", given)
-    is_bytes = np.dtype(taken["dtype"]) == np.uint8 and taken["quantization"] in ((0.0, 0), (1.0, 0))
-    if not (is_bytes or np.dtype(taken["dtype"]) == np.float32):
+    is_bytes = taken["dtype"] == np.uint8 and taken["quantization"] in ((0.0, 0), (1.0, 0))
+    if not (is_bytes or taken["dtype"] == np.float32):
         raise _unfit(path, "input", taken)
     model = {
         "file": MODEL_FILE, "name": os.path.basename(path), "sha256": file.sha256(),

@@ -45,19 +45,16 @@ class LiteRtJs:
         self._core = self._text("core/dist/index.js")
         if self._core.count(_BY_NAME) != 1:
             raise self._unusable(f"version {self.version} is built otherwise")
-        for name in _VARIANTS:
-            self._file(f"core/wasm/{name}.js"), self._file(f"core/wasm/{name}.wasm")
+        self._wasm = {f"{name}.{suffix}": self._file(f"core/wasm/{name}.{suffix}")
+                      for name in _VARIANTS for suffix in ("js", "wasm")}
 
     def files(self) -> dict[str, bytes | pathlib.Path]:
         """Gives what the page needs below `litert/`: names, and contents or where they lie."""
-        wasm: dict[str, bytes | pathlib.Path] = {
-            f"{name}.{suffix}": self._file(f"core/wasm/{name}.{suffix}")
-            for name in _VARIANTS for suffix in ("js", "wasm")}
         return {
             "litert.js": _without_map(self._core.replace(_BY_NAME, _BY_PATH)),
             "wasm_utils.js": _without_map(self._text("wasm-utils/dist/index.js")),
             "LICENSE.txt": apache_license(),
-            **wasm,
+            **self._wasm,
         }
 
     def _file(self, name: str) -> pathlib.Path:

@@ -2,7 +2,7 @@
 
 /* What the server's Python does with pictures and depth maps, for the network that runs here. */
 
-const MIN_DEPTH_M = 0.001;  // depth.py: what is less was not measured
+const MIN_DEPTH_M = Math.fround(0.001);  // depth.py: what is not more was not measured
 const MEMORY_FRAMES = 20;   // video.py: in about so many frames the colours follow the scene
 const MIN_SPREAD = 1.05;    // colormap.py: a wall seen head-on is one colour
 

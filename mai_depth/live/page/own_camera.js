@@ -10,7 +10,7 @@ const CAMERA_FAULTS = {
 
 const ownCamera = {
   here: null, worker: null, isReady: null, video: null, stream: null, still: null,
-  points: [], scale: 1, map: null, mapScale: 1, number: 0, isBusy: false, isAwaited: false, takenAt: 0,
+  verdict: undefined, points: [], scale: 1, map: null, mapScale: 1, number: 0, isBusy: false, isAwaited: false, takenAt: 0,
   wanted: 0,
 
   /* Loads the network in a worker, once; the promise is kept. */
@@ -22,12 +22,17 @@ const ownCamera = {
       this.worker.onmessage = ({ data }) => {
         if (data.type === "ready") resolve();
         else if (data.type === "frame") this.receive(data);
-        else if (data.type === "webgpu") get("engine").textContent = engineText(data.verdict);
+        else if (data.type === "webgpu") this.tell(data.verdict);
         else { reject(new Error(data.text)); this.isBusy = false; say(`The network failed: ${data.text}`); }
       };
       this.worker.postMessage({ type: "open", here: this.here });
     });
     return this.isReady;
+  },
+
+  tell(verdict) {
+    this.verdict = verdict;
+    get("engine").textContent = engineText(verdict);
   },
 
   /* Becomes the source of the page's frames; false where this browser cannot run the network. */
@@ -175,7 +180,7 @@ const ownCamera = {
 /* What the page says of the hardware that it runs on. */
 function engineText(verdict) {
   if (!verdict) return "Runs on WASM.";
-  if (verdict.fault) return `Runs on WASM; WebGPU cannot run it (${verdict.fault}).`;
+  if (verdict.fault) return `Runs on WASM; WebGPU failed (${verdict.fault}).`;
   const off = `${(1000 * verdict.differs_m).toPrecision(2)} mm`;
   if (verdict.is_wrong) return `Runs on WASM; WebGPU is off by ${off}.`;
   const times = `${verdict.ms.toFixed(1)} ms, on WASM ${verdict.wasm_ms.toFixed(1)} ms`;
