@@ -15,7 +15,7 @@ VERSION = "2.5.3"  # that is tested
 INSTALL = f"npm install @litertjs/core@{VERSION}"
 
 _BY_NAME, _BY_PATH = '"@litertjs/wasm-utils"', '"./wasm_utils.js"'
-# With relaxed SIMD, and for browsers without it: Safari's. The others need headers of the server.
+# With relaxed SIMD, and for browsers without it. Threads would need headers that few hosts send.
 _VARIANTS = ("litert_wasm_internal", "litert_wasm_compat_internal")
 
 

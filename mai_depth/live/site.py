@@ -7,6 +7,7 @@ import pathlib
 import shutil
 from typing import Any
 
+from mai_depth.atomic import FULL
 from mai_depth.atomic import atomic_folder
 from mai_depth.errors import UserError
 from mai_depth.live.browser_model import MODEL_FILE
@@ -70,24 +71,32 @@ def export_site(
         Its size in bytes.
 
     Raises:
-        UserError: There is something else at that place.
+        UserError: There is something else at that place, or nothing can be written there.
     """
     files: dict[str, bytes | pathlib.Path] = {
         **page_files(), "page.json": page_json(here, server=False),
         "LICENSE.txt": apache_license(), **files_to_run_here(model, litert)}
     if is_pretrained(model):
         files[_WEIGHTS_LICENSE] = FOLDER / _WEIGHTS_LICENSE
-    _refuse_other(folder, files)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder) as draft:
-        for name, content in files.items():
-            path = draft / name
-            path.parent.mkdir(exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            else:
-                shutil.copyfile(content, path)
-        return sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    try:
+        _refuse_other(folder, files)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(folder) as draft:
+            return sum(_write(draft / name, content) for name, content in files.items())
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise UserError(f"--export={folder}: cannot be written ({error.strerror}); give another "
+                        "folder") from error
+
+
+def _write(path: pathlib.Path, content: bytes | pathlib.Path) -> int:
+    """Writes or copies a file; returns its size."""
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, bytes):
+        return path.write_bytes(content)
+    shutil.copyfile(content, path)
+    return path.stat().st_size
 
 
 def _refuse_other(folder: pathlib.Path, files: dict[str, bytes | pathlib.Path]) -> None:

@@ -138,6 +138,7 @@ def test_the_static_site_answers_as_python_and_asks_nobody(browser, site, pictur
     assert {"depth_worker.js", "litert.js", "litert_wasm_internal.wasm", "model.tflite"} <= names
 
 
+@pytest.mark.slow
 def test_the_visitors_camera(browser, site, capsys):
     with opened(browser, site) as page:
         page.click("#camera")
@@ -189,6 +190,7 @@ def test_a_point_a_calibration_and_its_file(browser, site, picture, tmp_path):
         until(page, "document.getElementById('calibration').textContent === 'Not calibrated.'")
 
 
+@pytest.mark.slow
 def test_a_portrait_picture_and_one_of_another_size(browser, site, picture, tmp_path):
     """Canvas and Pillow reduce a picture a little differently."""
     network = TfliteNetwork(pretrained_path(SHIPPED))
@@ -202,6 +204,18 @@ def test_a_portrait_picture_and_one_of_another_size(browser, site, picture, tmp_
         right = predict(network, read_picture(path)).depth_m((360, 480))
         off = np.abs(np.log(depth / right))
         assert off.mean() < (1e-3 if size == (360, 480) else 0.03)
+
+
+@pytest.mark.slow
+def test_a_browser_without_relaxed_simd(browser, picture, litert_js, tmp_path):  # noqa: F811
+    """For which the second variant is; here it is put in the place of the first."""
+    litert = exported(tmp_path, pretrained_path(SHIPPED), litert_js) / "depth" / "litert"
+    script = (litert / "litert_wasm_compat_internal.js").read_bytes()
+    (litert / "litert_wasm_internal.js").write_bytes(script)
+    with served(tmp_path) as port, opened(browser, f"http://127.0.0.1:{port}/depth/") as page:
+        show(page, picture)
+        assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
+    assert any(url.endswith("litert_wasm_compat_internal.wasm") for url in page.asked)
 
 
 def test_what_is_no_picture_is_said(browser, site, tmp_path):
@@ -361,6 +375,7 @@ def test_webgpu_is_dropped_where_it_is_wrong(browser, picture, litert_js, tmp_pa
         assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
 
 
+@pytest.mark.slow
 def test_the_servers_page_runs_it_here_and_goes_back(
     browser, clip, picture, litert_js,  # noqa: F811
 ):

@@ -89,6 +89,8 @@ def test_what_is_no_site_is_not_replaced(commands, npm_folder, tmp_path):
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
     (tmp_path / "file").write_text("")
     assert_one_line(export(commands, tmp_path / "file", npm_folder), "is no folder")
+    assert_one_line(export(commands, tmp_path / "file" / "site", npm_folder),
+                    f"--export={tmp_path}/file/site: cannot be written (")
 
 
 @pytest.mark.parametrize(("flags", "words"), [

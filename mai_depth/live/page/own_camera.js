@@ -39,6 +39,7 @@ const ownCamera = {
   async take() {
     if (source !== this) connection.close();
     source = this;
+    get("server").setAttribute("aria-pressed", false);
     head = undefined;
     freeze(false);
     begin(this.here.colors, this.here.alert_below_m);
@@ -48,6 +49,7 @@ const ownCamera = {
       return source === this;
     } catch (error) {
       this.isReady = null;
+      this.worker?.terminate();
       say(`The network does not run in this browser (${error.message}).`);
       return false;
     }
@@ -63,6 +65,10 @@ const ownCamera = {
         facingMode: "environment" } });
     } catch (error) {
       say(CAMERA_FAULTS[error.name] || `The camera cannot be opened (${error.message}).`);
+      return;
+    }
+    if (wanted !== this.wanted) {  // pressed again while the browser asked for permission
+      for (const track of stream.getTracks()) track.stop();
       return;
     }
     this.stream = stream;
@@ -181,7 +187,8 @@ const ownCamera = {
 function engineText(verdict) {
   if (!verdict) return "Runs on WASM.";
   if (verdict.fault) return `Runs on WASM; WebGPU failed (${verdict.fault}).`;
-  const off = `${(1000 * verdict.differs_m).toPrecision(2)} mm`;
+  const millimetres = 1000 * verdict.differs_m;
+  const off = `${millimetres < 10 ? millimetres.toPrecision(2) : millimetres.toFixed(0)} mm`;
   if (verdict.is_wrong) return `Runs on WASM; WebGPU is off by ${off}.`;
   const times = `${verdict.ms.toFixed(1)} ms, on WASM ${verdict.wasm_ms.toFixed(1)} ms`;
   return verdict.is_used ? `Runs on WebGPU: ${times}, at most ${off} apart.` : `Runs on WASM; WebGPU is right but slower: ${times}.`;

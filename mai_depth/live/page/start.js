@@ -30,6 +30,7 @@ get("server").addEventListener("click", () => {
 
 function watchServer() {
   source = connection;
+  get("server").setAttribute("aria-pressed", true);
   head = undefined;
   freeze(false);
   say("Connecting…");
