@@ -127,8 +127,8 @@ def _export() -> None:
     """Writes the static site."""
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         if flag.present and flag.name not in _OF_EXPORT:
-            raise UserError(f"--{flag.name}: says nothing of a page without a server; leave it out "
-                            "with --export")
+            raise UserError(f"--{flag.name}: has no effect on an exported page; leave it out with "
+                            "--export")
     litert = _litert_js()
     if litert is None:
         raise UserError(f"--export: run {INSTALL} in a folder and give it as --litert_js")

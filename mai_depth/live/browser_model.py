@@ -46,5 +46,5 @@ def describe(path: str | os.PathLike, alert_below_m: float | None) -> dict[str, 
 
 def _unfit(path: str | os.PathLike, side: str, detail: dict[str, Any]) -> UserError:
     return UserError(f"--model={os.fspath(path)}: its {side} is {np.dtype(detail['dtype']).name}, "
-                     "which does not run in a browser; give one that export.py has written, with "
-                     "float32 or uint8 in and float32 out")
+                     "which LiteRT.js cannot handle; export it again with export.py (float32 or "
+                     "uint8 in, float32 out)")

@@ -104,9 +104,9 @@ def _refuse_other(folder: pathlib.Path, files: dict[str, bytes | pathlib.Path]) 
     if not os.path.lexists(folder):
         return
     if not folder.is_dir() or folder.is_symlink():
-        raise UserError(f"--export={folder}: exists and is no folder; give another one")
+        raise UserError(f"--export={folder}: exists and is not a folder; give another one")
     known = {pathlib.PurePath(name).parts[0] for name in (*files, _WEIGHTS_LICENSE)}
     others = sorted(found.name for found in folder.iterdir() if found.name not in known)
     if others:
-        raise UserError(f"--export={folder}: holds {others[0]}, which is no part of an exported "
+        raise UserError(f"--export={folder}: holds {others[0]}, which is not part of an exported "
                         "page; give an empty folder or a new one")

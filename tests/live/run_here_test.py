@@ -228,11 +228,18 @@ def test_what_is_no_picture_is_said(browser, site, tmp_path):
 def test_by_plain_http_the_page_says_why_there_is_no_camera(browser, site, picture):
     with opened(browser, site.replace("127.0.0.1", "depth.test")) as page:
         assert page.is_visible("#secure") and page.is_disabled("#camera")
-        assert "https and to localhost alone" in page.inner_text("#secure")
+        assert "only on https and localhost" in page.inner_text("#secure")
         show(page, picture)
         assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
     with opened(browser, site) as page:
         assert not page.is_visible("#secure") and page.is_enabled("#camera")
+
+
+def test_opened_as_a_file_it_asks_for_a_web_server(browser, tmp_path, litert_js):  # noqa: F811
+    page = browser.new_page()
+    page.goto(f"file://{exported(tmp_path, pretrained_path(SHIPPED), litert_js)}/depth/index.html")
+    until(page, "document.getElementById('status').textContent.includes('through a web server')")
+    page.close()
 
 
 def test_a_browser_that_refuses_the_camera_or_has_none(browser, site):
