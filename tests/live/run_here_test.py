@@ -218,6 +218,17 @@ def test_a_browser_without_relaxed_simd(browser, picture, litert_js, tmp_path): 
     assert any(url.endswith("litert_wasm_compat_internal.wasm") for url in page.asked)
 
 
+def test_a_transparent_picture_lies_on_white_as_in_python(browser, site, picture, tmp_path):
+    clear = Image.open(picture).convert("RGBA")
+    clear.paste((0, 0, 0, 0), (100, 100, 500, 400))
+    clear.save(tmp_path / "clear.png")
+    with opened(browser, site) as page:
+        for path in (picture, tmp_path / "clear.png"):
+            show(page, path)
+        np.testing.assert_array_equal(
+            shown(page), np.asarray(read_picture(tmp_path / "clear.png").rgb))
+
+
 def test_what_is_no_picture_is_said(browser, site, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with opened(browser, site) as page:

@@ -90,6 +90,8 @@ function farthestOff(values, right) {
 async function show({ number, bitmap, scale, still, camera_fps, camera_ms }) {
   const begin = performance.now();
   const box = place(bitmap, model), pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = "#fff";  // a transparent picture lies on white, and not on the one before
+  pen.fillRect(0, 0, model.width, model.height);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, box.left, box.top, box.width, box.height);
   bitmap.close();
