@@ -1,19 +1,26 @@
 """The network in the visitor's own browser: the static site and the server's page, in Chromium."""
 
-import contextlib
+# ruff: noqa: F811 (fixtures are imported, and named again by the tests)
+
 import subprocess
 import time
 
 import numpy as np
 import pytest
 from chromium import another
-from chromium import decoded
-from chromium import launched
 from chromium import metres
 from chromium import until
 from live_process import clip  # noqa: F401  a fixture
 from live_process import live
-from live_process import wide_room
+from own_page import EXACT_M
+from own_page import SHIPPED
+from own_page import answer_to
+from own_page import browser  # noqa: F401  a fixture
+from own_page import depth_of
+from own_page import opened
+from own_page import picture  # noqa: F401  a fixture
+from own_page import show
+from own_page import shown
 from PIL import Image
 from static_site import exported
 from static_site import litert_js  # noqa: F401  a fixture
@@ -27,92 +34,13 @@ from mai_depth.predict.focal_length import sha256
 from mai_depth.predict.prediction import predict
 from mai_depth.tflite.runner import TfliteNetwork
 
-cv2 = pytest.importorskip("cv2")
-
-SHIPPED = "nyuv2_student_90m_int8"
-EXACT_M = 1e-5
-WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
-
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    """A generated room, 640x480."""
-    path = tmp_path_factory.mktemp("picture") / "room.png"
-    Image.fromarray(wide_room()[:, 80:720]).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Chromium whose camera shows a room; it knows this machine by a name as well."""
-    clip_path, wide = tmp_path_factory.mktemp("camera") / "room.y4m", wide_room()
-    with clip_path.open("wb") as file:
-        file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
-        for left in (*range(0, 160, 8), *range(160, 0, -8)):
-            frame = np.ascontiguousarray(wide[:, left : left + 640])
-            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
-    with launched("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-                  f"--use-file-for-fake-video-capture={clip_path}",
-                  "--host-resolver-rules=MAP depth.test 127.0.0.1") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory, litert_js):  # noqa: F811
+def site(tmp_path_factory, litert_js):
     """The address of a static site with the network that the package brings."""
     folder = exported(tmp_path_factory.mktemp("site"), pretrained_path(SHIPPED), litert_js)
     with served(folder) as port:
         yield f"http://127.0.0.1:{port}/depth/"
-
-
-@contextlib.contextmanager
-def opened(browser, url, **options):
-    """A page that says nothing on the console but LiteRT.js's log, and asks nobody else."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
-    said, asked = [], []
-    page = context.new_page()
-    page.on("console", lambda message: message.type == "debug" or said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    context.on("request", lambda request: asked.append(request.url))
-    page.goto(url)
-    until(page, "!['', 'Connecting…'].includes(document.getElementById('status').textContent)")
-    try:
-        yield page
-        assert said == []
-        origin = "/".join(url.split("/")[:3]) + "/"
-        strange = [one for one in asked if not one.startswith((origin, "blob:", "data:"))]
-        assert strange == []
-        page.asked = asked
-    finally:
-        context.close()
-
-
-def show(page, path):
-    """Chooses a picture and waits for its depth, and for what is said of WebGPU."""
-    before = page.evaluate("ownCamera.number")
-    page.set_input_files("#picture", path)
-    until(page, f"head?.number > {before} && !ownCamera.isBusy", 60)
-    until(page, "document.getElementById('engine').textContent", 60)
-
-
-def depth_of(page):
-    """The map that the page shows, as floats."""
-    values, width, height = page.evaluate(
-        "[Array.from(ownCamera.map.values), ownCamera.map.width, ownCamera.map.height]")
-    return np.array(values, np.float32).reshape(height, width)
-
-
-def shown(page):
-    """The photo that the page shows, without the marks on it."""
-    return decoded(page.evaluate(
-        "(() => { const canvas = document.createElement('canvas'); "
-        "canvas.width = photoPicture.width; canvas.height = photoPicture.height; "
-        "canvas.getContext('2d').drawImage(photoPicture, 0, 0); return canvas.toDataURL(); })()"
-    ))[..., :3]
-
-
-def answer_to(picture, name=SHIPPED):
-    return TfliteNetwork(pretrained_path(name))(np.asarray(Image.open(picture)))
 
 
 def test_the_static_site_answers_as_python_and_asks_nobody(browser, site, picture, tmp_path):
@@ -207,7 +135,7 @@ def test_a_portrait_picture_and_one_of_another_size(browser, site, picture, tmp_
 
 
 @pytest.mark.slow
-def test_a_browser_without_relaxed_simd(browser, picture, litert_js, tmp_path):  # noqa: F811
+def test_a_browser_without_relaxed_simd(browser, picture, litert_js, tmp_path):
     """For which the second variant is; here it is put in the place of the first."""
     litert = exported(tmp_path, pretrained_path(SHIPPED), litert_js) / "depth" / "litert"
     script = (litert / "litert_wasm_compat_internal.js").read_bytes()
@@ -246,7 +174,7 @@ def test_by_plain_http_the_page_says_why_there_is_no_camera(browser, site, pictu
         assert not page.is_visible("#secure") and page.is_enabled("#camera")
 
 
-def test_opened_as_a_file_it_asks_for_a_web_server(browser, tmp_path, litert_js):  # noqa: F811
+def test_opened_as_a_file_it_asks_for_a_web_server(browser, tmp_path, litert_js):
     page = browser.new_page()
     page.goto(f"file://{exported(tmp_path, pretrained_path(SHIPPED), litert_js)}/depth/index.html")
     until(page, "document.getElementById('status').textContent.includes('through a web server')")
@@ -260,7 +188,7 @@ def test_a_browser_that_refuses_the_camera_or_has_none(browser, site):
         assert page.inner_text("#camera") == "Start the camera"
 
 
-def test_a_page_without_its_files_says_so(browser, site, tmp_path, litert_js):  # noqa: F811
+def test_a_page_without_its_files_says_so(browser, site, tmp_path, litert_js):
     exported(tmp_path, pretrained_path(SHIPPED), litert_js)
     (tmp_path / "depth" / "model.tflite").unlink()
     with served(tmp_path) as port:
@@ -290,112 +218,9 @@ def test_six_hundred_frames_do_not_use_it_up(browser, site, picture):
         assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
 
 
-FORMS = [("none", "float32"), ("float16", "float32"), ("none", "uint8"), ("int8", "float32"),
-         ("int8", "uint8")]
-
-
-@pytest.fixture(scope="module")
-def many_pictures(tmp_path_factory):
-    """36 training pictures, of which int8 needs 32, and 6 to verify with."""
-    from conftest import _write_pair
-
-    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for split, count in (("train", 36), ("validation", 6)):
-        for kind in ("rgb", "depth"):
-            (folder / split / kind).mkdir(parents=True)
-        for index in range(count):
-            _write_pair(folder / split, f"{index:04d}", random)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def form(tmp_path_factory, commands, many_pictures):
-    """Exports the shipped student in a form, once."""
-    folder = tmp_path_factory.mktemp("forms")
-
-    def export(quantization, dtype):
-        model = folder / f"{quantization}_{dtype}.tflite"
-        if not model.exists():
-            done = commands(
-                "export.py", f"--model={pretrained_path('nyuv2_student_90m')}",
-                f"--output={model}", f"--quantization={quantization}", f"--input_dtype={dtype}",
-                f"--data_dir={many_pictures}", "--num_calibration=36",
-                f"--cache_dir={folder / 'cache'}", "--allow_inaccurate")
-            assert done.returncode == 0, done.stderr[-2000:]
-        return model
-
-    return export
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("quantization", "dtype"), FORMS)
-def test_every_form_of_export_answers_as_python(
-    browser, picture, litert_js, form, tmp_path, quantization, dtype,  # noqa: F811
-):
-    model = form(quantization, dtype)
-    exported(tmp_path, model, litert_js)
-    with served(tmp_path) as port, opened(browser, f"http://127.0.0.1:{port}/depth/") as page:
-        show(page, picture)
-        right = TfliteNetwork(model)(np.asarray(Image.open(picture)))
-        assert np.abs(depth_of(page) - right).max() < EXACT_M
-
-
-def verdict_of(page):
-    """What the page found out of WebGPU."""
-    verdict = page.evaluate("ownCamera.verdict")
-    if verdict is None or "fault" in verdict:
-        pytest.skip(f"WebGPU was not compared, there is no adapter for it here ({verdict})")
-    return verdict
-
-
-@pytest.mark.slow
-def test_webgpu_is_compared_and_taken_where_it_is_right_and_faster(
-    browser, picture, litert_js, form, tmp_path, capsys,  # noqa: F811
-):
-    """SwiftShader computes on the processor, so that the page has to be told that it is faster."""
-    model = form("none", "float32")
-    exported(tmp_path, model, litert_js)
-    right = TfliteNetwork(model)(np.asarray(Image.open(picture)))
-    with another(browser.browser_type, *WEBGPU) as graphics, served(tmp_path) as port:
-        with opened(graphics, f"http://127.0.0.1:{port}/depth/") as page:
-            show(page, picture)
-            verdict = verdict_of(page)
-            assert verdict["differs_m"] < 1e-3 and not verdict["is_wrong"]
-            assert verdict["is_used"] == (verdict["ms"] < verdict["wasm_ms"])
-            with capsys.disabled():
-                print(f"\n{page.inner_text('#engine')} ({verdict['differs_m']:.1e} m apart)")
-        script = tmp_path / "depth" / "depth_worker.js"
-        always = script.read_text().replace(" && verdict.ms < verdict.wasm_ms", "")
-        assert always != script.read_text()
-        script.write_text(always)
-        with opened(graphics, f"http://127.0.0.1:{port}/depth/") as page:
-            for _ in range(3):
-                show(page, picture)
-                assert page.inner_text("#engine").startswith("Runs on WebGPU: ")
-                assert np.abs(depth_of(page) - right).max() < 1e-3
-            page.workers[0].evaluate("litert.getWebGpuDevice().destroy()")
-            show(page, picture)
-            assert page.inner_text("#engine").startswith("Runs on WASM; WebGPU failed")
-            assert np.abs(depth_of(page) - right).max() < EXACT_M
-
-
-@pytest.mark.slow
-def test_webgpu_is_dropped_where_it_is_wrong(browser, picture, litert_js, tmp_path):  # noqa: F811
-    """As with 8-bit integers, for which the page would not ask it."""
-    exported(tmp_path, pretrained_path(SHIPPED), litert_js, webgpu=True)
-    with another(browser.browser_type, *WEBGPU) as graphics, served(tmp_path) as port, opened(
-            graphics, f"http://127.0.0.1:{port}/depth/") as page:
-        show(page, picture)
-        verdict = verdict_of(page)
-        assert verdict["differs_m"] > 1e-3 and verdict["is_wrong"] and not verdict["is_used"]
-        assert "WebGPU is off by" in page.inner_text("#engine")
-        show(page, picture)
-        assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
-
-
 @pytest.mark.slow
 def test_the_servers_page_runs_it_here_and_goes_back(
-    browser, clip, picture, litert_js,  # noqa: F811
+    browser, clip, picture, litert_js,
 ):
     with live(f"--input={clip}", f"--litert_js={litert_js}") as command, opened(
             browser, command.url) as page:
@@ -416,7 +241,7 @@ def test_the_servers_page_runs_it_here_and_goes_back(
 
 @pytest.mark.slow
 def test_over_https_another_machines_visitor_has_a_camera(
-    browser, clip, litert_js, tmp_path,  # noqa: F811
+    browser, clip, litert_js, tmp_path,
 ):
     cert, key = certificate(tmp_path)
     with live(f"--input={clip}", f"--litert_js={litert_js}", "--token=a-long-secret",
