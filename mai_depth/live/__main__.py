@@ -3,8 +3,9 @@
     python -m mai_depth.live --input=0
     python -m mai_depth.live --input=picamera2 --model=student.tflite --alert_below_m=0.5
     python -m mai_depth.live --input=clip.mp4 --host=0.0.0.0 --token=a-long-secret
+    python -m mai_depth.live --export=site --litert_js=npm_folder   # the network in the browser
 
-Then open the address that it prints. Ctrl-C ends it.
+Then open the address that it prints. Ctrl-C ends it. --export writes a static site and ends.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ import pathlib
 import secrets
 import socket
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -21,7 +23,13 @@ from mai_depth import number_flags
 from mai_depth.errors import UserError
 from mai_depth.live.access import LOOPBACK
 from mai_depth.live.access import MIN_TOKEN
+from mai_depth.live.litert_js import INSTALL
+from mai_depth.live.litert_js import LiteRtJs
+from mai_depth.live.site import export_site
+from mai_depth.live.site import files_to_run_here
+from mai_depth.live.site import page_json
 from mai_depth.live.sources import find_source
+from mai_depth.live.tls import read_certificate
 from mai_depth.network.pretrained import best_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
@@ -59,15 +67,28 @@ _ALERT_COMMAND = flags.DEFINE_string(
 _NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
+_LITERT_JS = flags.DEFINE_string(
+    "litert_js", None, f"The folder of `{INSTALL}`: lets a visitor run the network in the browser.")
+_EXPORT = flags.DEFINE_string(
+    "export", None, "Write the page as a static site into this folder and end; needs --litert_js.")
+_TLS_CERT = flags.DEFINE_string("tls_cert", None, "A certificate in PEM: serves https.")
+_TLS_KEY = flags.DEFINE_string("tls_key", None, "The certificate's private key in PEM.")
 
+# What --export reads; the rest is of the server and its camera.
+_OF_EXPORT = {"export", "litert_js", "model", "alert_below_m"}
 _PACKAGES = {"cv2": "opencv-python-headless", "starlette": "starlette", "uvicorn": "uvicorn",
              "websockets": "websockets"}
 
 
 def main() -> None:
     """Checks the flags, opens the camera and the network, takes the port, and serves."""
+    if _EXPORT.value:
+        _export()
+        return
     _check_packages()
     token = _token()
+    certificate = read_certificate(flag_path(_TLS_CERT), flag_path(_TLS_KEY))
+    litert = _litert_js()
     source = find_source(_INPUT.value, expand(_INPUT.value, "input"))
     if _ALERT_COMMAND.value and _ALERT_BELOW_M.value is None:
         raise UserError("--alert_command: give --alert_below_m, the distance below which it is run")
@@ -81,6 +102,7 @@ def main() -> None:
 
     alert = Alert(_ALERT_BELOW_M.value, _ALERT_COMMAND.value, _say)
     model = _model()
+    extra = _extra(model, litert)
     scale, warning = open_scale(
         model, flag_path(_CAMERA), _FOCAL_LENGTH_PX.value, _FIELD_OF_VIEW_DEG.value)
     if warning:
@@ -94,9 +116,43 @@ def main() -> None:
         loop.start()
         try:
             hub = Hub(loop, calibration, _ALERT_BELOW_M.value)
-            serve(listening, hub, token, _say, lambda: _announce(listening, token))
+            serve(listening, hub, token, _say,
+                  lambda: _announce(listening, token, "https" if certificate else "http"),
+                  extra, certificate)
         finally:
             loop.stop()
+
+
+def _export() -> None:
+    """Writes the static site."""
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+        if flag.present and flag.name not in _OF_EXPORT:
+            raise UserError(f"--{flag.name}: has no effect on an exported page; leave it out with "
+                            "--export")
+    litert = _litert_js()
+    if litert is None:
+        raise UserError(f"--export: run {INSTALL} in a folder and give it as --litert_js")
+    model, folder = _model(), expand(_EXPORT.value, "export")
+    size = export_site(folder, model, litert, _here(model))
+    print(f"{folder}: {size / 1e6:.1f} MB, with {model.name} and LiteRT.js {litert.version}; any "
+          f"web server serves it, here: python -m http.server --directory {folder}")
+
+
+def _extra(model: pathlib.Path, litert: LiteRtJs | None) -> dict[str, bytes | pathlib.Path]:
+    if litert is None:
+        return {"page.json": page_json(None, server=True)}
+    return {"page.json": page_json(_here(model), server=True), **files_to_run_here(model, litert)}
+
+
+def _here(model: pathlib.Path) -> dict[str, Any]:
+    from mai_depth.live.browser_model import describe
+
+    return describe(model, _ALERT_BELOW_M.value)
+
+
+def _litert_js() -> LiteRtJs | None:
+    folder = flag_path(_LITERT_JS)
+    return LiteRtJs(folder) if folder else None
 
 
 def _check_packages() -> None:
@@ -132,12 +188,12 @@ def _model() -> pathlib.Path:
     return path
 
 
-def _announce(listening: socket.socket, token: str | None) -> None:
+def _announce(listening: socket.socket, token: str | None, scheme: str) -> None:
     host, port = listening.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{port}/{f'?token={token}' if token else ''}  (Ctrl-C ends it)",
+    print(f"{scheme}://{shown}:{port}/{f'?token={token}' if token else ''}  (Ctrl-C ends it)",
           flush=True)
 
 

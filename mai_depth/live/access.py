@@ -25,10 +25,14 @@ class Access:
         port: Where it is served.
         token: The token, or None.
         refused: Is told why somebody was sent away.
+        secure: Whether it is served by https: the cookie then goes by nothing else.
     """
 
-    def __init__(self, app: Any, port: int, token: str | None, refused: Callable[[str], None]):
+    def __init__(self, app: Any, port: int, token: str | None, refused: Callable[[str], None],
+                 secure: bool = False):
         self._app, self._token, self._refused = app, token, refused
+        self._scheme = "https" if secure else "http"
+        self._marks = "Path=/; HttpOnly; SameSite=Strict" + "; Secure" * secure
         self._cookie = f"mai_depth_{port}"
         self._hosts = {name for host in ("127.0.0.1", "localhost", "[::1]")
                        for name in (f"{host}:{port}", host)}
@@ -45,8 +49,8 @@ class Access:
             await _refuse(scope, receive, send, reason)
         elif self._token and scope["type"] == "http" and scope["path"] == "/" and "token" in (
                 _query(scope)):
-            await _redirect(send, f"{self._cookie}={urllib.parse.quote(self._token, safe='')}; "
-                                  "Path=/; HttpOnly; SameSite=Strict")
+            value = urllib.parse.quote(self._token, safe="")
+            await _redirect(send, f"{self._cookie}={value}; {self._marks}")
         else:
             await self._app(scope, receive, send)
 
@@ -56,7 +60,8 @@ class Access:
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return "wrong Origin: only the page itself may connect"
         if self._token is None:
-            return "" if host in self._hosts else "wrong Host: open http://127.0.0.1 instead"
+            return "" if host in self._hosts else (
+                f"wrong Host: open {self._scheme}://127.0.0.1 instead")
         given = _query(scope).get("token", [self._cookie_of(headers)])[0]
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return "wrong token: open the address that the command has printed"

@@ -1,11 +1,12 @@
-"""The page's server: four fixed paths and a socket, none of which reads a file of the machine."""
+"""The page's server: fixed paths and a socket; no path names a file of the machine."""
 
 import asyncio
 import errno
-import importlib.resources
+import pathlib
 import socket
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,17 +20,20 @@ from starlette.websockets import WebSocket
 from mai_depth.depth import depth_png
 from mai_depth.errors import UserError
 from mai_depth.live.access import Access
+from mai_depth.live.site import KINDS
+from mai_depth.live.site import page_files
+from mai_depth.live.tls import Certificate
 from mai_depth.live.watchers import Hub
 from mai_depth.live.watchers import watch
 
-_PAGE = {"/": ("index.html", "text/html"), "/live.css": ("live.css", "text/css"),
-         "/live.js": ("live.js", "text/javascript")}
 _HEADERS = {
     "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
+                               "worker-src 'self'; style-src 'self'; "
                                "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; "
                                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+_KEPT = {**_HEADERS, "Cache-Control": "private, max-age=3600"}  # 10 MB that do not change
 _LONGEST_MESSAGE = 4096
 _REFUSALS_S = 10.0  # the same refusal is said once in so long, with its number
 
@@ -68,7 +72,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(
     listening: socket.socket, hub: Hub, token: str | None, say: Callable[[str], None],
-    started: Callable[[], None],
+    started: Callable[[], None], extra: Mapping[str, bytes | pathlib.Path],
+    certificate: Certificate | None = None,
 ) -> None:
     """Serves the page until Ctrl-C.
 
@@ -78,14 +83,18 @@ def serve(
         token: What a visitor must know, or None.
         say: Is told of visitors who were sent away.
         started: Called when the first one can come.
+        extra: What the page loads beside itself, see `site`: its paths, and contents or files.
+        certificate: For https; None for http.
     """
     refusals = Refusals(say)
-    application = Access(
-        _application(hub, refusals), listening.getsockname()[1], token, refusals)
+    application = Access(_application(hub, refusals, extra), listening.getsockname()[1], token,
+                         refusals, secure=certificate is not None)
+    cert, key = certificate or (None, None)
     config = uvicorn.Config(
         application, log_config=None, log_level="critical", access_log=False, lifespan="off",
         ws_max_size=_LONGEST_MESSAGE, ws_max_queue=8, ws_per_message_deflate=False,
-        timeout_graceful_shutdown=0, server_header=False, timeout_keep_alive=5)
+        timeout_graceful_shutdown=0, server_header=False, timeout_keep_alive=5,
+        ssl_certfile=cert, ssl_keyfile=key)
     asyncio.run(_serve(uvicorn.Server(config), listening, hub, started, refusals))
 
 
@@ -109,7 +118,9 @@ async def _serve(
         hub.disconnect()
 
 
-def _application(hub: Hub, refused: Callable[[str], None]) -> Starlette:
+def _application(
+    hub: Hub, refused: Callable[[str], None], extra: Mapping[str, bytes | pathlib.Path]
+) -> Starlette:
     async def socket_of_page(socket: WebSocket) -> None:
         reason = await watch(socket, hub)
         if reason:
@@ -123,16 +134,23 @@ def _application(hub: Hub, refused: Callable[[str], None]) -> Starlette:
         content = await asyncio.to_thread(depth_png, frame.depth_m)
         return Response(content, 200, _HEADERS, "image/png")
 
-    routes = [Route(path, _file(*page)) for path, page in _PAGE.items()]
-    return Starlette(routes=[*routes, Route("/depth.png", depth),
-                             WebSocketRoute("/frames", socket_of_page)])
+    files = {**page_files(), **extra}
+    routes = [Route(f"/{name}", _file(name, content)) for name, content in files.items()]
+    return Starlette(routes=[Route("/", _file("index.html", files["index.html"])), *routes,
+                             Route("/depth.png", depth), WebSocketRoute("/frames", socket_of_page)])
 
 
-def _file(name: str, kind: str) -> Callable:
-    content = (importlib.resources.files("mai_depth.live") / "page" / name).read_bytes()
+def _file(name: str, content: bytes | pathlib.Path) -> Callable:
+    kind = KINDS[pathlib.PurePath(name).suffix]
+    headers = _KEPT if name.startswith("litert/") else _HEADERS
 
     async def answer(request: Request) -> Response:
-        return Response(content, 200, _HEADERS, kind)
+        if isinstance(content, bytes):
+            return Response(content, 200, headers, kind)
+        try:
+            return Response(await asyncio.to_thread(content.read_bytes), 200, headers, kind)
+        except OSError as error:
+            return PlainTextResponse(f"{name}: {error.strerror}\n", 404, _HEADERS)
 
     return answer
 

@@ -1,13 +1,15 @@
 """The page of mai_depth.live in headless Chromium: what a visitor sees, clicks and records."""
 
-import base64
 import contextlib
 import io
-import shutil
 import time
 
 import numpy as np
 import pytest
+from chromium import launched
+from chromium import metres
+from chromium import pixels
+from chromium import until
 from live_process import clip  # noqa: F401  a fixture
 from live_process import live
 from PIL import Image
@@ -15,29 +17,14 @@ from PIL import Image
 from mai_depth.depth import read_depth
 from mai_depth.predict.camera_file import read_camera
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CALIBRATION = "document.getElementById('calibration').textContent"
 READY = "document.getElementById('fps').textContent.includes('camera')"
 
 
-def until(page, expression, seconds=20):
-    """Waits until JavaScript is true; the page's own policy forbids Playwright's way."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, expression
-        page.wait_for_timeout(50)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +47,6 @@ def opened(browser, url, width=1280, height=800, **options):
         assert said == []
     finally:
         context.close()
-
-
-def pixels(page, canvas):
-    """What a canvas shows."""
-    data = page.evaluate(f"document.getElementById('{canvas}').toDataURL('image/png')")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))))
-
-
-def metres(page, name):
-    until(page, f"/m$/.test(document.getElementById('{name}').textContent)")
-    return float(page.inner_text(f"#{name}").split()[0])
 
 
 def test_depth_moves_and_readings_are_shown(browser, server):

@@ -19,10 +19,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 NEEDED = ("cv2", "starlette", "uvicorn", "websockets")
 
 
-def write_clip(path, frames=60, seed=0):
-    """A pan over one wide picture of a room, there and back, 640x480 at 30 frames a second."""
-    import cv2
-
+def wide_room(seed=0):
+    """One wide picture of a room: uint8 [480, 800, 3]."""
     from mai_depth.data.scenes import sensor
     from mai_depth.data.scenes.rooms import room
     from mai_depth.data.scenes.shading import render
@@ -30,7 +28,14 @@ def write_clip(path, frames=60, seed=0):
     scene = room(np.random.default_rng(seed))
     camera = dataclasses.replace(scene.camera, size=(480, 800), fov=2 * math.atan(400 / 519))
     color, _, _ = render(dataclasses.replace(scene, camera=camera))
-    wide = sensor.photograph(color, np.random.default_rng(1))
+    return sensor.photograph(color, np.random.default_rng(1))
+
+
+def write_clip(path, frames=60, seed=0):
+    """A pan over a room, there and back, 640x480 at 30 frames a second."""
+    import cv2
+
+    wide = wide_room(seed)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (640, 480))
     for index in range(frames):
         left = round(80 - 80 * math.cos(2 * math.pi * index / frames))
@@ -55,7 +60,7 @@ class Live:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
         line = self.process.stdout.readline()
-        assert line.startswith("http://"), self.process.stderr.read()
+        assert line.startswith("http"), self.process.stderr.read()
         self.url = line.split()[0]
 
     @property

@@ -2,74 +2,41 @@
 
 const get = (id) => document.getElementById(id);
 const photo = get("photo"), depth = get("depth");
-const decoder = new TextDecoder();
 const narrow = matchMedia("(max-width: 44rem)");
 
-let socket, head, photoPicture, depthPicture, colors;
-let point = null, frozen = false, waiting = 0, drawnAt = [], lagAsked = 0, retryMs = 250;
+let source = null;  // what gives the frames: `connection` or `ownCamera`
+let head, photoPicture, depthPicture, colors;
+let point = null, frozen = false, drawnAt = [];
 let belowMetres = null, speaks = false;
 let recorder = null, film = null, sound = null, calibration = { points: 0 };
 
 function say(text) { get("status").textContent = text; }
 
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/frames`);
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = (event) => typeof event.data === "string"
-    ? hear(JSON.parse(event.data)) : receive(event.data);
-  socket.onclose = () => {
-    say("The connection is lost; trying again.");
-    setTimeout(connect, retryMs);
-    retryMs = Math.min(2 * retryMs, 4000);
-  };
-}
-
-function send(message) {
-  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-}
-
-function hear(message) {
-  if (message.type === "hello") {
-    colors = message.colors;
-    retryMs = 250;
-    waiting = 0;
-    say("Waiting for the camera.");
-    belowMetres = message.alert_below_m;
-    get("sound").hidden = belowMetres === null;
-    get("bar").dataset.drawn = "";
-  } else if (message.type === "status") say(message.text || "Live");
-  else if (message.type === "distance") showDistance(message.distance_m);
-  else if (message.type === "lag") get("lag").textContent = `${message.ms.toFixed(0)} ms`;
-  else if (message.type === "calibration") showCalibration(message);
-  else if (message.type === "error") get("calibration").textContent = message.text;
-}
-
-async function receive(data) {
-  const length = new DataView(data).getUint32(0, true);
-  const next = JSON.parse(decoder.decode(new Uint8Array(data, 4, length)));
-  if (frozen) { waiting = next.number; return; }
-  const middle = 4 + length + next.photo_bytes;
-  const pictures = await Promise.all([data.slice(4 + length, middle), data.slice(middle)].map(
-    (jpeg) => createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }))));
-  if (frozen) { waiting = next.number; return; }
+/* A frame of the source: what is said of it, photo and coloured depth. */
+function show(next, pictures) {
   if (!head) say("Live");
   for (const picture of [photoPicture, depthPicture]) picture?.close();
   [photoPicture, depthPicture] = pictures;
   head = next;
   draw();
   showReadings();
-  acknowledge(head.number);
+  source.drawn(head.number);
 }
 
-function acknowledge(number) {
-  const message = { ack: number, frozen };
-  if (point) Object.assign(message, point);
-  if (performance.now() - lagAsked > 500) {
-    lagAsked = performance.now();
-    message.lag = true;
-  }
-  send(message);
+/* What the server, or this device in its place, has told. */
+function hear(message) {
+  if (message.type === "status") say(message.text || "Live");
+  else if (message.type === "distance") showDistance(message.distance_m);
+  else if (message.type === "lag") get("lag").textContent = `${message.ms.toFixed(0)} ms`;
+  else if (message.type === "calibration") showCalibration(message);
+  else if (message.type === "error") get("calibration").textContent = message.text;
+}
+
+function begin(colorTable, alertBelowMetres) {
+  colors = colorTable;
+  belowMetres = alertBelowMetres;
+  get("sound").hidden = belowMetres === null;
+  get("bar").dataset.drawn = "";
 }
 
 function draw() {
@@ -134,7 +101,8 @@ function showReadings() {
   drawnAt = [...drawnAt.filter((at) => now - at < 2000), now];
   const seen = drawnAt.length > 1 ? 1000 * (drawnAt.length - 1) / (now - drawnAt[0]) : 0;
   get("nearest").textContent = metresText(head.nearest_m);
-  get("fps").textContent = `${seen.toFixed(0)} (camera ${head.camera_fps.toFixed(0)})`;
+  get("fps").textContent = head.camera_fps === null ? "–"
+    : `${seen.toFixed(0)} (camera ${head.camera_fps.toFixed(0)})`;
   get("times").textContent = `camera ${head.camera_ms.toFixed(1)}, network `
     + `${head.network_ms.toFixed(1)}, around it ${head.around_ms.toFixed(1)}, drawing `
     + `${head.drawing_ms.toFixed(1)}`;
@@ -156,7 +124,7 @@ function choose(x, y) {
   point = { x: Math.min(Math.max(x, 0), 1), y: Math.min(Math.max(y, 0), 1) };
   speaks = true;
   draw();
-  if (head) acknowledge(head.number);
+  if (head) source.drawn(head.number);
 }
 
 for (const canvas of [photo, depth]) {
@@ -179,12 +147,16 @@ depth.addEventListener("keydown", (event) => {
 });
 
 get("freeze").addEventListener("click", () => {
-  frozen = !frozen;
+  freeze(!frozen);
+  say(frozen ? "Frozen" : "Live");
+  if (!frozen) source?.goOn();
+});
+
+function freeze(isFrozen) {
+  frozen = isFrozen;
   get("freeze").setAttribute("aria-pressed", frozen);
   get("freeze").textContent = frozen ? "Go on" : "Freeze";
-  say(frozen ? "Frozen" : "Live");
-  if (!frozen && waiting) { acknowledge(waiting); waiting = 0; }
-});
+}
 
 function stamp() {
   return new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19);
@@ -229,9 +201,9 @@ get("save").addEventListener("click", async () => {
   if (!head) return;
   const canvas = both(document.createElement("canvas")), number = head.number, name = stamp();
   drawBoth(canvas);
-  const units = await fetch(`/depth.png?frame=${number}`);
+  const units = await source.depthFile(number);
   canvas.toBlob((blob) => download(blob, `live-${name}.png`), "image/png");
-  if (units.ok) download(await units.blob(), `live-${name}_depth.png`);
+  if (units) download(units, `live-${name}_depth.png`);
   else say("The 16-bit depth of this frame is gone; freeze before you save.");
 });
 
@@ -281,10 +253,10 @@ get("calibrate").addEventListener("submit", (event) => {
   const metres = parseFloat(get("metres").value.replace(",", "."));
   if (!point) get("calibration").textContent = "Click a point in a picture first.";
   else if (!(metres > 0)) get("calibration").textContent = "Type the distance in metres first.";
-  else send({ type: "calibrate", x: point.x, y: point.y, distance_m: metres });
+  else source?.calibrate(metres);
 });
 
-get("reset").addEventListener("click", () => send({ type: "reset" }));
+get("reset").addEventListener("click", () => source?.reset());
 
 get("download").addEventListener("click", () => download(
   new Blob([JSON.stringify(calibration.file, null, 2)], { type: "application/json" }),
@@ -298,5 +270,3 @@ function showCalibration(message) {
     + (message.disagreeing ? ` ${message.disagreeing} of them are off by more than a quarter; `
       + "reset and measure again." : "");
 }
-
-connect();

@@ -1,0 +1,56 @@
+"use strict";
+
+/* Which sources the page has: its server's camera, this device's own, or both. */
+
+function offerHere(here) {
+  ownCamera.here = here;
+  get("here").hidden = false;
+  if (!navigator.mediaDevices) {
+    get("camera").disabled = true;
+    get("secure").hidden = isSecureContext;
+  }
+}
+
+get("camera").addEventListener("click", () => {
+  if (!ownCamera.stream) { ownCamera.startCamera(); return; }
+  ownCamera.stop();
+  say("The camera is off.");
+});
+
+get("picture").addEventListener("change", () => {
+  const [file] = get("picture").files;
+  if (file) ownCamera.showPicture(file);
+  get("picture").value = "";  // the same one may be chosen again
+});
+
+get("server").addEventListener("click", () => {
+  ownCamera.stop();
+  watchServer();
+});
+
+function watchServer() {
+  source = connection;
+  get("server").setAttribute("aria-pressed", true);
+  head = undefined;
+  freeze(false);
+  say("Connecting…");
+  connection.close();
+  connection.open();
+}
+
+async function start() {
+  let sources;
+  try {
+    sources = await (await fetch("page.json")).json();
+  } catch {
+    say(location.protocol === "file:" ? "Open this page through a web server: python -m http.server"
+      : "The page is not complete, or its server is gone; load it again.");
+    return;
+  }
+  if (sources.here) offerHere(sources.here);
+  get("server").hidden = !sources.server;
+  if (sources.server) watchServer();
+  else say("Start the camera, or choose a picture.");
+}
+
+start();
