@@ -75,4 +75,5 @@ class Loop:
         return self.workers.strategy.run(self._on_one_device, args=(batch, asked))
 
     def _on_one_device(self, batch: dict[str, tf.Tensor], asked: tf.Tensor) -> tuple:
-        return self.distiller.train_step(batch), sum_over_replicas(asked)
+        # An argument lies on no device; the copy lies on this one.
+        return self.distiller.train_step(batch), sum_over_replicas(tf.identity(asked))
