@@ -12,7 +12,6 @@ import tensorflow as tf
 from mai_depth.data.batches import drawn
 from mai_depth.network.macs import count_macs
 from mai_depth.stopping import Request
-from mai_depth.training import checkpoint
 from mai_depth.training.attempt import Attempt
 from mai_depth.training.attempt import epoch_batches
 from mai_depth.training.callbacks import AverageWeights
@@ -79,10 +78,10 @@ def profile_training(run: Run, count: int) -> Profile:
         count: How many steps are timed, after two that are not.
     """
     attempt = Attempt(run, None, halvings=0)
-    batches = iter(epoch_batches(attempt.average, run, 0).repeat())
-    batch = next(batches)
     loop = Loop(attempt.distiller, attempt.workers, Request())
-    parts = [*_input_parts(run, batches, count), *_arithmetic_parts(attempt, batch, count)]
+    parts = _input_parts(attempt, count)
+    batches = iter(epoch_batches(attempt.average, run, 0).repeat())
+    parts += _arithmetic_parts(attempt, next(batches), count)
     parts.append(_timed("whole step", lambda: loop._take_step(next(batches)), count))
     parts += [dataclasses.replace(part, each="epoch") for part in _epoch_parts(attempt)]
     view = attempt.distiller.student
@@ -90,7 +89,8 @@ def profile_training(run: Run, count: int) -> Profile:
                    1e-9 * run.recipe.batch_size * count_macs(view), _sgemm_gmacs_per_cpu_s())
 
 
-def _input_parts(run: Run, batches: Any, count: int) -> list[Part]:
+def _input_parts(attempt: Attempt, count: int) -> list[Part]:
+    run = attempt.run
     size = run.recipe.batch_size
     order = drawn(run.train_pairs, run.recipe.seed, 0).numpy()
     starts = iter(range(0, (count + 2) * size, size))
@@ -101,7 +101,10 @@ def _input_parts(run: Run, batches: Any, count: int) -> list[Part]:
             np.ascontiguousarray(array[order[start : start + size]])
 
     reading = _timed("reading", read, count)
-    both = _timed("augmentation", lambda: next(batches), count)
+    # To its end: some batches are always made ahead.
+    dataset = epoch_batches(attempt.average, run, 0).repeat().take(count)
+    both = _timed("augmentation", lambda: list(dataset), 1)
+    both = Part(both.name, both.wall_ms / count, both.cpu_ms / count)
     return [reading, _difference(both, reading)]
 
 
@@ -132,14 +135,11 @@ def _arithmetic_parts(attempt: Attempt, batch: dict[str, Any], count: int) -> li
 
 
 def _epoch_parts(attempt: Attempt) -> list[Part]:
-    run = attempt.run
-
     def write() -> None:
         arrays = [variable.value.numpy() for variable in attempt.variables]
         attempt._keep(1, arrays, {}, {})
 
-    return [_timed("evaluation", attempt._measure, 1), _timed("state and model", write, 1),
-            _timed("nothing", lambda: checkpoint.remove_states(run.path), 1)][:2]
+    return [_timed("evaluation", attempt._measure, 1), _timed("state and model", write, 1)]
 
 
 def _timed(name: str, act: Callable[[], Any], count: int) -> Part:

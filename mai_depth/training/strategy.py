@@ -41,6 +41,7 @@ def join_workers(cluster: Cluster, start_timeout_s: int) -> Workers:
     Raises:
         UserError: One has not come.
     """
+    tf.get_logger().setLevel("WARNING")  # else it tells of every all-reduce that it builds
     wait_for_all(cluster, start_timeout_s)
     # All were there a moment ago. Should one be lost just now, TensorFlow waits for ever, deaf to
     # Python's handlers: then the kernel ends this process.
