@@ -4,7 +4,10 @@
     python train.py --flagfile=student.flags --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
 """
 
+import contextlib
+import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -19,6 +22,8 @@ from mai_depth.errors import UserError
 from mai_depth.network.pretrained import network_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
+from mai_depth.training.cluster import Cluster
+from mai_depth.training.cluster import read_cluster
 from mai_depth.training.job import Student
 from mai_depth.training.job import Teacher
 from mai_depth.training.job import TrainingJob
@@ -26,6 +31,9 @@ from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
+
+if TYPE_CHECKING:
+    from mai_depth.training.workers import Workers
 
 _TRAIN = flags.DEFINE_enum(
     "train", "student", ["student", "teacher", "qat"], "What to train; qat fine-tunes "
@@ -157,6 +165,13 @@ _EMA_MOMENTUM = number_flags.define_float(
 _MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
 _SEED = number_flags.define_integer(
     "seed", 0, "Seed of weights, order and augmentation.", 0, 2**32 - 1)
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "one", ["one", "auto", "mirrored", "multi_worker"], "Where to train: on the first "
+    "device; on all GPUs of this machine (mirrored; auto where there are several); or on the "
+    "machines that TF_CONFIG names, each of which runs this command, see docs/growing.md.")
+_START_TIMEOUT_S = number_flags.define_integer(
+    "start_timeout_s", 600, "How long --strategy=multi_worker waits for the other machines.",
+    1, 86_400)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Bit-identical results on one machine, also of a run that was "
     "interrupted; a little slower.")
@@ -172,19 +187,37 @@ def main() -> None:
     """Trains what is asked for; faults in the flags come before TensorFlow, which takes seconds."""
     check_environment()
     job = _job()
-    with locked(make_workdir(job.workdir)):
+    cluster = read_cluster() if _STRATEGY.value == "multi_worker" else None
+    if _TRAIN.value == "qat" and _STRATEGY.value != "one":
+        raise UserError(f"--strategy={_STRATEGY.value}: --train=qat runs on one device; leave it "
+                        "out")
+    with contextlib.ExitStack() as stack:
+        if cluster is None or cluster.is_chief:  # the others write nothing
+            stack.enter_context(locked(make_workdir(job.workdir)))
         if _DETERMINISTIC.value:
             compute_deterministically()
         else:
             start_tensorflow()
         from mai_depth.training import runs
 
+        workers = _workers(cluster)
+        job = dataclasses.replace(job, options=dataclasses.replace(job.options, workers=workers))
+        stack.enter_context(workers.faults_of_peers())
         if _TRAIN.value == "qat":
             _train_quantized(job)
         elif _TRAIN.value == "teacher":
             runs.train_teacher(job)
         else:
             runs.train(job)
+        workers.wait()  # for all: who ends too soon would be missed
+
+
+def _workers(cluster: Cluster | None) -> "Workers":
+    from mai_depth.training import strategy
+
+    if cluster is not None:
+        return strategy.join_workers(cluster, _START_TIMEOUT_S.value)
+    return strategy.local_workers(_STRATEGY.value)
 
 
 def _train_quantized(job: TrainingJob) -> None:

@@ -11,7 +11,7 @@ from mai_depth.training.run import Run
 from mai_depth.training.run import RunOptions
 
 
-def small_model(filters: int = 4) -> keras.Model:
+def small_model(filters: int = 4, dropout: float = 0.1) -> keras.Model:
     """All that a resume must bring back: BatchNorm statistics, a seed generator, odd shapes."""
     layers = keras.layers
     image = layers.Input((480, 640, 3), name="image")
@@ -19,7 +19,7 @@ def small_model(filters: int = 4) -> keras.Model:
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(x)
     x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
-    x = layers.Dropout(0.1)(layers.ReLU()(x))
+    x = layers.Dropout(dropout)(layers.ReLU()(x))
     x = layers.Conv2D(1, 3, padding="same", name="depth_logits")(x)
     x = layers.Rescaling(10.0, name="depth_low")(layers.Activation("sigmoid")(x))
     return keras.Model(image, layers.Resizing(480, 640, name="depth_m")(x))
@@ -31,6 +31,7 @@ def small_run(
     *,
     options: RunOptions = RunOptions(),  # noqa: B008
     filters: int = 4,
+    dropout: float = 0.1,
     teacher: keras.Model | None = None,
     **recipe,
 ) -> Run:
@@ -42,5 +43,5 @@ def small_run(
     settings = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "ema_momentum": 0.9,
                 "augmentation": Augmentation(min_crop=0.7), **recipe}
     return Run(
-        lambda: small_model(filters), train, validation, folder / "student.keras",
+        lambda: small_model(filters, dropout), train, validation, folder / "student.keras",
         Recipe(**settings), 10.0, {"builder": {"filters": filters}}, options, teacher=teacher)

@@ -86,6 +86,8 @@ def training_batches(
     augmentation: Augmentation,
     teacher_view_size: tuple[int, int] | None = None,
     teacher_views: TeacherViews | None = None,
+    replicas: range = range(1),
+    all_replicas: int = 1,
 ) -> tf.data.Dataset:
     """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
 
@@ -101,6 +103,9 @@ def training_batches(
         teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
         teacher_views: Views of the same pairs: then they take the place of drawn crops and flips,
             and the batch has the teacher's answer to exactly this view.
+        replicas: Of the devices that share each batch, those whose parts are wanted.
+        all_replicas: How many such devices there are; a part has `batch_size // all_replicas` pairs
+            and comes as a batch of its own, one after the other.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
@@ -114,13 +119,14 @@ def training_batches(
             error of TensorFlow, see `faults_of_reading`.
     """
     steps = _steps_per_epoch(pairs.epoch_size, batch_size)
+    part_size = batch_size // all_replicas
 
     def make(epoch, index):
-        rgb, depth = _gather([pairs.rgb, pairs.depth], index, batch_size)
+        rgb, depth = _gather([pairs.rgb, pairs.depth], index, part_size)
         seeds = _sample_seeds(seed, epoch, index)
         crops = answers = None
         if teacher_views is not None:
-            crops, answers = _read_views(teacher_views, seed, epoch, index, batch_size)
+            crops, answers = _read_views(teacher_views, seed, epoch, index, part_size)
         image, (depth,) = augment(
             rgb, [depth], seeds, augmentation, view_size, depth_size, crops)
         batch = {"image": image, "depth": depth / tf.constant(pairs.units_per_m, tf.float32)}
@@ -132,9 +138,10 @@ def training_batches(
                 rgb, [], seeds, augmentation, teacher_view_size, depth_size)
         return batch
 
-    dataset = _batches_of_indices(pairs, steps, batch_size, seed, first_epoch, epochs)
+    dataset = _batches_of_indices(
+        pairs, steps, batch_size, seed, first_epoch, epochs, replicas, all_replicas)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    total = max(0, epochs - first_epoch) * steps
+    total = max(0, epochs - first_epoch) * steps * len(replicas)
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
 
 
@@ -171,12 +178,16 @@ def _steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def _batches_of_indices(
-    pairs: Pairs, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int
+    pairs: Pairs, steps: int, batch_size: int, seed: int, first_epoch: int, epochs: int,
+    replicas: range, all_replicas: int,
 ) -> tf.data.Dataset:
-    """The epoch and the indices [batch_size] of every batch, in the order of `drawn`."""
+    """The epoch and the indices [B] of every batch or its parts, in the order of `drawn`."""
     def batches_of(epoch):
         order = drawn(pairs, seed, epoch)[: steps * batch_size]
-        indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order, [steps, batch_size]))
+        parts = tf.reshape(order, [steps, all_replicas, batch_size // all_replicas])
+        chosen = parts[:, replicas.start : replicas.stop]
+        indices = tf.data.Dataset.from_tensor_slices(
+            tf.reshape(chosen, [-1, batch_size // all_replicas]))
         return indices.map(lambda index: (epoch, index))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)

@@ -20,6 +20,7 @@ from mai_depth.stopping import Request
 from mai_depth.stopping import Stopped
 from mai_depth.stopping import stops_between_steps
 from mai_depth.training import checkpoint
+from mai_depth.training.batch_norm import prepare_batch_norm
 from mai_depth.training.callbacks import AverageWeights
 from mai_depth.training.callbacks import KeepEpoch
 from mai_depth.training.callbacks import WatchSteps
@@ -29,8 +30,10 @@ from mai_depth.training.depth_scale import centre_scale
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.distiller import training_view
 from mai_depth.training.evaluation import evaluate
+from mai_depth.training.loop import Loop
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import Run
+from mai_depth.training.workers import workers_or_one
 from mai_depth.workdir import remove_leftovers
 from mai_depth.workdir import require_space
 
@@ -47,14 +50,18 @@ class Attempt:
     def __init__(self, run: Run, state: checkpoint.State | None, halvings: int):
         keras.utils.set_random_seed(run.recipe.seed)
         self.run = run
+        self.workers = workers_or_one(run.options.workers)
+        self.workers.check_batch(run.recipe.batch_size)
         self.average = run.build()
-        self.trained = _trained_copy(self.average, run.build, run.recipe)
-        self.distiller = distiller_of(run, self.trained)
+        with self.workers.scope():
+            self.trained = _trained_copy(self.average, run.build, run.recipe)
+            self.distiller = distiller_of(run, self.trained)
+            prepare_batch_norm(self.distiller.student, self.workers.replicas)
+            optimizer = adam(run.recipe, run.steps, 0.5**halvings)
+            self.distiller.compile(optimizer=optimizer)
+            optimizer.build(self.distiller.trainable_variables)
         own = {id(variable) for variable in self.trained.variables}
         beside = [v for v in self.distiller.student.variables if id(v) not in own]
-        optimizer = adam(run.recipe, run.steps, 0.5**halvings)
-        self.distiller.compile(optimizer=optimizer)
-        optimizer.build(self.distiller.trainable_variables)
         projection = self.distiller.projection
         self.variables = [
             *self.trained.variables,
@@ -66,6 +73,7 @@ class Attempt:
         self.state = checkpoint.State(0, run.identity, [], [], {}, halvings)
         if state is not None:
             self._restore(state)
+        self._start_as_chief()
 
     def _restore(self, state: checkpoint.State) -> None:
         if [tuple(v.shape) for v in self.variables] != [array.shape for array in state.arrays]:
@@ -76,6 +84,22 @@ class Attempt:
         self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)
         print(f"{self.run.path}: continuing after epoch {state.epoch} of {self.run.recipe.epochs}")
         self._write_results()
+
+    def _start_as_chief(self) -> None:
+        """Brings all processes to the weights and the epoch of the chief, which reads states."""
+        if self.workers.processes == 1:
+            return
+        epoch, rows, metrics = self.workers.chief_says(
+            lambda: [self.state.epoch, self.state.rows, self.state.metrics])
+        self.state = dataclasses.replace(self.state, epoch=epoch, rows=rows, metrics=metrics)
+        data = self.workers.chief_sends(
+            lambda: b"".join(variable.value.numpy().tobytes() for variable in self.variables))
+        start = 0
+        for variable in self.variables:
+            dtype, count = np.dtype(variable.dtype), int(np.prod(variable.shape))
+            array = np.frombuffer(data, dtype, count, start)
+            variable.assign(array.reshape(variable.shape))
+            start += array.nbytes
 
     def fit(self) -> dict[str, float]:
         """Trains the epochs that are left.
@@ -88,12 +112,13 @@ class Attempt:
             UserError: The disk or the memory is full, or a cache was damaged.
             Stopped: After SIGTERM or Ctrl-C; says how to continue.
         """
-        self._prepare_folder()
+        if self.workers.is_chief:
+            self._prepare_folder()
         with stops_between_steps() as request, faults_of_reading():
             try:
                 if self.state.epoch < self.run.recipe.epochs:
                     self._fit_epochs(request)
-                metrics = self._finish()
+                metrics = self.workers.chief_says(self._finish)
                 if request.signum is not None:
                     raise Stopped(request.signum)
             except Stopped as stop:
@@ -109,14 +134,13 @@ class Attempt:
         average = AverageWeights(
             self.trained, self.average, run.recipe.ema_momentum, steps=first * run.steps)
         keep = KeepEpoch(self.variables, self._measure, self._keep)
-        self.distiller.fit(
-            epoch_batches(self.average, run, first),
-            initial_epoch=first,
-            epochs=run.recipe.epochs,
-            steps_per_epoch=run.steps,
-            shuffle=False,  # the batches come in the order of `epoch_order`
-            callbacks=[average, WatchSteps(request), keep, *tensorboard(run.path.parent)],
-        )
+        loop = Loop(self.distiller, self.workers, request)
+        callbacks = [average, WatchSteps(loop.agreed), keep]
+        if self.workers.is_chief:
+            callbacks += tensorboard(run.path.parent)
+        loop.fit(
+            lambda context: epoch_batches(self.average, run, first, context),
+            range(first, run.recipe.epochs), run.steps, callbacks)
 
     def _prepare_folder(self) -> None:
         """What must be known or be gone before the first step; what it removes comes last."""
@@ -137,7 +161,8 @@ class Attempt:
             run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
 
     def _measure(self) -> dict[str, float]:
-        return evaluate(self.average, self.run.validation_pairs)
+        return self.workers.chief_says(
+            lambda: evaluate(self.average, self.run.validation_pairs))
 
     def _keep(
         self,
@@ -151,6 +176,8 @@ class Attempt:
         row |= {f"val_{name}": value for name, value in metrics.items() if name != "images"}
         self.state = dataclasses.replace(
             self.state, epoch=epoch, rows=[*self.state.rows, row], metrics=metrics)
+        if not self.workers.is_chief:
+            return
         size = checkpoint.state_bytes(arrays)
         try:
             checkpoint.save_state(
@@ -260,8 +287,22 @@ def adam(
     return optimizer
 
 
-def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dataset:
-    """The batches of a run's epochs from `first_epoch` on, for a model or a copy of it."""
+def epoch_batches(
+    model: keras.Model, run: Run, first_epoch: int,
+    context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """The batches of a run's epochs from `first_epoch` on, for a model or a copy of it.
+
+    Args:
+        model: The model.
+        run: The run.
+        first_epoch: Counted from 0.
+        context: Which part of the batches is wanted; None for whole ones.
+    """
+    context = context or tf.distribute.InputContext()
+    replicas = context.num_replicas_in_sync
+    here = replicas // context.num_input_pipelines
+    first = context.input_pipeline_id * here
     view = training_view(model)
     # The loss is taken at the size of the picture that the student's encoder sees.
     depth_size = run.depth_size or tuple(2 * side for side in view.output["logits"].shape[1:3])
@@ -277,4 +318,6 @@ def epoch_batches(model: keras.Model, run: Run, first_epoch: int) -> tf.data.Dat
         teacher_view_size=(
             training_view(run.teacher).input.shape[1:3] if run.teacher is not None else None),
         teacher_views=run.teacher_views,
+        replicas=range(first, first + here),
+        all_replicas=replicas,
     )

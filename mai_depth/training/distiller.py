@@ -13,6 +13,8 @@ from mai_depth.training.losses import SiLog
 from mai_depth.training.losses import depth_to_logits
 from mai_depth.training.relative_losses import scale_shift_invariant_loss
 from mai_depth.training.relative_losses import trimmed_silog
+from mai_depth.training.replicas import count_replicas
+from mai_depth.training.replicas import sum_over_replicas
 
 
 def training_view(model: keras.Model) -> keras.Model:
@@ -130,7 +132,9 @@ class Distiller(keras.Model):
             loss = self.optimizer.scale_loss(losses["total_loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        for name, value in losses.items():
+        # Each device has its part of the sum that is the loss.
+        values = tf.unstack(sum_over_replicas(tf.stack(list(losses.values()))))
+        for name, value in zip(losses, values, strict=True):
             self.means[name].update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
 
@@ -212,5 +216,5 @@ class Distiller(keras.Model):
             chosen = keras.ops.equal(labels, int(kind))
             losses = loss_of_others(
                 tf.boolean_mask(depth, chosen), tf.boolean_mask(predicted, chosen))
-            loss += keras.ops.sum(losses) / count
+            loss += keras.ops.sum(losses) / (count * count_replicas())
         return loss

@@ -14,6 +14,7 @@ from mai_depth.training.callbacks import NonFinite
 from mai_depth.training.run import Run
 from mai_depth.training.run import finished_metrics
 from mai_depth.training.run import load_state
+from mai_depth.training.workers import workers_or_one
 
 MAX_HALVINGS = 3
 
@@ -37,7 +38,7 @@ def fit_depth_model(run: Run) -> dict[str, float]:
             memory is full.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    metrics = finished_metrics(run)
+    metrics = workers_or_one(run.options.workers).chief_says(lambda: finished_metrics(run))
     if metrics is not None:
         print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return metrics
@@ -50,8 +51,9 @@ def fit_depth_model(run: Run) -> dict[str, float]:
 
 def _with_rollbacks(run: Run) -> dict[str, float]:
     """Trains to the end; goes back where something is not finite, if the run may do that."""
-    state = None if run.options.overwrite else load_state(run)
-    halvings = state.halvings if state else 0
+    workers = workers_or_one(run.options.workers)
+    state = load_state(run) if workers.is_chief and not run.options.overwrite else None
+    halvings = workers.chief_says(lambda: state.halvings if state else 0)
     while True:
         try:
             return Attempt(run, state, halvings).fit()
@@ -64,7 +66,7 @@ def _with_rollbacks(run: Run) -> dict[str, float]:
                 raise UserError(f"{fault}; the learning rate was already halved {halvings} times, "
                                 "lower --learning_rate") from error
         halvings += 1
-        state = load_state(run)
+        state = load_state(run) if workers.is_chief else None
         print(f"{fault}; back to epoch {state.epoch if state else 0} with the learning rate "
               f"halved ({halvings} of {MAX_HALVINGS} times)")
 

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from mai_depth.depth import MIN_DEPTH_M
+from mai_depth.training.replicas import mean_over_replicas
 
 LOGIT_MARGIN = 1e-4
 """Depth is clipped to `max_depth_m * [1e-4, 1 - 1e-4]` before the inverse of the sigmoid."""
@@ -131,11 +132,14 @@ class ImageLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def count(self, losses: Any, counted: Any) -> Any:
-        """Scales [batch] losses so that Keras' mean over the batch is one over `counted`."""
+        """Scales [batch] losses so that Keras' mean over the batch is one over `counted`.
+
+        On several devices both are of the whole batch: one of them may have nothing to compare.
+        """
         if self.reduction not in ("sum_over_batch_size", "mean"):
             return losses
         counted = ops.cast(counted, losses.dtype)
-        share = ops.mean(counted)
+        share = mean_over_replicas(ops.mean(counted))
         return losses * counted / ops.where(share > 0, share, 1.0)
 
 

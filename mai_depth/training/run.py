@@ -16,6 +16,8 @@ from mai_depth.training import checkpoint
 if TYPE_CHECKING:
     import keras
 
+    from mai_depth.training.workers import Workers
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -44,11 +46,13 @@ class RunOptions:
         nan_policy: `fail` ends the run at a loss that is not finite; `rollback` goes back to the
             last epoch with half the learning rate, at most three times.
         flags: A flagfile that repeats the run, noted as `flags.txt`; None notes nothing.
+        workers: The devices that train together; None for this process's first one.
     """
 
     overwrite: bool = False
     nan_policy: str = "fail"
     flags: str | None = None
+    workers: "Workers | None" = None
 
 
 @dataclasses.dataclass(frozen=True)

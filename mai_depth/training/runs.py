@@ -1,5 +1,6 @@
 """Training: data -> teacher -> student -> workdir. What `train.py` calls."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ from mai_depth.training.sheet import save_sheet
 from mai_depth.training.teaching import check_teachers
 from mai_depth.training.teaching import taught_by
 from mai_depth.training.teaching import teach
+from mai_depth.training.workers import workers_or_one
 from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
@@ -65,21 +67,26 @@ def train(job: TrainingJob) -> None:
         read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
     if job.distils:
         check_teachers(job.teacher, job.teacher_views)
-    pairs = open_and_describe(job.data)
+    workers = workers_or_one(job.options.workers)
+    pairs = workers.chief_first(lambda: open_and_describe(job.data))
     own = own_teacher_path(job, pairs[0])
     paths = (job.teacher.paths or (own,)) if job.distils else ()
-    waits = job.distils and not job.teacher.paths and not is_complete(own)
+    waits = workers.chief_says(
+        lambda: job.distils and not job.teacher.paths and not is_complete(own))
     run = dataclasses.replace(plan_student(job, *pairs), sources=data_origins(job.data))
     if paths and not waits:
         run = taught_by(paths, run)
-    if _is_finished(run):
+    if workers.chief_says(lambda: _is_finished(run)):
         print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return
     run.build()  # once, so that its flags fail before a teacher costs minutes or days
     if waits:
         _train_teacher(job, *pairs)
         run = taught_by(paths, run)
-    print(format_rows(_train_student(run, job, paths) | _measure_elsewhere(run, job.data)))
+    rows = _train_student(run, job, paths)
+    if not workers.is_chief:
+        return
+    print(format_rows(rows | _measure_elsewhere(run, job.data)))
     print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
 
 
@@ -96,7 +103,8 @@ def train_teacher(job: TrainingJob) -> None:
     if job.teacher.paths:
         raise UserError(f"--teacher={job.teacher.paths[0]}: --train=teacher makes a new one beside "
                         "--workdir; leave --teacher out")
-    _train_teacher(job, *open_and_describe(job.data))
+    workers = workers_or_one(job.options.workers)
+    _train_teacher(job, *workers.chief_first(lambda: open_and_describe(job.data)))
 
 
 def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
@@ -129,7 +137,9 @@ def _is_finished(run: Run) -> bool:
 def _train_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> None:
     run = plan_teacher(job, train, validation)
     print(f"training the teacher {job.teacher.preset}: {run.path}")
-    with locked(make_workdir(run.path.parent)):  # students of several folders may share it
+    with contextlib.ExitStack() as stack:
+        if workers_or_one(job.options.workers).is_chief:  # students of several folders may share it
+            stack.enter_context(locked(make_workdir(run.path.parent)))
         fit_depth_model(run)
 
 
@@ -140,13 +150,15 @@ def _train_student(
 
     Returns:
         Metrics on the validation pairs by row: `constant depth`, `teacher` if there is one,
-        `student`; all of saved files fed with 480x640 pictures.
+        `student`; all of saved files fed with 480x640 pictures. Only the chief measures.
     """
-    models = {}
+    models, workers = {}, workers_or_one(job.options.workers)
     if paths:
-        run, models["teacher"] = teach(
-            run, job.teacher, paths, job.teacher_views, job.data.cache_dir)
+        run, models["teacher"] = workers.chief_first(lambda: teach(
+            run, job.teacher, paths, job.teacher_views, job.data.cache_dir))
     fit_depth_model(run)
+    if not workers.is_chief:
+        return {}
     models["student"] = load_model(run.path)
     rows = {"constant depth": evaluate_constant(run.train_pairs.home, run.validation_pairs)}
     rows |= {name: evaluate(model, run.validation_pairs, progress=name)

@@ -1,0 +1,129 @@
+"""The processes and devices that train one model together: who writes, and who hears of what.
+
+Each process runs the same program. Process 0, the chief, alone evaluates, reads states and writes;
+the others are told (`Workers.chief_says`). In a single process everything here is free.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mai_depth.errors import UserError
+
+_CHUNK = 1 << 20  # of 16 bits in one all-reduce
+_OF_LOST_PEER = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError,
+                 tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
+
+
+class Workers:
+    """All devices of a training, in one process or in several.
+
+    Args:
+        strategy: Of `tf.distribute`.
+        is_chief: Whether this process writes.
+        processes: How many there are.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, is_chief: bool = True, processes: int = 1):
+        self.strategy = strategy
+        self.is_chief = is_chief
+        self.processes = processes
+        self._sum = tf.function(self._sum_of_chief)
+
+    @property
+    def replicas(self) -> int:
+        """How many devices train, in all processes."""
+        return self.strategy.num_replicas_in_sync
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """In which models and optimizers must be made."""
+        return self.strategy.scope()
+
+    def check_batch(self, batch_size: int, flag: str = "batch_size") -> None:
+        """Raises `UserError` unless all replicas get equally many pictures of a batch."""
+        if batch_size % self.replicas:
+            raise UserError(f"--{flag}={batch_size}: cannot be shared equally by {self.replicas} "
+                            f"devices; give a multiple of {self.replicas}")
+
+    def chief_says(self, make: Callable[[], Any]) -> Any:
+        """Calls a function in the chief alone; all processes wait and get its answer.
+
+        Args:
+            make: Returns what JSON can hold.
+        """
+        if self.processes == 1:
+            return make()
+        return json.loads(self.chief_sends(lambda: json.dumps(make()).encode()))
+
+    def chief_first(self, make: Callable[[], Any]) -> Any:
+        """Calls a function in the chief, then in the others: it fills a cache that they share."""
+        result = make() if self.is_chief else None
+        self.wait()
+        return result if self.is_chief else make()
+
+    def wait(self) -> None:
+        """Waits until all processes are here."""
+        self.chief_says(lambda: None)
+
+    def chief_sends(self, make: Callable[[], bytes]) -> bytes:
+        """As `chief_says`, for bytes."""
+        if self.processes == 1:
+            return make()
+        data = make() if self.is_chief else b""
+        size = np.zeros(4, np.uint16)
+        size.view(np.uint64)[:] = len(data)
+        count = int(self._from_chief(size).view(np.uint64)[0])
+        padded = data.ljust(-(-count // (2 * _CHUNK)) * 2 * _CHUNK, b"\0")
+        halves = (np.frombuffer(padded, np.uint16) if self.is_chief
+                  else np.zeros(len(padded) // 2, np.uint16))
+        parts = [self._from_chief(halves[start : start + _CHUNK])
+                 for start in range(0, len(halves), _CHUNK)]
+        return b"".join(part.tobytes() for part in parts)[:count]
+
+    def _from_chief(self, halves: np.ndarray) -> np.ndarray:
+        # As floats, which hold 16 bits exactly: not every device adds integers.
+        total = self._sum(tf.constant(halves.astype(np.float32)))
+        return np.asarray(total).astype(np.uint16)
+
+    def _sum_of_chief(self, values: tf.Tensor) -> tf.Tensor:
+        def in_replica(values):
+            context = tf.distribute.get_replica_context()
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            return context.all_reduce(
+                tf.distribute.ReduceOp.SUM, tf.where(is_first, values, tf.zeros_like(values)))
+
+        return self.first(self.strategy.run(in_replica, args=(values,)))
+
+    def first(self, value: Any) -> Any:
+        """Of a value that is the same in each replica, the one of this process's first."""
+        return tf.nest.map_structure(
+            lambda one: self.strategy.experimental_local_results(one)[0], value)
+
+    @contextlib.contextmanager
+    def faults_of_peers(self) -> Iterator[None]:
+        """Makes one line of what TensorFlow says when another process is gone.
+
+        Raises:
+            UserError: Another process has ended, or does not answer.
+        """
+        try:
+            yield
+        except _OF_LOST_PEER as error:
+            if self.processes == 1:
+                raise
+            task = re.search(r"/job:(\w+)/replica:0/task:(\d+)", error.message or "")
+            who = f"{task[1]} {task[2]}" if task else "another process"
+            raise UserError(
+                f"--strategy=multi_worker: {who} has ended or does not answer; see what it said, "
+                "then start all again: they continue after the last complete epoch") from error
+
+
+def workers_or_one(workers: Workers | None) -> Workers:
+    """What a run's options name, or this process's first device."""
+    return workers or Workers(tf.distribute.get_strategy())
