@@ -76,7 +76,18 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
 
 
 def has_split(data_dir: str | os.PathLike, split: str) -> bool:
-    """Tells whether a data folder has a split; `UserError` where it is packed and damaged."""
+    """Tells whether a data folder has a split.
+
+    Args:
+        data_dir: The folder, packed or not.
+        split: E.g. `validation`.
+
+    Returns:
+        Whether it is there.
+
+    Raises:
+        UserError: The folder is packed, and its manifest is damaged.
+    """
     manifest = read_manifest(data_dir)
     if manifest:
         return split in manifest.splits

@@ -1,11 +1,10 @@
 """Batches read ahead of the training, by threads or processes, in an order that others decide.
 
 Grain (github.com/google/grain) reads and decodes; which pictures a batch has is known before. So the
-batches are the same whatever the number of processes, and a run's state needs no state of Grain.
-Needs no TensorFlow: a process that decodes starts in a second and takes 70 MB.
+batches are the same whatever the number of processes, and a run needs to keep no state of Grain.
+Needs no TensorFlow: a process that decodes starts in a second and takes some 100 MB.
 """
 
-import itertools
 import os
 import pathlib
 import pickle
@@ -18,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from mai_depth.atomic import write_bytes_atomic
 from mai_depth.data.pack.shard import EXTRA
 from mai_depth.data.pairs import Stored
+from mai_depth.data.processes import begin_worker
 from mai_depth.errors import UserError
 
 _BLOCK = 64  # batches whose indices are told at once
-_AHEAD = 2  # batches that each thread or process may have ready: 50 MB each with 32 pictures
 _POLL_S = 0.005
 _PROCESSES_FROM = 8  # cores, see `count_workers`
 
@@ -32,55 +32,54 @@ def count_workers() -> int:
     """How many processes decode a packed folder; 0 for threads of this process.
 
     Pillow decodes outside of the interpreter's lock, so that on few cores threads are as fast, and
-    take no memory. On many the lock is what they wait for.
+    take no memory of their own. On many cores the lock is what they would wait for.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = _cores()
     return cores // 4 if cores >= _PROCESSES_FROM else 0
 
 
 def read_ahead(
-    batches: Iterable[tuple[np.ndarray, ...]], count: int, arrays: Sequence[Stored],
+    batches: Iterable[np.ndarray], count: int, arrays: Sequence[Stored],
     workers: int | None = None,
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Reads the rows of batches that are known by their indices, in their order.
+) -> Iterator[list[np.ndarray]]:
+    """Reads the rows of batches in their order.
 
     Args:
-        batches: Of each its indices [B] last; what stands before is handed through.
+        batches: The indices [B] of each.
         count: How many batches there are.
         arrays: What is read: [N, ...] each.
         workers: Number of processes; 0 reads in threads of this one. None: `count_workers`.
 
     Yields:
-        The entry of `batches`, then rows [B, ...] of each array.
+        The rows [B, ...] of each array.
 
     Raises:
         UserError: A picture cannot be read, or Grain is not installed.
     """
     workers = count_workers() if workers is None else workers
-    threads = 1 if workers else max(2, len(os.sched_getaffinity(0)))
-    ahead = _AHEAD * max(workers, threads) + 1
+    threads = 1 if workers else max(2, _cores())
+    ahead = 2 * max(workers, threads)
     with tempfile.TemporaryDirectory(prefix="mai_depth_order_") as folder:
-        told = _Told(pathlib.Path(folder), batches)
-        told.until(ahead)
-        reader = _Reader(pathlib.Path(folder), list(arrays))
-        rows = iter(_grain_dataset(reader, count, workers, threads))
+        order = _Order(pathlib.Path(folder), batches)
+        rows = iter(_dataset(_Reader(order.folder, arrays), count, workers, threads))
         try:
             for number in range(count):
-                told.until(number + ahead + 1)
+                order.tell(min(number + ahead, count - 1))
                 yield next(rows)
         finally:
-            close = getattr(rows, "close", None)
-            if close:
-                close()
+            rows.close()  # ends the processes
 
 
-def _grain_dataset(reader: "_Reader", count: int, workers: int, threads: int) -> Any:
+def _dataset(reader: "_Reader", count: int, workers: int, threads: int) -> Any:
     grain = _grain()
+    # A batch is one element of the map: the order is then that of the numbers 0, 1, ... whoever
+    # reads them.
     dataset = grain.MapDataset.range(count).map(reader).to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads if workers == 0 else 1))
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
-        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1)
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_begin_worker)
+        dataset = dataset.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1),
+            worker_init_fn=_begin_worker)
     return dataset
 
 
@@ -88,5 +87,68 @@ def _grain() -> Any:
     try:
         import grain
     except ModuleNotFoundError as error:
-        raise UserError(f"a packed folder is read with {error.name}; {EXTRA}") from error
+        raise UserError(f"packed folders need {error.name}; {EXTRA}") from error
     return grain
+
+
+def _begin_worker(number: int, count: int) -> None:
+    begin_worker()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class _Order:
+    """Tells other processes which pictures the next batches have, by files of some batches each.
+
+    Args:
+        folder: Where the files lie; what is over is removed.
+        batches: The indices of each batch.
+    """
+
+    def __init__(self, folder: pathlib.Path, batches: Iterable[np.ndarray]):
+        self.folder = folder
+        self._batches = iter(batches)
+        self._blocks = 0
+
+    def tell(self, number: int) -> None:
+        """Makes known all batches up to `number`, which are there."""
+        while self._blocks * _BLOCK <= number:
+            block = [indices for _, indices in zip(range(_BLOCK), self._batches, strict=False)]
+            write_bytes_atomic(_block_path(self.folder, self._blocks), pickle.dumps(block))
+            self._blocks += 1
+
+
+class _Reader:
+    """Reads a batch by its number; called by threads or in another process.
+
+    Args:
+        folder: Of an `_Order`.
+        arrays: What is read.
+    """
+
+    def __init__(self, folder: pathlib.Path, arrays: Sequence[Stored]):
+        self._folder, self._arrays, self._size = folder, list(arrays), _BLOCK
+        self._known: tuple[int, list[np.ndarray]] = -1, []
+
+    def __call__(self, number: int) -> list[np.ndarray]:
+        number, place = divmod(int(number), self._size)
+        known, block = self._known  # one assignment: another thread may be at the next block
+        if known != number:
+            block = self._block(number)
+            self._known = number, block
+        return [np.ascontiguousarray(array[block[place]]) for array in self._arrays]
+
+    def _block(self, number: int) -> list[np.ndarray]:
+        """Waits until a block is told; that takes a moment where the reader is far ahead."""
+        path = _block_path(self._folder, number)
+        while not path.exists():
+            if not self._folder.exists():
+                raise RuntimeError("nobody waits for this batch any more")
+            time.sleep(_POLL_S)
+        return pickle.loads(path.read_bytes())
+
+
+def _block_path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / f"{number:08d}"

@@ -100,12 +100,12 @@ def pack(
     plan = _plan(source, dataclasses.replace(options, depth_units_per_m=units), splits)
     make_workdir(output, "output")
     with locked(output, "output"):
+        remove_abandoned(output)
         complete = _take_over(output, plan)
         tasks = {name: _tasks(output, name, pairs, plan) for name, (_, pairs) in splits.items()}
         if complete and not _remove_damaged(complete, say):
             say(f"{output}: already packed, and whole")
             return complete
-        remove_abandoned(output)
         write_manifest(Manifest(output, plan, {}))
         everything = [task for of_split in tasks.values() for task in of_split]
         _require_space(output, everything)
