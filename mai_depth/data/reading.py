@@ -1,13 +1,16 @@
 """Batches read ahead of the training, by threads or processes, in an order that others decide.
 
-Grain (github.com/google/grain) reads and decodes; which pictures a batch has is known before. So the
-batches are the same whatever the number of processes, and a run needs to keep no state of Grain.
+Grain (github.com/google/grain) reads and decodes; which pictures a batch has is known before. So
+the batches are the same whatever the number of processes, and a run keeps no state of Grain.
 Needs no TensorFlow: a process that decodes starts in a second and takes some 100 MB.
 """
 
+import itertools
+import math
 import os
 import pathlib
 import pickle
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable
@@ -26,16 +29,22 @@ from mai_depth.errors import UserError
 _BLOCK = 64  # batches whose indices are told at once
 _POLL_S = 0.005
 _PROCESSES_FROM = 8  # cores, see `count_workers`
+_SHARED = pathlib.Path("/dev/shm")
 
 
-def count_workers() -> int:
+def count_workers(batch_bytes: int) -> int:
     """How many processes decode a packed folder; 0 for threads of this process.
 
     Pillow decodes outside of the interpreter's lock, so that on few cores threads are as fast, and
-    take no memory of their own. On many cores the lock is what they would wait for.
+    need a fifth less of the processor. On many the lock is what they would wait for.
+
+    Args:
+        batch_bytes: What a batch takes, in memory that processes share; a container may have little
+            of it.
     """
-    cores = _cores()
-    return cores // 4 if cores >= _PROCESSES_FROM else 0
+    workers = _cores() // 4 if _cores() >= _PROCESSES_FROM else 0
+    needed = 4 * workers * batch_bytes
+    return workers if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free > needed else 0
 
 
 def read_ahead(
@@ -56,11 +65,17 @@ def read_ahead(
     Raises:
         UserError: A picture cannot be read, or Grain is not installed.
     """
-    workers = count_workers() if workers is None else workers
+    if not count:
+        return
+    batches = iter(batches)
+    first = next(batches)
+    if workers is None:
+        workers = count_workers(sum(len(first) * math.prod(array.shape[1:]) * array.dtype.itemsize
+                                    for array in arrays))
     threads = 1 if workers else max(2, _cores())
     ahead = 2 * max(workers, threads)
     with tempfile.TemporaryDirectory(prefix="mai_depth_order_") as folder:
-        order = _Order(pathlib.Path(folder), batches)
+        order = _Order(pathlib.Path(folder), itertools.chain([first], batches))
         rows = iter(_dataset(_Reader(order.folder, arrays), count, workers, threads))
         try:
             for number in range(count):

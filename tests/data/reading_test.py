@@ -116,7 +116,8 @@ def test_a_shard_that_is_damaged_meanwhile_is_one_line(packed, tmp_path, workers
 def test_processes_read_where_the_lock_would_be_waited_for(monkeypatch):
     for cores, workers in ((1, 0), (2, 0), (7, 0), (8, 2), (16, 4)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
-        assert reading.count_workers() == workers
+        assert reading.count_workers(1) == workers
+    assert reading.count_workers(2**60) == 0  # more than there is to share
 
 
 def test_without_grain_one_line_says_what_to_install(packed, monkeypatch):
