@@ -102,7 +102,7 @@ class Labeller:
     Args:
         folder: Where the pairs go.
         teachers: As `teachers.open_teacher` takes them.
-        threads: Of TensorFlow; 0 for as many as there are cores.
+        threads: Of TensorFlow; 0 for as many as it finds right.
     """
 
     def __init__(self, folder: LabelledFolder, teachers: Sequence[str], threads: int):
@@ -113,11 +113,10 @@ class Labeller:
         with contextlib.suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_SH)
         check_environment()
+        if threads:
+            for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+                os.environ.setdefault(name, str(threads))
         start_tensorflow()
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
         from mai_depth.label.teachers import open_teacher
 
         self._folder = folder
