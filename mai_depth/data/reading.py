@@ -5,6 +5,8 @@ the batches are the same whatever the number of processes, and a run keeps no st
 Needs no TensorFlow: a process that decodes starts in a second and takes some 100 MB.
 """
 
+import atexit
+import contextlib
 import itertools
 import math
 import os
@@ -13,9 +15,11 @@ import pickle
 import shutil
 import tempfile
 import time
+import weakref
+from collections.abc import Generator
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
@@ -28,6 +32,7 @@ from mai_depth.errors import UserError
 
 _BLOCK = 64  # batches whose indices are told at once
 _POLL_S = 0.005
+_OVER = "over"  # a file that tells readers to wait no longer
 _PROCESSES_FROM = 8  # cores, see `count_workers`
 _SHARED = pathlib.Path("/dev/shm")
 
@@ -50,7 +55,7 @@ def count_workers(batch_bytes: int) -> int:
 def read_ahead(
     batches: Iterable[np.ndarray], count: int, arrays: Sequence[Stored],
     workers: int | None = None,
-) -> Iterator[list[np.ndarray]]:
+) -> Generator[list[np.ndarray]]:
     """Reads the rows of batches in their order.
 
     Args:
@@ -59,12 +64,28 @@ def read_ahead(
         arrays: What is read: [N, ...] each.
         workers: Number of processes; 0 reads in threads of this one. None: `count_workers`.
 
-    Yields:
-        The rows [B, ...] of each array.
+    Returns:
+        An iterator of the rows [B, ...] of each array; `close` it to stop early.
 
     Raises:
         UserError: A picture cannot be read, or Grain is not installed.
     """
+    rows = _read_ahead(batches, count, arrays, workers)
+    # Whoever stops early, as at a signal, may leave this open until Python itself comes to its end
+    # and has lost half of what is needed here.
+    atexit.register(_close, weakref.ref(rows))
+    return rows
+
+
+def _close(rows: weakref.ref) -> None:
+    with contextlib.suppress(ValueError):  # it is at work in another thread
+        if (generator := rows()) is not None:
+            generator.close()
+
+
+def _read_ahead(
+    batches: Iterable[np.ndarray], count: int, arrays: Sequence[Stored], workers: int | None
+) -> Generator[list[np.ndarray]]:
     if not count:
         return
     batches = iter(batches)
@@ -82,6 +103,7 @@ def read_ahead(
                 order.tell(min(number + ahead, count - 1))
                 yield next(rows)
         finally:
+            order.end()
             rows.close()  # ends the processes
 
 
@@ -92,6 +114,7 @@ def _dataset(reader: "_Reader", count: int, workers: int, threads: int) -> Any:
     dataset = grain.MapDataset.range(count).map(reader).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
+        _start_resource_tracker()
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1),
             worker_init_fn=_begin_worker)
@@ -104,6 +127,22 @@ def _grain() -> Any:
     except ModuleNotFoundError as error:
         raise UserError(f"packed folders need {error.name}; {EXTRA}") from error
     return grain
+
+
+def _start_resource_tracker() -> None:
+    """Starts the process that frees shared memory after us, so that it does so without a word.
+
+    A training that is stopped leaves batches there that nobody will read.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _begin_worker(number: int, count: int) -> None:
@@ -135,6 +174,12 @@ class _Order:
             self._blocks += 1
 
 
+    def end(self) -> None:
+        """Tells those who wait for a batch that there is none."""
+        with contextlib.suppress(FileNotFoundError):  # without the folder they know
+            (self.folder / _OVER).touch()
+
+
 class _Reader:
     """Reads a batch by its number; called by threads or in another process.
 
@@ -159,7 +204,7 @@ class _Reader:
         """Waits until a block is told; that takes a moment where the reader is far ahead."""
         path = _block_path(self._folder, number)
         while not path.exists():
-            if not self._folder.exists():
+            if (self._folder / _OVER).exists() or not self._folder.exists():
                 raise RuntimeError("nobody waits for this batch any more")
             time.sleep(_POLL_S)
         return pickle.loads(path.read_bytes())

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from mai_depth.data import reading
 from mai_depth.data.augmentation import Augmentation
@@ -125,3 +127,25 @@ def test_without_grain_one_line_says_what_to_install(packed, monkeypatch):
     pairs = open_split(str(packed), "train", cache_dir="")
     with pytest.raises(UserError, match=r"packed folders need grain; pip install 'mai_depth\[sca"):
         batches(pairs)
+
+
+LEFT_OPEN = """
+import numpy as np
+from mai_depth.data.reading import read_ahead
+
+if __name__ == "__main__":
+    rows = read_ahead((np.array([k]) for k in range(999)), 999, [np.arange(999)], 2)
+    for _ in range(63):
+        next(rows)
+"""
+
+
+def test_a_reader_that_nobody_closes_ends_with_its_process(tmp_path):
+    (tmp_path / "left_open.py").write_text(LEFT_OPEN)
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, tmp_path / "left_open.py"], capture_output=True, text=True, timeout=100,
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)}, check=False)
+    lines = [line for line in done.stderr.splitlines() if "jax profiler" not in line]
+    assert done.returncode == 0 and not lines
+    assert not list(tmp_path.glob("mai_depth_order_*"))
