@@ -39,6 +39,9 @@ from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 
 SCENES = "scenes"  # the default data set, where nothing else is asked for
+CACHED_PAIRS = 10_000
+"""Of a packed split: up to so many (15 GB) it is decoded once like a folder of files, so that an
+epoch decodes nothing; a larger one is decoded as it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,10 +250,11 @@ def open_split(
     on_bad_sample: str = "fail",
     relative: bool = False,
 ) -> Pairs:
-    """Opens `data_dir/split`, decoding it once into `cache_dir`.
+    """Opens `data_dir/split`, decoding it once into `cache_dir`, unless it is packed and large.
 
     Args:
-        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`.
+        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`; or
+            a packed one, whose units and missing code count.
         split: `train` or `validation`, or any other folder there.
         cache_dir: Where decoded pictures are kept (1.5 MB a pair).
         depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
@@ -268,10 +272,17 @@ def open_split(
     """
     _refuse_impossible(depth_units_per_m, missing_depth_value)
     split_dir = pathlib.Path(data_dir).expanduser() / split
-    if packed := packed_split(split_dir):
-        return _open_packed(*packed, split_dir, missing_depth_value, relative)
+    packed = packed_split(split_dir)
+    if packed:
+        manifest, said = packed
+        _check_packed(manifest, said, split_dir, missing_depth_value, relative)
+        if said.pairs > CACHED_PAIRS:
+            return open_packed(manifest, split)
+        depth_units_per_m, missing_depth_value = said.units_per_m, said.missing_depth_value
+        allow_resize = said.allow_resize
     files = list_pairs(split_dir, INVERSE_DEPTH_DIR if relative else "depth")
-    stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
+    stamps: list = ([said.fingerprint] if packed else
+                    [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files])
     key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
            stamps, *([INVERSE_DEPTH_DIR] if relative else []))
     folder = cache_folder(cache_dir, split, key)
@@ -284,17 +295,15 @@ def open_split(
     return pairs
 
 
-def _open_packed(
+def _check_packed(
     manifest: Manifest, said: PackedSplit, split_dir: pathlib.Path, missing_value: int | None,
     relative: bool,
-) -> Pairs:
-    """Opens a split whose pictures are decoded when they are read, without `cache_dir`."""
+) -> None:
     refuse_other_kind(said, split_dir, INVERSE_DEPTH_DIR if relative else "depth")
     if missing_value not in (None, said.missing_depth_value):
         raise UserError(f"--missing_depth_value={missing_value}: {manifest.folder} was packed "
                         f"with {said.missing_depth_value}; leave it out, or pack the folder again")
     manifest.check_files(split_dir.name)
-    return open_packed(manifest, split_dir.name)
 
 
 def _default_scenes(cache_dir: str) -> str:

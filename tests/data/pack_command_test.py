@@ -16,6 +16,7 @@ from small_run import small_run
 
 from benchmark import accuracy
 from mai_depth.calibrate.observations import list_measured
+from mai_depth.data import sources
 from mai_depth.errors import UserError
 from mai_depth.training.fit import fit_depth_model
 
@@ -50,8 +51,11 @@ def test_what_a_user_can_mend_is_one_line(tiny_data, tmp_path, commands, flags, 
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
 
 
-def test_a_packed_folder_trains_like_the_folder_bit_by_bit(tiny_data, packed, tmp_path):
+@pytest.mark.parametrize("cached_pairs", [0, 10_000])
+def test_a_packed_folder_trains_like_the_folder_bit_by_bit(
+        tiny_data, packed, tmp_path, monkeypatch, cached_pairs):
     tf.config.experimental.enable_op_determinism()
+    monkeypatch.setattr(sources, "CACHED_PAIRS", cached_pairs)
     weights = []
     for data in (tiny_data, packed):
         run = small_run(data, tmp_path / data.name)
@@ -61,10 +65,11 @@ def test_a_packed_folder_trains_like_the_folder_bit_by_bit(tiny_data, packed, tm
         assert one.tobytes() == other.tobytes()
     logs = [(tmp_path / data.name / "log.csv").read_bytes() for data in (tiny_data, packed)]
     assert logs[0] == logs[1]
-    assert not (packed / "cache").exists()
+    assert (packed / "cache").exists() == bool(cached_pairs)
 
 
-def test_a_run_ends_in_one_line_where_a_shard_is_damaged(packed, tmp_path):
+def test_a_run_ends_in_one_line_where_a_shard_is_damaged(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CACHED_PAIRS", 0)
     copy = shutil.copytree(packed, tmp_path / "copy")
     run = small_run(copy, tmp_path / "run")
     shard = copy / "train-00000.arrayrecord"

@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from mai_depth.data import folder
+from mai_depth.data import sources
 from mai_depth.data.description import read_description
 from mai_depth.data.mixture import Mixture
 from mai_depth.data.pack import packing
@@ -32,6 +33,12 @@ from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 
 pytest.importorskip("array_record", reason="needs pip install 'mai_depth[scale]'")
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    """Any packed split counts as large: it is decoded as it is read."""
+    monkeypatch.setattr(sources, "CACHED_PAIRS", 0)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,17 @@ def test_a_split_and_a_mixture_of_packed_folders(tiny_data, packed, tmp_path):
         assert count_same_pictures(train, pairs.select([2, 7])) == 2
         assert count_same_pictures(train, validation) == 0
         assert len(open_others(options)[data_dir[1]]) == 6
+
+
+def test_a_small_one_is_decoded_once(tiny_data, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CACHED_PAIRS", 12)
+    plain, pairs = open_both(tiny_data, packed, tmp_path / "cache")
+    assert pairs.names == plain.names and pairs.fingerprint == plain.fingerprint
+    np.testing.assert_array_equal(pairs.depth[:], plain.depth[:])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    monkeypatch.setattr("mai_depth.data.pack.shard.read_record", None)
+    again = open_split(str(packed), "train", cache_dir=str(tmp_path / "cache"))
+    np.testing.assert_array_equal(again.rgb[:], plain.rgb[:])
 
 
 def test_opening_reads_no_picture(copy, monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from conftest import REPOSITORY
 
 from mai_depth.data import reading
+from mai_depth.data import sources
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.batches import faults_of_reading
 from mai_depth.data.batches import training_batches
@@ -27,6 +28,12 @@ from mai_depth.errors import UserError
 
 pytest.importorskip("array_record", reason="needs pip install 'mai_depth[scale]'")
 pytest.importorskip("grain", reason="needs pip install 'mai_depth[scale]'")
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    """Any packed split counts as large: it is decoded as it is read."""
+    monkeypatch.setattr(sources, "CACHED_PAIRS", 0)
 
 
 @pytest.fixture(scope="module")
