@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mai_depth.data import folder
+from mai_depth.data.pack.shard import file_of
 from mai_depth.data.samples import read_rgb
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
@@ -76,10 +77,10 @@ def evaluate(
     plain, scaled, aligned = measure(), measure(), measure()
     edges, cleared = [], []
     for done, (rgb_path, depth_path) in enumerate(pairs, start=1):
-        units = read_depth_units(depth_path)
+        units = read_depth_units(file_of(depth_path))
         cleared.append(clear_missing(units, missing_depth_value))
         truth = units.astype(np.float32) / np.float32(depth_units_per_m)
-        prediction = predict(np.asarray(read_rgb(rgb_path)), truth.shape)
+        prediction = predict(np.asarray(read_rgb(file_of(rgb_path))), truth.shape)
         if nyu_crop:
             truth, prediction = _crop(truth, depth_path), prediction[NYU_CROP]
         plain.add(truth, prediction)

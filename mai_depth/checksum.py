@@ -46,10 +46,15 @@ def check_sha256(path: str | os.PathLike, expected: str, remedy: str) -> None:
         UserError: Missing or changed.
     """
     try:
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_sha256(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     if found != expected:
         raise UserError(f"{path}: changed or damaged (its sha256 starts with {found[:8]}, not "
                         f"{str(expected)[:8]}); {remedy}")
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Gives the sha256 of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ import numpy as np
 from mai_depth.atomic import atomic_path
 from mai_depth.errors import UserError
 from mai_depth.errors import UserNotice
+from mai_depth.picture import Openable
 from mai_depth.picture import open_picture
 from mai_depth.png_file import put_gray16
 from mai_depth.png_file import write_gray16
@@ -58,11 +59,16 @@ def refuse_inverse_depth(split_dir: pathlib.Path) -> None:
         UserError: The latter.
     """
     if (split_dir / INVERSE_DEPTH_DIR).is_dir() and not (split_dir / "depth").is_dir():
-        raise UserError(f"{split_dir}: holds {INVERSE_DEPTH_DIR}, which has no unit, but metres "
-                        "are needed; label the pictures again with a metric --teacher as well")
+        raise no_unit(split_dir)
 
 
-def read_depth_units(path: str | os.PathLike) -> np.ndarray:
+def no_unit(split_dir: pathlib.Path) -> UserError:
+    """What is said of a split without metres where they are needed."""
+    return UserError(f"{split_dir}: holds {INVERSE_DEPTH_DIR}, which has no unit, but metres "
+                     "are needed; label the pictures again with a metric --teacher as well")
+
+
+def read_depth_units(path: str | os.PathLike | Openable) -> np.ndarray:
     """Reads a depth PNG as it is stored.
 
     The header is read first, because decoders turn an 8-bit, palette or RGB file into numbers
@@ -77,7 +83,7 @@ def read_depth_units(path: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: Not a PNG, not 16-bit gray, truncated or too large.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
     _check_header(path)
     with open_picture(path, ("PNG",)) as image:
         return np.asarray(image).astype(np.uint16)
@@ -107,7 +113,8 @@ def missing_line(pixels: int, maps: int) -> str:
 
 
 def read_depth(
-    path: str | os.PathLike, units_per_m: float = 1000.0, missing_value: int | None = None
+    path: str | os.PathLike | Openable, units_per_m: float = 1000.0,
+    missing_value: int | None = None,
 ) -> np.ndarray:
     """Reads a depth PNG in metres.
 
@@ -204,7 +211,7 @@ def _warn_of_beyond(pixels: int, path: str | os.PathLike, units_per_m: float) ->
         )
 
 
-def _check_header(path: pathlib.Path) -> None:
+def _check_header(path: pathlib.Path | Openable) -> None:
     try:
         with path.open("rb") as file:
             head = file.read(26)

@@ -9,6 +9,8 @@ import pathlib
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 from PIL import ExifTags
@@ -29,9 +31,15 @@ _ORIENTATIONS = range(1, 9)
 _FILTERS = threading.Lock()  # Python's filters of warnings belong to all threads
 
 
+class Openable(Protocol):
+    """A picture that is no file of its own, as in a packed folder; `str` names it in messages."""
+
+    def open(self, mode: str = "rb") -> BinaryIO: ...
+
+
 @contextlib.contextmanager
 def open_picture(
-    path: str | os.PathLike, formats: tuple[str, ...] = _FORMATS
+    path: str | os.PathLike | Openable, formats: tuple[str, ...] = _FORMATS
 ) -> Iterator[Image.Image]:
     """Opens a picture; its pixels are decoded when they are asked for.
 
@@ -39,7 +47,7 @@ def open_picture(
     that the file's orientation has swapped already, and scrambles it.
 
     Args:
-        path: The file.
+        path: The file; what `Openable` opens is never empty.
         formats: What it may be, by Pillow's names.
 
     Yields:
@@ -49,7 +57,7 @@ def open_picture(
         UserError: The file cannot be read, is no picture or one with too many pixels; or Pillow
             fails in the block, where the picture is broken.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
     with contextlib.ExitStack() as stack:
         image = stack.enter_context(_identified(path, formats, stack))
         if image.width * image.height > MAX_PIXELS:
@@ -113,13 +121,14 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _identified(
-    path: pathlib.Path, formats: tuple[str, ...], stack: contextlib.ExitStack
+    path: pathlib.Path | Openable, formats: tuple[str, ...], stack: contextlib.ExitStack
 ) -> Image.Image:
     try:
-        if not path.stat().st_size:
+        if isinstance(path, pathlib.Path) and not path.stat().st_size:
             raise UserError(f"{path}: the file is empty; replace it")
         file = stack.enter_context(path.open("rb"))
-        file.peek()  # waits for the disk before the lock is taken
+        file.read(1)  # waits for the disk before the lock is taken
+        file.seek(0)
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
             return Image.open(file, formats=formats)

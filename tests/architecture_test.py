@@ -29,7 +29,8 @@ STOREYS = {
 }
 # What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
 LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
-         "mai_depth.data.convert.__main__", "mai_depth.training.job", "mai_depth.predict.__main__",
+         "mai_depth.data.convert.__main__", "mai_depth.data.pack.__main__",
+         "mai_depth.data.reading", "mai_depth.training.job", "mai_depth.predict.__main__",
          "mai_depth.calibrate.__main__", "mai_depth.live.__main__", "mai_depth.live.server",
          "benchmark.__main__", "benchmark.worker")
 ENTRY_FILES = {"command", "number_flags", "__main__"}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from mai_depth.data.folder import PairFiles
+from mai_depth.data.folder import has_split
 from mai_depth.data.folder import list_pairs
 from mai_depth.depth import read_depth
 from mai_depth.depth import valid_mask
@@ -98,7 +99,7 @@ def list_measured(folder: pathlib.Path) -> list[PairFiles]:
     Raises:
         UserError: There is none.
     """
-    splits = [folder / name for name in _SPLITS if (folder / name / "rgb").is_dir()]
+    splits = [folder / name for name in _SPLITS if has_split(folder, name)]
     if not splits and not (folder / "rgb").is_dir():
         raise UserError(f"--input={folder}: holds no rgb and depth folders; give a photo with "
                         "--point and --distance_m, or a folder of pictures with depth")

@@ -16,6 +16,8 @@ from mai_depth.data.augment import augment
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.mixture import Mixture
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.pairs import is_packed
+from mai_depth.data.reading import read_ahead
 from mai_depth.data.teacher_views import TeacherViews
 from mai_depth.errors import UserError
 
@@ -88,6 +90,7 @@ def training_batches(
     teacher_views: TeacherViews | None = None,
     replicas: range = range(1),
     all_replicas: int = 1,
+    workers: int | None = None,
 ) -> tf.data.Dataset:
     """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
 
@@ -106,6 +109,8 @@ def training_batches(
         replicas: Of the devices that share each batch, those whose parts are wanted.
         all_replicas: How many such devices there are; a part has `batch_size // all_replicas` pairs
             and comes as a batch of its own, one after the other.
+        workers: Processes that decode a packed folder, see `reading.read_ahead`; the batches do not
+            depend on it.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
@@ -121,8 +126,8 @@ def training_batches(
     steps = _steps_per_epoch(pairs.epoch_size, batch_size)
     part_size = batch_size // all_replicas
 
-    def make(epoch, index):
-        rgb, depth = _gather([pairs.rgb, pairs.depth], index, part_size)
+    def make(epoch, index, *rows):
+        rgb, depth = rows or _gather([pairs.rgb, pairs.depth], index, part_size)
         seeds = _sample_seeds(seed, epoch, index)
         crops = answers = None
         if teacher_views is not None:
@@ -140,8 +145,10 @@ def training_batches(
 
     dataset = _batches_of_indices(
         pairs, steps, batch_size, seed, first_epoch, epochs, replicas, all_replicas)
-    dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total = max(0, epochs - first_epoch) * steps * len(replicas)
+    if is_packed(pairs.rgb):
+        dataset = _with_rows(dataset, total, [pairs.rgb, pairs.depth], part_size, workers)
+    dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
 
 
@@ -191,6 +198,22 @@ def _batches_of_indices(
         return indices.map(lambda index: (epoch, index))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
+
+
+def _with_rows(
+    dataset: tf.data.Dataset, count: int, arrays: Sequence, batch_size: int, workers: int | None
+) -> tf.data.Dataset:
+    """Adds to each batch (epoch, indices) the rows of the arrays, as `_gather` does, read ahead."""
+    def read():
+        indices = (index for _, index in dataset.as_numpy_iterator())
+        yield from map(tuple, read_ahead(indices, count, arrays, workers))
+
+    signature = tuple(
+        tf.TensorSpec([batch_size, *array.shape[1:]], array.dtype) for array in arrays)
+    rows = tf.data.Dataset.from_generator(read, output_signature=signature).map(
+        lambda *rows: tuple(tf.reshape(row, [batch_size, *array.shape[1:3], -1])
+                            for row, array in zip(rows, arrays, strict=True)))
+    return tf.data.Dataset.zip(dataset, rows).map(lambda batch, rows: (*batch, *rows))
 
 
 def _gather(arrays: Sequence, index: tf.Tensor, batch_size: int) -> list[tf.Tensor]:

@@ -98,6 +98,9 @@ class BlockFile:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __reduce__(self) -> tuple:
+        return BlockFile, (self._path, self.dtype.str, self.shape, self._discard)
+
     def __getitem__(self, key) -> np.ndarray:
         first, *rest = key if isinstance(key, tuple) else (key,)
         numbers = np.arange(len(self))[first]

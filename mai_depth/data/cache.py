@@ -193,7 +193,7 @@ def _write_files(
             if isinstance(sample, UserError):
                 broken.append(str(sample))
                 continue
-            if not _has_depth(sample.depth, units_per_m):
+            if not has_depth(sample.depth, units_per_m):
                 without_depth.append(f"{sample.name}: no pixel has a valid depth")
                 continue
             append_block(rgb, len(names), np.ascontiguousarray(sample.rgb, np.uint8))
@@ -222,5 +222,6 @@ def _index_digest(index: dict) -> str:
     return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
-def _has_depth(depth: np.ndarray, units_per_m: float) -> bool:
+def has_depth(depth: np.ndarray, units_per_m: float) -> bool:
+    """Tells whether any pixel of stored depth is valid; a pair without one is left out."""
     return bool((depth > MIN_DEPTH_M * units_per_m).any())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from mai_depth.data.pack.manifest import read_manifest
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
 
@@ -60,6 +61,14 @@ def read_description(data_dir: str | pathlib.Path) -> Description:
         UserError: The file is damaged.
     """
     folder = pathlib.Path(data_dir)
+    manifest = read_manifest(folder)
+    if manifest:
+        packed_units = next(iter(manifest.splits.values())).units_per_m
+        return dataclasses.replace(_described(folder), units_per_m=packed_units)
+    return _described(folder)
+
+
+def _described(folder: pathlib.Path) -> Description:
     if (folder / LABELS).is_file():
         return Description(is_measured=False, units_per_m=_UNITS_PER_M)
     path = folder / DATASET

@@ -10,7 +10,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mai_depth.data.convert.formats import hint
+from mai_depth.data.pack.index import column
+from mai_depth.data.pack.manifest import Manifest
+from mai_depth.data.pack.manifest import PackedSplit
+from mai_depth.data.pack.manifest import packed_split
+from mai_depth.data.pack.manifest import read_manifest
+from mai_depth.data.pack.packed_files import PackedFiles
+from mai_depth.data.pack.record import HeldFile
+from mai_depth.data.pack.shard import RecordFile
 from mai_depth.depth import INVERSE_DEPTH_DIR
+from mai_depth.depth import no_unit
 from mai_depth.depth import refuse_inverse_depth
 from mai_depth.errors import UserError
 
@@ -18,10 +27,14 @@ _RGB_SUFFIXES = (".png", ".jpg", ".jpeg")
 _DEPTH_SUFFIXES = (".png",)
 
 
+FilePath = pathlib.Path | RecordFile | HeldFile
+"""A file, or what is opened and read like one: of a packed folder, or in memory."""
+
+
 class File(NamedTuple):
     """A listed file; what `stat` said of it tells a changed file from an unchanged one."""
 
-    path: pathlib.Path
+    path: FilePath
     size: int
     mtime_ns: int
 
@@ -38,7 +51,8 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
     """Lists the pairs of a split without opening a picture.
 
     Args:
-        split_dir: The folder that holds `rgb` and `depth`.
+        split_dir: The folder that holds `rgb` and `depth`, or the path that it would have in a
+            packed folder.
         depth_dir: What the latter is called.
 
     Returns:
@@ -48,6 +62,8 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
         UserError: A folder is missing or empty, a file has no partner, two files have one name,
             or something else than a picture lies there.
     """
+    if packed := packed_split(split_dir):
+        return _packed_pairs(packed[0], split_dir, depth_dir)
     if depth_dir != INVERSE_DEPTH_DIR:
         refuse_inverse_depth(split_dir)
     try:
@@ -57,6 +73,64 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
         if other_layout is None:
             raise
         raise UserError(other_layout) from error
+
+
+def has_split(data_dir: str | os.PathLike, split: str) -> bool:
+    """Tells whether a data folder has a split.
+
+    Args:
+        data_dir: The folder, packed or not.
+        split: E.g. `validation`.
+
+    Returns:
+        Whether it is there.
+
+    Raises:
+        UserError: The folder is packed, and its manifest is damaged.
+    """
+    manifest = read_manifest(data_dir)
+    if manifest:
+        return split in manifest.splits
+    return (pathlib.Path(data_dir).expanduser() / split).is_dir()
+
+
+def has_inverse_depth(split_dir: pathlib.Path) -> bool:
+    """Tells whether a split holds inverse depth of no unit, as `mai_depth.label` may write it."""
+    if packed := packed_split(split_dir):
+        return packed[1].kind == INVERSE_DEPTH_DIR
+    return (split_dir / INVERSE_DEPTH_DIR).is_dir() and not (split_dir / "depth").is_dir()
+
+
+def refuse_other_kind(said: PackedSplit, split_dir: pathlib.Path, depth_dir: str) -> None:
+    """Refuses a packed split of the other kind of depth.
+
+    Args:
+        said: What its manifest says of it.
+        split_dir: The path that it would have.
+        depth_dir: `depth` or `inverse_depth`, what is needed.
+
+    Raises:
+        UserError: It holds the other one.
+    """
+    if said.kind == depth_dir:
+        return
+    if said.kind == INVERSE_DEPTH_DIR:
+        raise no_unit(split_dir)
+    raise UserError(f"{split_dir}: holds depth in metres, not {INVERSE_DEPTH_DIR}")
+
+
+def _packed_pairs(manifest: Manifest, split_dir: pathlib.Path, depth_dir: str) -> list[PairFiles]:
+    split = split_dir.name
+    refuse_other_kind(manifest.splits[split], split_dir, depth_dir)
+    manifest.check_files(split)
+    rgb, depth = (PackedFiles(manifest, split, part) for part in ("rgb", "depth"))
+    names = column(manifest, split, "name")
+    files = []
+    for number in range(len(rgb)):
+        name = os.fsdecode(names[number].item())
+        files.append(PairFiles(name, File(rgb.file(number, name), 0, 0),
+                               File(depth.file(number, name), 0, 0)))
+    return files
 
 
 def _looks_like_ours(split_dir: pathlib.Path) -> bool:

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mai_depth.data.pairs import LazyNames
 from mai_depth.data.pairs import Pairs
+from mai_depth.data.pairs import chosen_numbers
+from mai_depth.data.pairs import is_packed
 from mai_depth.errors import UserError
 
 
@@ -62,6 +65,11 @@ class Mixture(Pairs):
         return sum(self.counts)
 
     @property
+    def parts(self) -> Sequence[Pairs]:
+        """The pairs of each folder."""
+        return self.folders
+
+    @property
     def home(self) -> Pairs:
         """The pairs of the first folder, whose metres the network shall answer."""
         return self.folders[0]
@@ -75,22 +83,23 @@ class Joined:
         self._arrays = tuple(arrays)
         self._starts = np.cumsum([0, *map(len, arrays)])
         self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
-        self.dtype = arrays[0].dtype
+        self.dtype = np.result_type(*(array.dtype for array in arrays))
         self.ndim = arrays[0].ndim
+        self.is_packed = any(map(is_packed, arrays))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key) -> np.ndarray:
         first, *rest = key if isinstance(key, tuple) else (key,)
-        numbers = np.arange(len(self))[first]
+        numbers = chosen_numbers(first, len(self))
         flat = numbers.reshape(-1)
         source = np.searchsorted(self._starts, flat, side="right") - 1
         rows = np.empty((len(flat), *self.shape[1:]), self.dtype)
         for number in np.unique(source):
             at = np.flatnonzero(source == number)
             rows[at] = self._arrays[number][flat[at] - self._starts[number]]
-        rows = rows.reshape(*numbers.shape, *self.shape[1:])
+        rows = rows.reshape((*numbers.shape, *self.shape[1:]))
         return rows[(*[slice(None)] * numbers.ndim, *rest)]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -117,7 +126,7 @@ def mix(parts: Sequence[Part]) -> Pairs:
     scales = [_scale(pairs, first.units_per_m) for pairs in folders]
     labels = [np.full(len(part.pairs), part.labels, np.uint8) for part in parts]
     return Mixture(
-        names=tuple(f"{part.name}: {name}" for part in parts for name in part.pairs.names),
+        names=_names(parts),
         rgb=Joined([pairs.rgb for pairs in folders]),
         depth=Joined([pairs.depth for pairs in folders]),
         units_per_m=first.units_per_m,
@@ -127,6 +136,17 @@ def mix(parts: Sequence[Part]) -> Pairs:
         counts=counts,
         labels=np.concatenate(labels),
     )
+
+
+def _names(parts: Sequence[Part]) -> Sequence[str]:
+    """The names of all pairs, each behind that of its folder."""
+    starts = np.cumsum([0, *(len(part.pairs) for part in parts)])
+
+    def name(number: int) -> str:
+        at = int(np.searchsorted(starts, number, side="right")) - 1
+        return f"{parts[at].name}: {parts[at].pairs.names[number - int(starts[at])]}"
+
+    return LazyNames(int(starts[-1]), name)
 
 
 def _counts(parts: Sequence[Part]) -> tuple[int, ...]:

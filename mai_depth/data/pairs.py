@@ -5,8 +5,12 @@ Needs NumPy alone.
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
+from typing import overload
 
 import numpy as np
 
@@ -17,6 +21,7 @@ HEIGHT = 480
 WIDTH = 640
 
 _DESCRIBED = 64  # pictures that `describe` looks at
+_DIGESTS = 65536
 _PLAUSIBLE_M = (0.1, 100.0)
 
 
@@ -51,6 +56,11 @@ class Rows:
         self.dtype = array.dtype
         self.ndim = array.ndim
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a row is decoded when it is read."""
+        return is_packed(self._array)
+
     def __len__(self) -> int:
         return len(self._indices)
 
@@ -66,12 +76,37 @@ class Rows:
         return Rows(self._array, self._indices[indices])
 
 
+def chosen_numbers(key: Any, count: int) -> np.ndarray:
+    """Gives the numbers that an index means, without listing all that there are.
+
+    Args:
+        key: A number, a slice, or an array of numbers or of booleans.
+        count: How many there are.
+
+    Returns:
+        int64, of no dimension for a number.
+    """
+    if isinstance(key, slice):
+        return np.arange(*key.indices(count))
+    numbers = np.asarray(key)
+    if numbers.dtype == bool:
+        return np.flatnonzero(numbers)
+    if numbers.size and not (-count <= numbers.min() and numbers.max() < count):
+        raise IndexError(f"{key} of {count}")
+    return np.where(numbers < 0, numbers + count, numbers).astype(np.int64)
+
+
+def is_packed(array: Stored) -> bool:
+    """Tells whether rows of an array are decoded when they are read: then readers go ahead."""
+    return getattr(array, "is_packed", False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Pairs:
     """One split, decoded; a picture is read when it is asked for.
 
     Attributes:
-        names: File names without suffix, sorted.
+        names: File names without suffix, sorted; in memory or not.
         rgb: uint8 [N, 480, 640, 3].
         depth: uint16 [N, 480, 640] in `1 / units_per_m` metres, 0 = missing.
         units_per_m: Stored units in a metre; 1000 for millimetres.
@@ -83,9 +118,10 @@ class Pairs:
         cleared_maps: In how many depth maps.
         scale: float32 [N], a factor on the depth of each pair that makes it that of the camera
             whose metres a network shall answer; None where that is this camera.
+        picture_digests: uint64 [N], the `picture_digest` of each; None where nobody has stored it.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     rgb: Stored
     depth: Stored
     units_per_m: float
@@ -94,6 +130,7 @@ class Pairs:
     cleared_pixels: int = 0
     cleared_maps: int = 0
     scale: np.ndarray | None = None
+    picture_digests: Stored | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -102,6 +139,11 @@ class Pairs:
     def epoch_size(self) -> int:
         """How many pictures an epoch shows."""
         return len(self)
+
+    @property
+    def parts(self) -> Sequence["Pairs"]:
+        """The folders of a mixture; else the pairs themselves."""
+        return (self,)
 
     @property
     def home(self) -> "Pairs":
@@ -119,12 +161,46 @@ class Pairs:
         digest = hashlib.sha256(self.fingerprint.encode() + chosen.astype("<i8").tobytes())
         return dataclasses.replace(
             self,
-            names=tuple(self.names[index] for index in chosen),
+            names=_chosen_names(self.names, chosen),
             rgb=_rows(self.rgb, chosen),
             depth=_rows(self.depth, chosen),
             scale=None if self.scale is None else self.scale[chosen],
+            picture_digests=(
+                None if self.picture_digests is None else _rows(self.picture_digests, chosen)),
             fingerprint=digest.hexdigest(),
         )
+
+
+class LazyNames(Sequence[str]):
+    """Names that are made where they are asked for: of millions of pairs they would be gigabytes.
+
+    Args:
+        count: How many there are.
+        name: Gives one by its number.
+    """
+
+    def __init__(self, count: int, name: Callable[[int], str]):
+        self._count, self._name = count, name
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, key: int) -> str: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, key):
+        if isinstance(key, slice):
+            return tuple(map(self._name, range(self._count)[key]))
+        return self._name(range(self._count)[key])
+
+
+def _chosen_names(names: Sequence[str], chosen: np.ndarray) -> Sequence[str]:
+    if isinstance(names, tuple):
+        return tuple(names[index] for index in chosen)
+    return LazyNames(len(chosen), lambda number: names[int(chosen[number])])
 
 
 def _rows(array: Stored, indices: np.ndarray) -> Rows:
@@ -166,13 +242,35 @@ def count_same_pictures(train: Pairs, validation: Pairs) -> int:
     Returns:
         How many pictures of `validation` have the pixels of one of `train`.
     """
-    known = {_picture_digest(train, index) for index in range(len(train))}
-    return sum(_picture_digest(validation, index) in known for index in range(len(validation)))
+    asked = np.concatenate(list(_picture_digests(validation)))
+    known: set[int] = set()
+    for part in train.parts:
+        for digests in _picture_digests(part):  # some at a time: there may be millions
+            known.update(digests[np.isin(digests, asked)].tolist())
+    return sum(digest in known for digest in asked.tolist())
 
 
-def _picture_digest(pairs: Pairs, index: int) -> bytes:
+def picture_digest(rgb: np.ndarray) -> int:
+    """Tells pictures apart.
+
+    Args:
+        rgb: uint8 [480, 640, 3].
+
+    Returns:
+        64 bits of a checksum.
+    """
     # 15 of the 480 rows tell two camera pictures apart, and 7000 pictures are read in seconds.
-    return hashlib.sha256(pairs.rgb[index][::32].tobytes()).digest()
+    return int.from_bytes(hashlib.sha256(rgb[::32].tobytes()).digest()[:8], "little")
+
+
+def _picture_digests(pairs: Pairs) -> Iterator[np.ndarray]:
+    """The digests of all pictures, uint64 [n], some at a time."""
+    for start in range(0, len(pairs), _DIGESTS):
+        numbers = range(start, min(start + _DIGESTS, len(pairs)))
+        if pairs.picture_digests is not None:
+            yield np.asarray(pairs.picture_digests[start : numbers.stop])
+        else:
+            yield np.array([picture_digest(pairs.rgb[index]) for index in numbers], np.uint64)
 
 
 def describe(pairs: Pairs) -> str:

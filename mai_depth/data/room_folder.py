@@ -13,12 +13,12 @@ import numpy as np
 from mai_depth.atomic import write_json_atomic
 from mai_depth.data.description import DATASET
 from mai_depth.data.generated_folder import generated_folder
+from mai_depth.data.processes import make_all
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.near import near
 from mai_depth.data.scenes.rooms import room
 from mai_depth.data.scenes.shading import render
 from mai_depth.data.scenes.viewpoint import NEAREST_M
-from mai_depth.data.synthetic import make_all
 from mai_depth.data.synthetic import write_pair
 from mai_depth.json_file import read_json
 

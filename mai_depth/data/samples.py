@@ -5,7 +5,6 @@ Everything that can be seen without decoding a picture is checked before the fir
 
 import hashlib
 import os
-import pathlib
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from PIL import Image
 
 from mai_depth.data.cache import Sample
 from mai_depth.data.convert.formats import COMMAND
+from mai_depth.data.folder import FilePath
 from mai_depth.data.folder import PairFiles
 from mai_depth.data.pairs import HEIGHT
 from mai_depth.data.pairs import WIDTH
@@ -24,6 +24,7 @@ from mai_depth.data.pool import map_ahead
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
+from mai_depth.picture import Openable
 from mai_depth.picture import eight_bits
 from mai_depth.picture import open_picture
 from mai_depth.picture import orientation
@@ -79,18 +80,51 @@ def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
         UserError: A file is broken, changed or vanished.
     """
     digest = _digest(pair.rgb.path) + _digest(pair.depth.path)
-    picture = read_rgb(pair.rgb.path)
-    if picture.size != (WIDTH, HEIGHT):
-        picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-    rgb = np.asarray(picture)
-    depth = _nearest(read_depth_units(pair.depth.path))
-    cleared = clear_missing(depth, missing_value)
+    rgb = decode_rgb(pair.rgb.path)
+    depth, cleared = decode_depth(pair.depth.path, missing_value)
     if cleared:  # the same bytes may be other depth
         digest += hashlib.sha256(depth.data).digest()
     return Sample(pair.name, rgb, depth, digest, cleared)
 
 
-def read_rgb(path: str | os.PathLike) -> Image.Image:
+def decode_rgb(path: str | os.PathLike | Openable) -> np.ndarray:
+    """Decodes a picture at 480x640, see `decode_pair`.
+
+    Args:
+        path: A PNG or JPEG file.
+
+    Returns:
+        uint8 [480, 640, 3].
+
+    Raises:
+        UserError: As `read_rgb`.
+    """
+    picture = read_rgb(path)
+    if picture.size != (WIDTH, HEIGHT):
+        picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def decode_depth(
+    path: str | os.PathLike | Openable, missing_value: int | None = None
+) -> tuple[np.ndarray, int]:
+    """Decodes a depth map at 480x640, see `decode_pair`.
+
+    Args:
+        path: A 16-bit gray PNG.
+        missing_value: See `depth.clear_missing`.
+
+    Returns:
+        uint16 [480, 640], 0 = missing, and what `clear_missing` returns.
+
+    Raises:
+        UserError: As `read_depth_units`.
+    """
+    depth = _nearest(read_depth_units(path))
+    return depth, clear_missing(depth, missing_value)
+
+
+def read_rgb(path: str | os.PathLike | Openable) -> Image.Image:
     """Decodes the picture of a pair at its own size; each pixel is that of its depth.
 
     16-bit gray is scaled to 8 bits, transparency is dropped.
@@ -146,7 +180,7 @@ def samples(
             yield sample
 
 
-def _rgb_header(path: pathlib.Path) -> tuple[int, int]:
+def _rgb_header(path: FilePath) -> tuple[int, int]:
     with open_picture(path, _RGB_FORMATS) as image:
         if image.format == "PNG" and getattr(image, "is_animated", False):
             raise UserError(f"{path}: an animation; store one frame")
@@ -154,7 +188,7 @@ def _rgb_header(path: pathlib.Path) -> tuple[int, int]:
         return image.size
 
 
-def _refuse_turned(path: str | os.PathLike, image: Image.Image) -> None:
+def _refuse_turned(path: object, image: Image.Image) -> None:
     # Pillow would decode a PNG to look for EXIF behind the pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return
@@ -163,14 +197,14 @@ def _refuse_turned(path: str | os.PathLike, image: Image.Image) -> None:
                         "pixels and remove the tag")
 
 
-def _depth_header(path: pathlib.Path) -> tuple[int, int]:
+def _depth_header(path: FilePath) -> tuple[int, int]:
     with open_picture(path, _DEPTH_FORMATS) as image:
         if image.mode != "I;16":
             read_depth_units(path)  # says what is wrong with it
         return image.size
 
 
-def _digest(path: pathlib.Path) -> bytes:
+def _digest(path: FilePath) -> bytes:
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError as error:

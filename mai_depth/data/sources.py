@@ -14,12 +14,19 @@ from mai_depth.data.cache import read_cache
 from mai_depth.data.cache import warn_of_missing
 from mai_depth.data.cache import write_cache
 from mai_depth.data.description import read_description
+from mai_depth.data.folder import has_inverse_depth
+from mai_depth.data.folder import has_split
 from mai_depth.data.folder import list_pairs
+from mai_depth.data.folder import refuse_other_kind
 from mai_depth.data.mixture import Labels
 from mai_depth.data.mixture import Part
 from mai_depth.data.mixture import mix
 from mai_depth.data.nyu import NAME as NYU_DEPTH_V2
 from mai_depth.data.nyu import open_nyu_depth_v2
+from mai_depth.data.pack.manifest import Manifest
+from mai_depth.data.pack.manifest import PackedSplit
+from mai_depth.data.pack.manifest import packed_split
+from mai_depth.data.pack.packed_pairs import open_packed
 from mai_depth.data.pairs import Pairs
 from mai_depth.data.pairs import split_pairs
 from mai_depth.data.room_folder import NAME as ROOMS
@@ -32,6 +39,9 @@ from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 
 SCENES = "scenes"  # the default data set, where nothing else is asked for
+CACHED_PAIRS = 10_000
+"""Of a packed split: up to so many (15 GB) it is decoded once like a folder of files, so that an
+epoch decodes nothing; a larger one is decoded as it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +112,7 @@ def open_others(options: DataOptions) -> dict[str, Pairs]:
     """
     names = [parse_share(text)[0] for text in options.data_dir[1:]]
     return {name: open_split(name, "validation", **_settings(name, options))
-            for name in names if (pathlib.Path(name) / "validation").is_dir()}
+            for name in names if has_split(name, "validation")}
 
 
 def parse_share(text: str) -> tuple[str, float | None]:
@@ -144,7 +154,7 @@ def _open_first(name: str, options: DataOptions) -> tuple[Pairs, Pairs]:
     train = open_split(folder, "train", **settings)
     if options.validation_count:
         return split_pairs(train, options.validation_count, options.split_seed)
-    if not (pathlib.Path(folder) / "validation").is_dir():
+    if not has_split(folder, "validation"):
         raise UserError(f"{folder}/validation: no such folder; make it, or give "
                         "--validation_count to take pairs of the training split")
     return train, open_split(folder, "validation", **settings)
@@ -154,7 +164,7 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
     if name == NYU_DEPTH_V2:
         return Part(name, open_nyu_depth_v2(options.cache_dir, "train"), share)
     folder = _folder(name, options)
-    if _is_relative(folder):
+    if has_inverse_depth(pathlib.Path(folder) / "train"):
         pairs = open_split(folder, "train", relative=True, **_settings(folder, options))
         return Part(name, pairs, share, Labels.RELATIVE)
     pairs = open_split(folder, "train", **_settings(folder, options))
@@ -164,12 +174,6 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
         return Part(name, pairs, share, Labels.SHAPE)
     scale = (canonical / np.array(focal_lengths)).astype(np.float32)
     return Part(name, dataclasses.replace(pairs, scale=scale), share)
-
-
-def _is_relative(folder: str) -> bool:
-    """Whether a folder of `mai_depth.label` holds inverse depth of no unit."""
-    split = pathlib.Path(folder) / "train"
-    return (split / INVERSE_DEPTH_DIR).is_dir() and not (split / "depth").is_dir()
 
 
 def home_focal_length(options: DataOptions) -> float | None:
@@ -246,10 +250,11 @@ def open_split(
     on_bad_sample: str = "fail",
     relative: bool = False,
 ) -> Pairs:
-    """Opens `data_dir/split`, decoding it once into `cache_dir`.
+    """Opens `data_dir/split`, decoding it once into `cache_dir`, unless it is packed and large.
 
     Args:
-        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`.
+        data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`; or
+            a packed one, whose units and missing code count.
         split: `train` or `validation`, or any other folder there.
         cache_dir: Where decoded pictures are kept (1.5 MB a pair).
         depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
@@ -267,8 +272,17 @@ def open_split(
     """
     _refuse_impossible(depth_units_per_m, missing_depth_value)
     split_dir = pathlib.Path(data_dir).expanduser() / split
+    packed = packed_split(split_dir)
+    if packed:
+        manifest, said = packed
+        _check_packed(manifest, said, split_dir, missing_depth_value, relative)
+        if said.pairs > CACHED_PAIRS:
+            return open_packed(manifest, split)
+        depth_units_per_m, missing_depth_value = said.units_per_m, said.missing_depth_value
+        allow_resize = said.allow_resize
     files = list_pairs(split_dir, INVERSE_DEPTH_DIR if relative else "depth")
-    stamps = [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files]
+    stamps: list = ([said.fingerprint] if packed else
+                    [(pair.name, pair.rgb[1:], pair.depth[1:]) for pair in files])
     key = (str(split_dir.resolve()), float(depth_units_per_m), missing_depth_value, allow_resize,
            stamps, *([INVERSE_DEPTH_DIR] if relative else []))
     folder = cache_folder(cache_dir, split, key)
@@ -279,6 +293,17 @@ def open_split(
         pairs = write_cache(folder, decoded, len(files), depth_units_per_m)
     warn_of_missing(pairs, folder)
     return pairs
+
+
+def _check_packed(
+    manifest: Manifest, said: PackedSplit, split_dir: pathlib.Path, missing_value: int | None,
+    relative: bool,
+) -> None:
+    refuse_other_kind(said, split_dir, INVERSE_DEPTH_DIR if relative else "depth")
+    if missing_value not in (None, said.missing_depth_value):
+        raise UserError(f"--missing_depth_value={missing_value}: {manifest.folder} was packed "
+                        f"with {said.missing_depth_value}; leave it out, or pack the folder again")
+    manifest.check_files(split_dir.name)
 
 
 def _default_scenes(cache_dir: str) -> str:

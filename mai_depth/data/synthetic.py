@@ -4,23 +4,16 @@ A scene is a pure function of (seed, split, index): the same on one core and on 
 tomorrow. The pictures come from the ray caster in `mai_depth.data.scenes`.
 """
 
-import concurrent.futures
-import multiprocessing
 import os
 import pathlib
-import signal
-import threading
-from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from mai_depth.atomic import write_json_atomic
 from mai_depth.data.generated_folder import generated_folder
+from mai_depth.data.processes import make_all
 from mai_depth.data.scenes import sensor
 from mai_depth.data.scenes.rooms import room
 from mai_depth.data.scenes.shading import render
@@ -100,55 +93,6 @@ def _write_splits(folder: pathlib.Path, record: dict, workers: int | None) -> No
     for _ in make_all(_write_scene, tasks, workers, "synthetic scenes"):
         pass
     write_json_atomic(folder / _RECORD, record)
-
-
-def make_all(
-    make: Callable[[Any], Any], tasks: Sequence, workers: int | None, title: str
-) -> Iterator[Any]:
-    """Calls a function of a module for each task, on several cores, under a progress bar.
-
-    Args:
-        make: Takes a task.
-        tasks: What it is called with; they and the results can be pickled.
-        workers: Number of processes; all cores when None.
-        title: What the bar says.
-
-    Yields:
-        The results in the order of the tasks.
-    """
-    workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
-    with tqdm.tqdm(total=len(tasks), desc=title, unit="pair") as bar:
-        made = map(make, tasks) if workers == 1 else _in_parallel(make, tasks, workers)
-        for result in made:
-            bar.update()
-            yield result
-
-
-def _in_parallel(make: Callable[[Any], Any], tasks: Sequence, workers: int) -> Iterator[Any]:
-    # Spawned, not forked: the threads of a parent that has loaded TensorFlow do not survive a
-    # fork.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-    )
-    try:
-        yield from pool.map(make, tasks)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Ctrl-C is for the parent alone, which then starts nothing new; its end is ours as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()  # a killed parent tells its workers nothing: they would wait for ever
-        os._exit(1)
 
 
 def _write_scene(task: tuple[pathlib.Path, int, tuple[int, int, int]]) -> None:

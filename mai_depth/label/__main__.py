@@ -5,7 +5,8 @@
     python -m mai_depth.label --input=photos --teacher=a.keras \
         --teacher_preset=depth_anything_v2_small --output=labelled
 
-Killed or interrupted, the same command goes on where it was.
+Killed or interrupted, the same command goes on where it was. With --engine=ray the GPUs or cores of
+a Ray cluster share the pictures.
 """
 
 import os
@@ -21,6 +22,8 @@ from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
 from mai_depth.label.label_sheet import save_label_sheet
 from mai_depth.label.labelled_folder import LabelledFolder
+from mai_depth.label.ray_engine import label_by_ray
+from mai_depth.label.ray_engine import wait_for_actors
 from mai_depth.network.depth_anything import LICENSES
 from mai_depth.network.model_archive import TEACHER_BYTES
 from mai_depth.network.model_archive import read_config
@@ -47,6 +50,10 @@ _TEACHER_PRESET = flags.DEFINE_enum(
     "pip install -e '.[hub]'. Its depth has no unit: give a metric --teacher as well, or what is "
     "written is inverse depth. Licences of the weights: small Apache-2.0; base and large "
     "CC-BY-NC-4.0 (no commercial use).")
+_ENGINE = flags.DEFINE_enum(
+    "engine", "local", ["local", "ray"], "Who labels: this process, or the actors of a Ray cluster "
+    "(pip install 'mai_depth[scale]'), one for each GPU or core of the cluster, or of this machine "
+    "where there is none.")
 _LICENSE = flags.DEFINE_string(
     "license", None, "Licence of the pictures, in words; labels.json hands it on to what is "
     "trained from them.")
@@ -63,13 +70,18 @@ def main() -> None:
     check_environment()
     video, entries = None, []
     if source.suffix.lower() in VIDEO_SUFFIXES:
+        if _ENGINE.value == "ray":
+            raise UserError(f"--engine=ray: {source} is a video, whose frames one process reads in "
+                            "turn; leave --engine out")
         frames, _, count = read_frames(os.fspath(source))
         video = frames, count
     else:
         entries = list_pictures(source, output, _say)
     with locked(make_workdir(output, "output"), "output"):
+        wait_for_actors(output)
         start_tensorflow()  # it takes seconds: faults in the flags come first
         from mai_depth.label.labelling import label
+        from mai_depth.label.labelling import left_to_label
         from mai_depth.label.labelling import unlabelled_frames
         from mai_depth.label.labelling import unlabelled_pictures
         from mai_depth.label.teachers import open_teacher
@@ -78,9 +90,14 @@ def main() -> None:
         folder = LabelledFolder(
             output, os.path.abspath(source), [teacher.describe() for teacher in teachers],
             {flag.name: flag.value for flag in (_LICENSE, _ORIGIN) if flag.value})
-        unlabelled = (unlabelled_frames(source.stem, *video, folder) if video
-                      else unlabelled_pictures(entries, folder))
-        _finish(folder, label(unlabelled, folder, teachers, _say))
+        if _ENGINE.value == "ray":
+            del teachers  # each actor opens its own
+            skipped = label_by_ray(*left_to_label(entries, folder), folder, sources, _say)
+        else:
+            unlabelled = (unlabelled_frames(source.stem, *video, folder) if video
+                          else unlabelled_pictures(entries, folder))
+            skipped = label(unlabelled, folder, teachers, _say)
+        _finish(folder, skipped)
 
 
 def _teachers() -> list[str]:

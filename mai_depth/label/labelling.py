@@ -46,6 +46,41 @@ class Unlabelled(NamedTuple):
     path: Path | None = None
 
 
+class Outcome(NamedTuple):
+    """What has become of a picture.
+
+    Attributes:
+        name: Of the pair.
+        lines: What the user should know.
+        skipped: Whether it got no label.
+    """
+
+    name: str
+    lines: list[str]
+    skipped: bool = False
+
+
+def left_to_label(
+    entries: Sequence[Entry], folder: LabelledFolder
+) -> tuple[list[tuple[str, Path]], int]:
+    """Finds the pictures that a folder has no label of.
+
+    Args:
+        entries: Of `list_pictures`.
+        folder: Where the labels go.
+
+    Returns:
+        Names and files, and how many others there are.
+
+    Raises:
+        UserError: Two would have the same name.
+    """
+    names = flat_names(entry.stem for entry in entries)
+    todo = [(name, entry.path) for name, entry in zip(names, entries, strict=True)
+            if not folder.has(name)]
+    return todo, len(names) - len(todo)
+
+
 def unlabelled_pictures(entries: Sequence[Entry], folder: LabelledFolder) -> Iterator[Unlabelled]:
     """Gives the pictures that a folder has no label of, and shows a progress bar.
 
@@ -59,12 +94,14 @@ def unlabelled_pictures(entries: Sequence[Entry], folder: LabelledFolder) -> Ite
     Raises:
         UserError: Two would have the same name.
     """
-    names = flat_names(entry.stem for entry in entries)
-    todo = [(name, entry.path) for name, entry in zip(names, entries, strict=True)
-            if not folder.has(name)]
-    done = len(names) - len(todo)
-    for name, path in tqdm(todo, initial=done, total=len(names), unit="picture"):
-        yield Unlabelled(name, functools.partial(read_picture, path), path)
+    todo, done = left_to_label(entries, folder)
+    for name, path in tqdm(todo, initial=done, total=done + len(todo), unit="picture"):
+        yield unlabelled_picture(name, path)
+
+
+def unlabelled_picture(name: str, path: Path) -> Unlabelled:
+    """Gives a picture file that waits for its label."""
+    return Unlabelled(name, functools.partial(read_picture, path), path)
 
 
 def unlabelled_frames(
@@ -116,19 +153,44 @@ def label(
     """
     skipped = 0
     for picture in unlabelled:
-        try:
-            _label_one(picture, folder, teachers, say)
-        except UselessTeacher:
-            raise
-        except UserError as error:
-            skipped += 1
-            say(f"skipped: {_with_place(str(error), picture)}")
-        except OSError as error:
-            if error.errno is None or error.errno in FULL:
-                raise
-            skipped += 1
-            say(f"skipped: {_with_place(f'cannot be written ({error.strerror})', picture)}")
+        outcome = label_picture(picture, folder, teachers)
+        skipped += outcome.skipped
+        for line in outcome.lines:
+            say(line)
     return skipped
+
+
+def label_picture(
+    picture: Unlabelled, folder: LabelledFolder, teachers: Sequence[Teacher]
+) -> Outcome:
+    """Labels one picture.
+
+    Args:
+        picture: The picture.
+        folder: Where the pair goes.
+        teachers: Who is asked.
+
+    Returns:
+        What has become of it.
+
+    Raises:
+        UserError: A teacher is of no use.
+        OSError: The disk is full.
+    """
+    said: list[str] = []
+    try:
+        _label_one(picture, folder, teachers, said.append)
+    except UselessTeacher:
+        raise
+    except UserError as error:
+        return Outcome(
+            picture.name, [*said, f"skipped: {_with_place(str(error), picture)}"], True)
+    except OSError as error:
+        if error.errno is None or error.errno in FULL:
+            raise
+        line = _with_place(f"cannot be written ({error.strerror})", picture)
+        return Outcome(picture.name, [*said, f"skipped: {line}"], True)
+    return Outcome(picture.name, said)
 
 
 def _label_one(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mai_depth.errors import UserError
 from mai_depth.picture import SIDEWAYS
+from mai_depth.picture import Openable
 from mai_depth.picture import eight_bits
 from mai_depth.picture import open_picture
 from mai_depth.picture import orientation
@@ -45,7 +46,7 @@ class CameraPicture:
         return width, height
 
 
-def read_picture(path: str | os.PathLike) -> CameraPicture:
+def read_picture(path: str | os.PathLike | Openable) -> CameraPicture:
     """Reads a picture of any kind as upright RGB.
 
     The EXIF orientation is applied, transparency becomes white, 16-bit gray is scaled to 8 bits,
@@ -90,7 +91,7 @@ def from_array(rgb: np.ndarray) -> CameraPicture:
     return CameraPicture(image, size)
 
 
-def _refuse_too_small(path: str | os.PathLike, size: tuple[int, int]) -> None:
+def _refuse_too_small(path: object, size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < MIN_SIDE:
         raise UserError(f"{path}: {width}x{height} is too small, at least {MIN_SIDE} pixels a side "

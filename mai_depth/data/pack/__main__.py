@@ -1,0 +1,49 @@
+"""Packs a folder of pictures and depth into a few hundred files that train.py reads like a folder.
+
+    python -m mai_depth.data.pack --input=DIR --output=PACKED
+    python train.py --flagfile=recipes/nyuv2.flags --data_dir=PACKED
+
+Every picture is decoded once, so that a training never meets a broken one; its bytes are stored as
+they came. Killed or interrupted, the same command goes on where it was; called again on a complete
+folder, it verifies the checksums and packs again what is damaged.
+"""
+
+from absl import flags
+
+from mai_depth import command
+from mai_depth import number_flags
+from mai_depth.data.pack.packing import Options
+from mai_depth.data.pack.packing import pack
+from mai_depth.errors import UserError
+from mai_depth.paths import flag_path
+
+_INPUT = flags.DEFINE_string("input", None, "Folder with SPLIT/rgb and SPLIT/depth.")
+_OUTPUT = flags.DEFINE_string("output", None, "The packed folder; a new one.")
+_DEPTH_UNITS_PER_M = number_flags.define_float(
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre; kept with the "
+    "pictures.", 1e-3, 1e6)
+_MISSING_DEPTH_VALUE = number_flags.define_integer(
+    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "and 65535; kept with the pictures.", 0, 65535)
+_ALLOW_RESIZE = flags.DEFINE_bool(
+    "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
+_ON_BAD_SAMPLE = flags.DEFINE_enum(
+    "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does; up to 1 % are skipped.")
+
+
+def main() -> None:
+    """Checks the two folders and packs."""
+    source, output = flag_path(_INPUT), flag_path(_OUTPUT)
+    if not source:
+        raise UserError("--input: give the folder with SPLIT/rgb and SPLIT/depth")
+    if not output:
+        raise UserError("--output: give a new folder for the result")
+    if not source.is_dir():
+        raise UserError(f"--input={source}: no such folder")
+    pack(source, output, Options(
+        _DEPTH_UNITS_PER_M.value, _MISSING_DEPTH_VALUE.value, _ALLOW_RESIZE.value,
+        _ON_BAD_SAMPLE.value), print)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,89 @@
+"""Work on all cores: a function of a module, called for many tasks by spawned processes."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import tqdm
+
+from mai_depth.errors import UserError
+
+
+def make_all(
+    make: Callable[[Any], Any], tasks: Sequence, workers: int | None, title: str
+) -> Iterator[Any]:
+    """Calls a function of a module for each task, on several cores, under a progress bar.
+
+    Args:
+        make: Takes a task.
+        tasks: What it is called with; they and the results can be pickled.
+        workers: Number of processes; all cores when None.
+        title: What the bar says.
+
+    Yields:
+        The results in the order of the tasks.
+    """
+    with tqdm.tqdm(total=len(tasks), desc=title, unit="pair") as bar:
+        for result in in_parallel(make, tasks, workers):
+            bar.update()
+            yield result
+
+
+def in_parallel(
+    make: Callable[[Any], Any], tasks: Sequence, workers: int | None
+) -> Iterator[Any]:
+    """Calls a function of a module for each task, on several cores; see `make_all`.
+
+    Args:
+        make: As there.
+        tasks: As there.
+        workers: As there; one works in this process.
+
+    Yields:
+        The results in the order of the tasks.
+
+    Raises:
+        UserError: A process was killed.
+    """
+    workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
+    if workers == 1:
+        yield from map(make, tasks)
+        return
+    # Spawned, not forked: the threads of a parent that has loaded TensorFlow do not survive a
+    # fork.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=begin_worker,
+    )
+    try:
+        yield from pool.map(make, tasks)
+    except BrokenProcessPool as error:
+        raise UserError("a worker process was killed (out of memory?); run the same command again"
+                        ) from error
+    except BaseException:
+        for child in multiprocessing.active_children():  # else its task is waited for
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def begin_worker() -> None:
+    """Ctrl-C is for the parent alone, which then starts nothing new; its end is ours as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()  # a killed parent tells its workers nothing: they would wait for ever
+        os._exit(1)

@@ -1,0 +1,85 @@
+"""Kills a packing at every step of its writing, and compares what comes out with an unbroken one.
+
+    python tests/pack_kill_driver.py DATA_DIR FOLDER
+
+Each attempt is a fork of this process, which has packed nothing itself. It dies by SIGKILL before
+the n-th call of a function that changes the disk, for n = 0, 1, ... Prints one line of JSON.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+from mai_depth.data.pack import packing
+from mai_depth.data.pack import shard_writing
+
+STEPS = ("replace", "fsync")
+
+
+def attempt(data, folder, name, dies_before):
+    """Packs in a fork that dies before call number `dies_before` of `os.NAME`."""
+    pid = os.fork()
+    if not pid:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        original, calls = getattr(os, name), []
+
+        def call(*arguments, **settings):
+            if len(calls) == dies_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls.append(1)
+            return original(*arguments, **settings)
+
+        setattr(os, name, call)
+        packing.pack(data, folder, packing.Options(), workers=1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if status and not os.WIFSIGNALED(status):
+        sys.exit(f"an attempt failed with status {status}")
+    return status == 0
+
+
+def note_decoded(path):
+    """Notes in a file that a pair was decoded."""
+    original = shard_writing.decode_pair
+
+    def decode_pair(*arguments):
+        with open(path, "a") as file:
+            file.write("x")
+        return original(*arguments)
+
+    shard_writing.decode_pair = decode_pair
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+
+
+def main(data, place):
+    data, place = pathlib.Path(data), pathlib.Path(place)
+    packing.SHARD_BYTES = 2 * max(path.stat().st_size for path in data.rglob("*.png"))
+    place.mkdir()
+    note_decoded(place / "decoded")
+    assert attempt(data, place / "unbroken", "replace", -1)
+    expected, pairs = content(place / "unbroken"), (place / "decoded").stat().st_size
+    kills, different, most = 0, [], 0
+    for name in STEPS:
+        dies_before, finished = 0, False
+        while not finished:
+            folder = place / f"{name}_{dies_before}"
+            (place / "decoded").unlink()
+            finished = attempt(data, folder, name, dies_before)
+            kills += not finished
+            attempt(data, folder, name, -1)
+            if content(folder) != expected:
+                different.append(folder.name)
+            most = max(most, (place / "decoded").stat().st_size)
+            dies_before += 1
+    shards = sum(name.endswith(".arrayrecord") for name in expected)
+    print(json.dumps({"kills": kills, "different": different, "shards": shards, "pairs": pairs,
+                      "decoded_at_most": most}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
