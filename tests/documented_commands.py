@@ -1,0 +1,87 @@
+"""The command lines, Python blocks and links of README and docs/."""
+
+import dataclasses
+import pathlib
+import re
+import shlex
+
+from conftest import REPOSITORY
+
+PAGES = ("README.md", "CONTRIBUTING.md",
+         *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")),
+         "benchmark/results/README.md")
+_BLOCK = r"^ *```{kind}\n(.*?)^ *```$"
+_COMMENT = re.compile(r"\s+#\s.*$", re.M)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command of a page, as it stands there.
+
+    Attributes:
+        page: The page, from the repository on.
+        words: As a shell splits them.
+    """
+
+    page: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it runs a script or a module, not a line of code."""
+        return self.words[0] == "python" and self.words[1] != "-c"
+
+
+def commands() -> list[Command]:
+    """Every command of a bash block, and every `python ...` between backquotes that has a flag."""
+    found: dict[str, Command] = {}
+    for page in PAGES:
+        for line in _lines((REPOSITORY / page).read_text()):
+            words = tuple(shlex.split(line))
+            found.setdefault(" ".join(words), Command(page, words))
+    return list(found.values())
+
+
+def _lines(text: str) -> list[str]:
+    lines: list[str] = []
+    for block in re.findall(_BLOCK.format(kind="(?:bash|sh)"), text, re.M | re.S):
+        whole = _COMMENT.sub("", block.replace("\\\n", " "))
+        variables = dict(re.findall(r"^(\w+)=(\S+)$", whole, re.M))
+        for name, value in variables.items():
+            whole = whole.replace(f"${name}", value).replace(f"{name}={value}\n", "")
+        lines += [part for line in _whole_lines(whole) for part in line.split(" && ")]
+    lines += [f"python {rest}" for rest in re.findall(r"`python ([^`]*--[^`]*)`", text)]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _whole_lines(text: str) -> list[str]:
+    """Lines of a shell; quotes may hold line breaks."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and lines[-1].count('"') % 2:
+            lines[-1] += f"\n{line}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def python_blocks(page: str) -> list[str]:
+    """The Python blocks of a page, in their order."""
+    text = (REPOSITORY / page).read_text()
+    return re.findall(_BLOCK.format(kind="python"), text, re.M | re.S)
+
+
+def links(page: str) -> list[str]:
+    """What a page links to or shows, without what lies elsewhere on the internet."""
+    text = re.sub(r"^```.*?^```$", "", (REPOSITORY / page).read_text(), flags=re.M | re.S)
+    found = re.findall(r"\]\(\s*([^)\s]+)\s*\)", text)
+    return [link for link in found if not link.startswith(("http://", "https://"))]
+
+
+def anchors(path: pathlib.Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
