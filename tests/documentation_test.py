@@ -21,6 +21,7 @@ from documented_commands import anchors
 from documented_commands import commands as documented
 from documented_commands import links
 from documented_commands import python_blocks
+from documented_commands import tables_without_command
 from PIL import Image
 
 from benchmark.study.accuracy_table import METRICS
@@ -53,6 +54,9 @@ EXEMPT = {
     "python -m benchmark.study.learning --output=benchmark/results": _DAYS,
     "python train.py --flagfile=student.flags --flagfile=recipes/nyuv2.flags --data_dir=folds/0":
         _DAYS,
+    "python train.py --flagfile=student.flags --flagfile=recipes/nyuv2.flags --data_dir=NYUV2":
+        _DAYS,
+    "python -m benchmark.study.quantization": "half an hour; quantization_test.py runs its parts",
     "python train.py --train=teacher --flagfile=student.flags --flagfile=recipes/nyuv2": _DAYS,
     "python -m mai_depth.label --input=photos --teacher=teacher.keras --teacher_preset":
         "downloads Depth Anything V2; label_test.py runs it with a tiny one of the same build",
@@ -135,7 +139,8 @@ def _make_pictures(folder: pathlib.Path) -> None:
         shutil.copy(folder / "DIR/train/depth" / path.name,
                     folder / "RECORDINGS" / f"depth_{path.name}")
         Image.open(path).save(folder / "photos" / f"{path.stem}.jpg")
-    Image.open(path).save(folder / "photo.jpg")
+    for suffix in ("jpg", "bmp"):
+        Image.open(path).save(folder / f"photo.{suffix}")
     for name in ("labelled", "LABELLED"):  # as mai_depth.label leaves it
         for copy in range(5):  # more than --validation_count=50
             for path in (folder / "DIR/train").glob("*/*.png"):
@@ -153,8 +158,9 @@ def _make_networks(folder: pathlib.Path) -> None:
     student, graph = map(pretrained_path, ("nyuv2_student_28m", "nyuv2_student_90m_int8"))
     for name in ("runs/student/student", "student", "teacher", "A", "B", "small", "old"):
         shutil.copy(student, folder / f"{name}.keras")
-    for name in ("runs/student/student", "student", "student_90m", "A", "B", "peers/paper_90m",
-                 "peers/fastdepth", "peers/midas_v21_small"):
+    for name in ("runs/student/student", "student", "student_int8", "student_90m",
+                 "student_90m_uint8", "A", "B", "peers/paper_90m", "peers/fastdepth",
+                 "peers/midas_v21_small"):
         shutil.copy(graph, folder / f"{name}.tflite")
     write_camera(folder / "camera.json", Camera(1.1))
 
@@ -260,6 +266,11 @@ def test_links_lead_somewhere(page):
         assert path.exists(), f"{page}: {link}"
         if anchor:
             assert anchor in anchors(path), f"{page}: {link}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmark/results/README.md"])
+def test_every_table_of_results_names_its_command(page):
+    assert not tables_without_command(page)
 
 
 def test_every_page_of_docs_is_linked_from_the_readme():

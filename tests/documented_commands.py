@@ -1,6 +1,7 @@
 """The command lines, Python blocks and links of README and docs/."""
 
 import dataclasses
+import itertools
 import pathlib
 import re
 import shlex
@@ -72,6 +73,23 @@ def python_blocks(page: str) -> list[str]:
     """The Python blocks of a page, in their order."""
     text = (REPOSITORY / page).read_text()
     return re.findall(_BLOCK.format(kind="python"), text, re.M | re.S)
+
+
+def tables_without_command(page: str) -> list[str]:
+    """The first lines of a page's tables of figures with no command between them and what follows.
+
+    What follows is the next heading or table. A table that is quoted says `No command`.
+    """
+    text = (REPOSITORY / page).read_text()
+    tables = list(re.finditer(r"(?:^ *\|.*\n)+", text, re.M))
+    missing = []
+    for table, following in itertools.zip_longest(tables, tables[1:]):
+        after = text[table.end() : following.start() if following else None]
+        section = re.split(r"^#+ ", after, flags=re.M)[0]
+        has_figures = len(re.findall(r"\d\.\d", table[0])) > 4
+        if has_figures and not re.search(r"\bpython (-m|\w+\.py)|^No command", section, re.M):
+            missing.append(table[0].splitlines()[0])
+    return missing
 
 
 def links(page: str) -> list[str]:
