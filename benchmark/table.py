@@ -119,7 +119,7 @@ def markdown(report: Report) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """Tells under which conditions the figures hold, and what is doubtful, one line each.
+    """Lists the conditions of the figures, and what is doubtful, one line each.
 
     Args:
         report: What was measured.

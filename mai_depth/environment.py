@@ -1,4 +1,4 @@
-"""What the process must find around it, checked before TensorFlow is loaded: that takes seconds."""
+"""Checks of the environment, made before TensorFlow is loaded, which takes seconds."""
 
 import importlib.metadata
 import importlib.util
@@ -35,9 +35,9 @@ def check_environment() -> None:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it says of itself at each start.
+    """Imports TensorFlow without its start-up messages.
 
-    Errors pass. Whoever sets TF_CPP_MIN_LOG_LEVEL sees all that this level lets through.
+    Errors pass. If TF_CPP_MIN_LOG_LEVEL is set, that level decides.
     """
     if "tensorflow" in sys.modules or _LOG_LEVEL in os.environ:
         return

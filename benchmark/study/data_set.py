@@ -66,6 +66,6 @@ def _focal_length(text: str, focal: str) -> float:
     except ValueError:
         value = 0.0
     if not low < value < high:
-        raise UserError(f"--data={text}: {focal} is no focal length in picture widths; give one "
+        raise UserError(f"--data={text}: {focal} is not a focal length in picture widths; give one "
                         "such as 0.811")
     return value

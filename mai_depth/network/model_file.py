@@ -1,4 +1,4 @@
-"""Saving a `.keras` file that older Keras can load, and loading one that a stranger sent."""
+"""Saving a `.keras` file that older Keras can load, and loading an untrusted one."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def _is_new_default(key: str, value: Any) -> bool:
 
 
 def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) -> keras.Model:
-    """Loads a depth model from a `.keras` file without running anything that the file brings.
+    """Loads a depth model from a `.keras` file without running any code in the file.
 
     Args:
         path: A `.keras` file; `.h5` and pickles are refused.
@@ -135,7 +135,7 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
 
 
 def _load_mended(path: pathlib.Path, config: dict) -> keras.Model:
-    """Loads what Keras reads of a checked file; calls that would train are mended on the way."""
+    """Loads a checked file; calls that would run in training mode are fixed on the way."""
     if not leave_training_mode(config):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     print(f"{path}: calling this model would have run it in training mode; mended while loading, "

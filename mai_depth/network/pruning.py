@@ -90,7 +90,7 @@ def channel_importance(model: keras.Model, pictures: np.ndarray) -> dict[str, np
 def feature_error(
     wide: keras.Model, narrow: keras.Model, pictures: np.ndarray
 ) -> dict[str, float]:
-    """Measures how much of a wide encoder's features a narrow one does not know.
+    """Measures how much of a wide encoder's features a narrow one cannot explain.
 
     Args:
         wide: As of `prune_encoder`.

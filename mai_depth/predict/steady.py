@@ -27,10 +27,10 @@ class SteadyDepth:
     """Filters the answers of a network to one picture after another.
 
     At a scale of 120x160 it keeps log depth and the picture that it belongs to, each the mean of
-    the frames since something moved there, of `_FRAMES` at most. A slow change of the picture is
-    so noticed as soon as it has added up. What all still pixels have in common, the median log
+    the frames since something moved there, of `_FRAMES` at most. So a slow change of the picture is
+    noticed once it has added up. What all still pixels have in common, the median log
     ratio between frames, is jitter of the scale and is followed slowly; only then single pixels are
-    compared. Calling it takes a picture in.
+    compared. Each call takes in one picture.
     """
 
     def __init__(self) -> None:
