@@ -56,7 +56,7 @@ EXEMPT = {
         _DAYS,
     "python train.py --flagfile=student.flags --flagfile=recipes/nyuv2.flags --data_dir=NYUV2":
         _DAYS,
-    "python -m benchmark.study.quantization": "half an hour; quantization_test.py runs its parts",
+    "python -m benchmark.study.quantization": "half an hour, on at least 64 pictures",
     "python train.py --train=teacher --flagfile=student.flags --flagfile=recipes/nyuv2": _DAYS,
     "python -m mai_depth.label --input=photos --teacher=teacher.keras --teacher_preset":
         "downloads Depth Anything V2; label_test.py runs it with a tiny one of the same build",

@@ -12,6 +12,7 @@ PAGES = ("README.md", "CONTRIBUTING.md",
          *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")),
          "benchmark/results/README.md")
 _BLOCK = r"^ *```{kind}\n(.*?)^ *```$"
+_ASSIGNMENT = re.compile(r"(export )?\w+=")
 _COMMENT = re.compile(r"\s+#\s.*$", re.M)
 
 
@@ -40,32 +41,35 @@ def commands() -> list[Command]:
     """Every command of a bash block, and every `python ...` between backquotes that has a flag."""
     found: dict[str, Command] = {}
     for page in PAGES:
-        for line in _lines((REPOSITORY / page).read_text()):
-            words = tuple(shlex.split(line))
-            found.setdefault(" ".join(words), Command(page, words))
+        for words in _commands_of((REPOSITORY / page).read_text()):
+            found.setdefault(" ".join(words), Command(page, tuple(words)))
     return list(found.values())
 
 
-def _lines(text: str) -> list[str]:
-    lines: list[str] = []
+def _commands_of(text: str) -> list[list[str]]:
+    lines: list[list[str]] = []
     for block in re.findall(_BLOCK.format(kind="(?:bash|sh)"), text, re.M | re.S):
         whole = _COMMENT.sub("", block.replace("\\\n", " "))
-        variables = dict(re.findall(r"^(\w+)=(\S+)$", whole, re.M))
-        for name, value in variables.items():
-            whole = whole.replace(f"${name}", value).replace(f"{name}={value}\n", "")
-        lines += [part for line in _whole_lines(whole) for part in line.split(" && ")]
-    lines += [f"python {rest}" for rest in re.findall(r"`python ([^`]*--[^`]*)`", text)]
-    return [line.strip() for line in lines if line.strip()]
+        for name, value in re.findall(r"^(\w+)=(\S+)$", whole, re.M):
+            whole = whole.replace(f"${name}", value)
+        lines += _whole_lines(whole)
+    lines += [shlex.split(line) for line in re.findall(r"`(python [^`]*--[^`]*)`", text)]
+    commands = [list(words) for line in lines
+                for is_and, words in itertools.groupby(line, "&&".__eq__) if not is_and]
+    return [words for words in commands if not _ASSIGNMENT.match(" ".join(words))]
 
 
-def _whole_lines(text: str) -> list[str]:
-    """Lines of a shell; quotes may hold line breaks."""
-    lines: list[str] = []
+def _whole_lines(text: str) -> list[list[str]]:
+    """The words of each line of a shell; quotes may hold line breaks."""
+    lines, open_line = [], ""
     for line in text.splitlines():
-        if lines and lines[-1].count('"') % 2:
-            lines[-1] += f"\n{line}"
-        else:
-            lines.append(line)
+        open_line += f"{line}\n"
+        try:
+            lines.append(shlex.split(open_line))
+        except ValueError:  # a quote is still open
+            continue
+        open_line = ""
+    assert not open_line, f"a quote is never closed: {open_line}"
     return lines
 
 
