@@ -36,6 +36,13 @@ class Command:
         """Whether it runs a script or a module, not a line of code."""
         return self.words[0] == "python" and self.words[1] != "-c"
 
+    @property
+    def has_our_flags(self) -> bool:
+        """Whether it is one of this project's commands."""
+        name = self.words[2] if self.is_python and self.words[1] == "-m" else self.words[1]
+        ours = ("train.py", "export.py", "mai_depth", "benchmark")
+        return self.is_python and name.startswith(ours)
+
 
 def commands() -> list[Command]:
     """Every command of a bash block, and every `python ...` between backquotes that has a flag."""
