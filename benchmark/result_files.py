@@ -123,7 +123,7 @@ def read_csv(path: str | os.PathLike) -> list[Report]:
         A report for each run: lines after each other that have the conditions in common.
 
     Raises:
-        UserError: It cannot be read or is no table of the benchmark.
+        UserError: It cannot be read or is not a table of the benchmark.
     """
     try:
         with open(path, newline="") as file:

@@ -159,11 +159,12 @@ def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
 def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
     """Makes something that is locked for as long as its handle is open, and this process lives.
 
-    The kernel frees the lock however the process ends, so that whoever can lock it may remove it.
+    The kernel frees the lock however the process ends, so whichever process can lock it may remove
+    it.
     """
     while True:
         handle, name = make()
-        with contextlib.suppress(OSError):  # a file system without locks: then nobody removes it
+        with contextlib.suppress(OSError):  # a file system without locks: then it is never removed
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(name):  # else it was removed before it was locked
             return handle, pathlib.Path(name)

@@ -103,7 +103,7 @@ def _exit_code(main: Callable[[], int | None]) -> int:
 
 
 def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
-    """Runs `main()`: the exit code, and what is to be said of a fault."""
+    """Runs `main()`: the exit code, and the message for a fault."""
     try:
         with stops_at_once():
             return main() or 0, ""

@@ -1,4 +1,4 @@
-"""Reading the small JSON files that lie beside models and graphs, whoever wrote them."""
+"""Reading the small JSON files that lie beside models and graphs, from any source."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ _LIMIT_BYTES = 16 << 20  # ours are a few kilobytes
 
 
 def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
-    """Reads a JSON file whose content nobody has checked yet.
+    """Reads a JSON file whose content is unchecked.
 
     Args:
         path: The file.

@@ -46,7 +46,7 @@ def open_picture(
         The picture, its size checked.
 
     Raises:
-        UserError: The file cannot be read, is no picture or one with too many pixels; or Pillow
+        UserError: The file cannot be read, is not a picture or has too many pixels; or Pillow
             fails in the block, where the picture is broken.
     """
     path = pathlib.Path(path)

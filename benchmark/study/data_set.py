@@ -35,7 +35,7 @@ def open_data_set(text: str) -> DataSet:
 
     Args:
         text: `DIR/SPLIT`; `NAME=` before it gives another name than the last two parts of the path,
-            and `@FOCAL` after it the focal length in picture widths, in the place of what
+            and `@FOCAL` after it the focal length in picture widths, instead of what
             `DIR/dataset.json` says.
 
     Returns:

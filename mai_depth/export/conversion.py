@@ -105,7 +105,7 @@ def check_calibration(images: np.ndarray | None) -> np.ndarray:
     for image in images:
         if not np.isfinite(image).all() or np.min(image) < 0 or np.max(image) > 255:
             raise UserError("calibration: a picture holds NaN or numbers outside 0..255; "
-                            "mend --data_dir")
+                            "fix --data_dir")
     if not any(np.ptp(image) > 0 for image in images):
         raise UserError("calibration: every picture is of one color; give real ones in --data_dir")
     return images

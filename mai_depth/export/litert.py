@@ -75,8 +75,8 @@ def export_tflite(
         The content of the sidecar.
 
     Raises:
-        UserError: A bad model, an operator that is no builtin, a split or half-quantized graph, or
-            a file that is not accurate.
+        UserError: A bad model, an operator that is not a builtin, a split or half-quantized graph,
+            or a file that is not accurate.
     """
     model = load_model(model_path)
     parts = take_apart(model, model_path)

@@ -66,7 +66,7 @@ def check_card(output: str | os.PathLike, overwrite: bool) -> None:
         overwrite: Whether that is allowed.
 
     Raises:
-        UserError: A file of the card's name was written by somebody else.
+        UserError: A file of the card's name was not written by export.
     """
     path = card_path(output)
     if overwrite or not path.exists():
@@ -158,8 +158,8 @@ def _what(sidecar: Mapping[str, Any]) -> str:
 
 
 def _data(sidecar: Mapping[str, Any]) -> str:
-    rows = [(source["name"], _labels(source), source.get("license") or "not told",
-             source.get("origin") or "not told") for source in _sources(sidecar)]
+    rows = [(source["name"], _labels(source), source.get("license") or "unknown",
+             source.get("origin") or "unknown") for source in _sources(sidecar)]
     if not rows:
         return "## Training data\n\nNot recorded: the `.json` beside the student names none."
     return "## Training data\n\n" + _table(("data", "depth", "licence", "origin"), rows)
@@ -195,7 +195,7 @@ def _limits(sidecar: Mapping[str, Any]) -> str:
         "- Outside of the kind of place that it has seen, depth is a guess that looks like depth.\n"
         f"- It never answers more than {sidecar['max_depth_m']:g} m, and gives no confidence.\n"
         "- Fine edges are soft. Mirrors, glass and the sky have no depth that it could learn.\n"
-        "- Not for anything in which a wrong depth can hurt somebody.")
+        "- Not for anything in which a wrong depth can hurt people.")
 
 
 def _license(sidecar: Mapping[str, Any]) -> str:

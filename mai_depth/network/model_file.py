@@ -41,7 +41,7 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model as `.keras`: the old file or the complete new one, never a part.
 
     Without the compile settings, and without the settings that only the newest Keras knows (see
-    `portable_config`): Keras 3.9 to 3.15 load it. Whoever calls the loaded model gets what
+    `portable_config`): Keras 3.9 to 3.15 load it. Calling the loaded model gives what
     `predict` gives (see `leave_training_mode`).
 
     Args:
@@ -138,8 +138,8 @@ def _load_mended(path: pathlib.Path, config: dict) -> keras.Model:
     """Loads a checked file; calls that would run in training mode are fixed on the way."""
     if not leave_training_mode(config):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    print(f"{path}: calling this model would have run it in training mode; mended while loading, "
-          "save it again with mai_depth.save_model to mend the file", file=sys.stderr)
+    print(f"{path}: calling this model would have run it in training mode; fixed while loading, "
+          "save it again with mai_depth.save_model to fix the file", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         mended = pathlib.Path(folder) / "mended.keras"
         _copy_with(config, path, mended)

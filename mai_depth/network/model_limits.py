@@ -9,7 +9,7 @@ from typing import Any
 from mai_depth.errors import UserError
 
 _LARGEST = 1 << 24  # of a size in a description; a flattened 4K picture has 2^23 pixels
-_LARGEST_TENSOR = 1 << 30  # numbers in one tensor, where the description tells its shape
+_LARGEST_TENSOR = 1 << 30  # numbers in one tensor, where the description gives its shape
 _SHAPES = frozenset(("batch_shape", "shape", "target_shape", "input_shape", "output_shape"))
 _SIZES = _SHAPES | frozenset((
     "filters", "units", "kernel_size", "groups", "depth_multiplier", "input_dim", "output_dim",

@@ -107,7 +107,7 @@ def encoder_file(value: str | None) -> str | None:
             `build_student` takes as `encoder_weights`.
 
     Returns:
-        The network's file, or `value` where that is no name.
+        The network's file, or `value` where that is not a name.
 
     Raises:
         UserError: No such network, or its file is damaged.
@@ -126,7 +126,7 @@ def network_file(value: str, flag: str, *others: str) -> str:
         *others: What else the flag takes, for the message.
 
     Returns:
-        The network's file, or `value` where that is no name.
+        The network's file, or `value` where that is not a name.
 
     Raises:
         UserError: No such network, or its file is damaged.

@@ -95,7 +95,8 @@ def feature_error(
     Args:
         wide: As of `prune_encoder`.
         narrow: The same.
-        pictures: [count, height, width, 3]; a linear map is fitted on one half, the other tells.
+        pictures: [count, height, width, 3]; a linear map is fitted on one half and
+            judged on the other.
 
     Returns:
         By level P2 to P5 the share of the variance of the wide one's feature that no linear map of

@@ -31,7 +31,7 @@ class CameraPicture:
     Attributes:
         rgb: The pixels, reduced to at most `VIEW_SIDE` on the longer side.
         size: (width, height) of the picture itself, in pixels.
-        focal_px: Focal length in pixels of `size` as EXIF tells it, else None.
+        focal_px: Focal length in pixels of `size` by its EXIF, else None.
     """
 
     rgb: Image.Image

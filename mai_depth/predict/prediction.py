@@ -53,7 +53,7 @@ class Style:
     field_of_view_deg: float = 60.0
 
     def limits(self, automatic: tuple[float, float]) -> tuple[float, float]:
-        """Puts what is fixed in the place of an automatic (near, far)."""
+        """Replaces an automatic (near, far) by what is fixed."""
         near, far = automatic
         near = near if self.near_m is None else self.near_m
         far = far if self.far_m is None else self.far_m

@@ -76,7 +76,7 @@ class SteadyDepth:
         return cv2.multiply(depth_m, self._factor, dst=depth_m)
 
     def _reduced(self, rgb: np.ndarray) -> np.ndarray:
-        """The brightness, less its median: an exposure that changes is no motion."""
+        """The brightness, less its median: a change of exposure is not motion."""
         cv2 = self._cv2
         small = cv2.cvtColor(self._small(rgb), cv2.COLOR_RGB2GRAY)
         gray = cv2.GaussianBlur(small.astype(np.float32), (5, 5), 0)

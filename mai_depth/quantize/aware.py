@@ -69,7 +69,7 @@ class IntegerCore(keras.layers.Layer):
         return self.variables
 
     def call(self, grid: Any, training: bool = False) -> Any:
-        """Gives `depth_logits` [batch, h, w, 1]; there is no other mode for training."""
+        """Computes `depth_logits` [batch, h, w, 1], in training as in inference."""
         return self.network(grid)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

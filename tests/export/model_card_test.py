@@ -82,7 +82,7 @@ def test_sources_and_licences_go_through(exported):
     assert output.with_suffix(".md") == card
     assert sidecar["sources"] == SOURCES and list(sidecar["other_metrics"]) == ["office"]
     text = card.read_text()
-    assert '| flat | measured | CC BY 4.0 \\| me: "here" | not told |' in text
+    assert '| flat | measured | CC BY 4.0 \\| me: "here" | unknown |' in text
     assert "small.keras (Apache-2.0), mine.keras (licence unknown)" in text
     licences = text.partition("## Licence")[2].partition("\n## ")[0]
     assert "- Apache-2.0\n- CC BY 4.0" in licences
