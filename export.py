@@ -1,4 +1,4 @@
-"""Exports a student for phones and boards: a .tflite file and what it says about itself.
+"""Exports a student for phones and boards: a .tflite file and its description.
 
     python export.py                                        # the newest student below runs/
     python export.py --model=runs/student/student.keras --output=student.tflite --overwrite
@@ -24,7 +24,7 @@ _ENDINGS = {"tflite": ".tflite", "saved_model": "_saved_model", "onnx": ".onnx"}
 
 _MODEL = flags.DEFINE_string(
     "model", None, "The student's .keras file. Default: the newest student.keras in --workdir.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs", "Where a student is looked for.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder to search for a student.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "File to write (a folder for saved_model). Default: beside the student, named "
     "after --quantization. Its description is written to OUTPUT.json, its model card to an .md.")
@@ -33,36 +33,36 @@ _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "saved_model", "onnx"], "tflite for LiteRT, saved_model for TF "
     "Serving and TF.js, onnx for onnxruntime, OpenCV and compilers of accelerators.")
 _QUANTIZATION = flags.DEFINE_enum(
-    "quantization", "none", ["none", "float16", "dynamic", "int8", "qat"], "Numbers of the "
-    "weights, and for int8 and qat of the computation; qat fine-tunes the student for them first, "
-    "as recipes/qat.flags does.")
+    "quantization", "none", ["none", "float16", "dynamic", "int8", "qat"], "Number "
+    "format of the weights, and for int8 and qat of the computation; qat first fine-tunes the "
+    "student for it, as recipes/qat.flags does.")
 _INPUT_DTYPE = flags.DEFINE_enum(
     "input_dtype", "float32", ["float32", "uint8"], "What the file takes: 0..255 as floats, or the "
     "camera's bytes.")
 _UPSAMPLE = flags.DEFINE_enum(
     "upsample", "fast_bilinear", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"],
-    "How the depth map is enlarged; the fast forms give the same numbers sooner.")
+    "How to enlarge the depth map; the fast forms give the same numbers in less time.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures for verification, int8 and qat: DIR/SPLIT/{rgb,depth}/"
     "NAME.{png,jpg}. Default: procedural scenes, made on the first run.")
-_SPLIT = flags.DEFINE_string("split", "validation", "Folder of --data_dir that is verified with.")
+_SPLIT = flags.DEFINE_string("split", "validation", "Split of --data_dir to verify with.")
 _CALIBRATION_SPLIT = flags.DEFINE_string(
-    "calibration_split", "train", "Folder of --data_dir whose pictures give int8 its ranges; qat "
-    "learns from all of them.")
+    "calibration_split", "train", "Split of --data_dir to calibrate int8 on; qat learns from "
+    "all of it.")
 _NUM_CALIBRATION = number_flags.define_integer(
-    "num_calibration", 64, "How many of them for int8; at least 32.", 0, 100_000)
+    "num_calibration", 64, "Pictures to calibrate int8 on; at least 32.", 0, 100_000)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files per metre.", 1e-3, 1e6)
 _MISSING_DEPTH_VALUE = number_flags.define_integer(
-    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
     "and 65535.", 0, 65535)
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ALLOW_INACCURATE = flags.DEFINE_bool(
     "allow_inaccurate", False, "Write the file even if it differs from the Keras model by more "
-    "than its numbers should cause.")
+    "than the limit.")
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     from mai_depth.export.model_card import write_card
     from mai_depth.network.model_archive import read_config
 
-    read_config(model)  # a wrong file is told before the scenes take a minute
+    read_config(model)  # a wrong file is reported before rendering scenes takes a minute
     options = ExportOptions(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
     check_card(output, _OVERWRITE.value)
     sidecar = _export(model, output, options, _pictures(_SPLIT.value))

@@ -29,26 +29,27 @@ from mai_depth.tflite.graph import MAX_THREADS
 
 _GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
 _NUM_THREADS = number_flags.define_multi_integer(
-    "num_threads", [1], "Threads of LiteRT; repeat it for one table each.", 1, MAX_THREADS)
-number_flags.define_integer("warmup_runs", 1, "Runs before, not counted.", 0, 1_000_000)
+    "num_threads", [1], "Threads of LiteRT; repeat it for a table each.", 1, MAX_THREADS)
 number_flags.define_integer(
-    "num_runs", 50, "At least so many timed runs of each graph.", 1, 1_000_000)
+    "warmup_runs", 1, "Warm-up runs before each block, not counted.", 0, 1_000_000)
+number_flags.define_integer(
+    "num_runs", 50, "Minimum number of timed runs of each graph.", 1, 1_000_000)
 number_flags.define_float(
-    "min_secs", 1.0, "At least so many seconds of timed runs of each graph.", 0.0, 86_400.0)
+    "min_secs", 1.0, "Minimum seconds of timed runs of each graph.", 0.0, 86_400.0)
 flags.DEFINE_bool("use_xnnpack", True, "Let the XNNPACK delegate take what it can.")
 flags.DEFINE_bool("roofline", True, "Time a matrix product and a memory copy of this CPU as well.")
 flags.DEFINE_string("end_to_end", None, "A picture file: also time from its bytes to metres.")
 flags.DEFINE_string("data_dir", None, "Data in MAI layout: measure accuracy and score.")
-flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
+flags.DEFINE_string("split", "validation", "Split of --data_dir.")
 number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3, 1e6)
+    "depth_units_per_m", 1000.0, "Units of the depth files per metre.", 1e-3, 1e6)
 number_flags.define_integer(
-    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
     "and 65535.", 0, 65535)
-flags.DEFINE_bool("nyu_crop", False, "Only Eigen's crop of NYU counts.")
+flags.DEFINE_bool("nyu_crop", False, "Count only Eigen's crop of NYU.")
 flags.DEFINE_bool("pooled", False, "Pool the pixels of 32 images as the organisers' script does.")
-flags.DEFINE_string("camera", None, "A calibration of mai_depth.calibrate: depth is multiplied by "
-                    "its factor before accuracy is measured.")
+flags.DEFINE_string("camera", None, "A calibration of mai_depth.calibrate: multiply depth by its "
+                    "factor before measuring accuracy.")
 flags.DEFINE_bool("profile", False, "Time every operator by itself, and the graph "
                   "without its resizes beside a matrix product.")
 flags.DEFINE_string("arm64", None, "Folder with an emulated arm64 LiteRT: count instructions.")
@@ -95,7 +96,7 @@ def _check_paths(graphs: list[str]) -> None:
     for name in ("data_dir", "end_to_end", "arm64", "camera"):
         flag_path(flags.FLAGS[name])
     if flags.FLAGS["camera"].value and not flags.FLAGS["data_dir"].value:
-        raise UserError("--camera: changes accuracy alone; give --data_dir as well")
+        raise UserError("--camera: affects accuracy only; give --data_dir as well")
 
 
 def _check_outputs() -> None:

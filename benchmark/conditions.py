@@ -17,7 +17,7 @@ _THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3:
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Under which conditions a benchmark was run; None is what the machine does not tell.
+    """Under which conditions a benchmark was run; None is what the machine does not report.
 
     Attributes:
         cpu: The board's or the CPU's name.
@@ -53,7 +53,7 @@ class Conditions:
         return f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
 
     def warnings(self) -> list[str]:
-        """Tells what may spoil a measurement under these conditions, one line each."""
+        """Lists what may spoil a measurement under these conditions, one line each."""
         found = []
         if self.num_threads > self.cores:
             found.append(f"{self.num_threads} threads on {self.cores} cores: they wait for each "
@@ -73,12 +73,12 @@ def read_conditions(
     num_threads: int, use_xnnpack: bool, load_average: float,
     root: pathlib.Path = pathlib.Path("/"),
 ) -> Conditions:
-    """Describes this machine as far as it tells.
+    """Describes this machine as far as it reports.
 
     Args:
         num_threads: Threads of LiteRT.
         use_xnnpack: Whether the XNNPACK delegate is used.
-        load_average: Of before the first measurement, as `read_load_average` tells it.
+        load_average: Of before the first measurement, as `read_load_average` returns it.
         root: Where /proc and /sys lie (a test gives another folder).
 
     Returns:
@@ -139,7 +139,7 @@ def versions() -> dict[str, str]:
 
 
 def reset_peak_memory() -> int:
-    """Starts the peak of `peak_memory_bytes` anew where the system allows it (Linux).
+    """Resets the peak of `peak_memory_bytes` where the system allows it (Linux).
 
     Returns:
         The peak from now on, which is the present size, or the old peak.

@@ -4,7 +4,7 @@ A round visits every graph once in a new random order and lets it run a short bl
 memory of its own (`benchmark.fork`); a slow graph, which has run for long enough, is left out of
 the last rounds. A ratio is taken within a round, where the machine was the same for both, and its
 confidence interval by resampling the rounds. The processor time of a block is taken beside its
-durations: where other programs take part it tells what the runs would have needed alone. Of a
+durations: where other programs take part it shows what the runs would have needed alone. Of a
 block, not of a run, because the system credits a thread that still runs on another core only every
 few milliseconds.
 """

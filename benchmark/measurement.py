@@ -157,7 +157,7 @@ def _beside(sgemm: latency.Latency, part: latency.Latency, macs: int) -> dict[st
 
 
 def _without_name(row: Row) -> Row:
-    """Whoever prints a fault names the graph."""
+    """The graph's name is added where a fault is printed."""
     return dataclasses.replace(row, fault=row.fault.removeprefix(f"{row.graph}: "))
 
 

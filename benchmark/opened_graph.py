@@ -64,7 +64,7 @@ def open_graph(path: str, options: Options, stack: contextlib.ExitStack) -> Open
         The graph; its row has no figures yet.
 
     Raises:
-        UserError: The file or the JSON beside it is broken, or it is no depth graph.
+        UserError: The file or the JSON beside it is broken, or it is not a depth graph.
     """
     path = str(pathlib.Path(path).expanduser())
     file = TfliteFile(path)

@@ -89,7 +89,7 @@ def _draw_scores(axes: Any, x_limits: tuple[float, float], y_limits: tuple[float
 
 
 def _rounded(score: float) -> str:
-    """Three digits that count, without an exponent."""
+    """Three significant digits, without an exponent."""
     return f"{float(f'{score:.3g}'):g}"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from mai_depth.errors import UserError
 from mai_depth.errors import died_of
 
-SILENCE_S = 600.0  # a child that says nothing for so long hangs
+SILENCE_S = 600.0  # a child that is silent for so long hangs
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -123,7 +123,7 @@ def read_csv(path: str | os.PathLike) -> list[Report]:
         A report for each run: lines after each other that have the conditions in common.
 
     Raises:
-        UserError: It cannot be read or is no table of the benchmark.
+        UserError: It cannot be read or is not a table of the benchmark.
     """
     try:
         with open(path, newline="") as file:
@@ -132,9 +132,9 @@ def read_csv(path: str | os.PathLike) -> list[Report]:
             lines = [(from_cells(Conditions, line), _peaks(line), from_cells(Row, line))
                      for line in reader]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); mend or remove it") from error
+        raise UserError(f"{path}: cannot be read ({error}); fix or remove it") from error
     except (csv.Error, ValueError) as error:
-        raise UserError(f"{path}: not a table of the benchmark ({error}); mend or remove it"
+        raise UserError(f"{path}: not a table of the benchmark ({error}); fix or remove it"
                         ) from error
     return [Report(conditions, peaks, tuple(row for _, _, row in group))
             for (conditions, peaks), group in itertools.groupby(lines, lambda line: line[:2])]
@@ -157,7 +157,7 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:
-    """What was measured; null tells that there is no profile, or no finite depth in a map."""
+    """What was measured; null stands for no profile, or no finite depth in a map."""
     kept = {"profile"}
     if row.finite_share is not None:
         kept |= {"depth_min_m", "depth_max_m"}

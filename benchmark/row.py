@@ -1,4 +1,4 @@
-"""What a benchmark tells of one graph: a row of the tables, a line of the CSV."""
+"""What a benchmark reports of one graph: a row of the tables, a line of the CSV."""
 
 import dataclasses
 from typing import Any
@@ -52,7 +52,7 @@ class Row:
         rmse: Root of the mean square error in metres.
         log10: Mean error of the decimal logarithm.
         abs_rel: Mean error, relative to the truth.
-        delta1: Part of the pixels that are off by less than a factor of 1.25.
+        delta1: Share of the pixels that are off by less than a factor of 1.25.
         delta2: By less than 1.25^2.
         delta3: By less than 1.25^3.
         images: Pictures that the mean is taken over.
@@ -65,7 +65,7 @@ class Row:
         delta2_median_scaled: Scaled `delta2`.
         delta3_median_scaled: Scaled `delta3`.
         abs_rel_affine_aligned: `abs_rel` with each map fitted to the truth by scale and shift.
-        delta1_affine_aligned: The same of `delta1`.
+        delta1_affine_aligned: The same for `delta1`.
         boundary_f1: F1 of the edges, see `mai_depth.edge_metrics`.
         data: Folder and split of the pictures.
         crop: `nyu` or `none`.

@@ -34,11 +34,11 @@ from mai_depth.training.sheet import save_sheet
 _MODEL = flags.DEFINE_string("model", None, "A .keras or .tflite file, 480x640 in and out.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures: DIR/SPLIT/{rgb,depth}/NAME.{png,jpg}.")
-_SPLIT = flags.DEFINE_string("split", "validation", "Which folder of --data_dir.")
+_SPLIT = flags.DEFINE_string("split", "validation", "Split of --data_dir.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Units of the depth files in a metre.", 1e-3, 1e6)
+    "depth_units_per_m", 1000.0, "Units of the depth files per metre.", 1e-3, 1e6)
 _MISSING_DEPTH_VALUE = number_flags.define_integer(
-    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
     "and 65535.", 0, 65535)
 _CACHE_DIR = flags.DEFINE_string("cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures.")
 _ROWS = number_flags.define_integer("rows", 6, "Pictures on a sheet.", 1, 40)

@@ -66,15 +66,15 @@ _ACCURACY: tuple[_Column, ...] = (
     _number("RMSE m", lambda row: row.rmse, 3),
     _number("LOG10", lambda row: row.log10, 4),
     _number("REL", lambda row: row.abs_rel, 4),
+    _number("REL scaled", lambda row: row.abs_rel_median_scaled, 4),
+    _number("REL aligned", lambda row: row.abs_rel_affine_aligned, 4),
     _number("delta1", lambda row: row.delta1, 3),
+    _number("delta1 scaled", lambda row: row.delta1_median_scaled, 3),
+    _number("delta1 aligned", lambda row: row.delta1_affine_aligned, 3),
     _number("delta2", lambda row: row.delta2, 3),
     _number("delta3", lambda row: row.delta3, 3),
     _number("RMSE scaled", lambda row: row.rmse_median_scaled, 3),
     _number("LOG10 scaled", lambda row: row.log10_median_scaled, 4),
-    _number("REL scaled", lambda row: row.abs_rel_median_scaled, 4),
-    _number("delta1 scaled", lambda row: row.delta1_median_scaled, 3),
-    _number("REL aligned", lambda row: row.abs_rel_affine_aligned, 4),
-    _number("delta1 aligned", lambda row: row.delta1_affine_aligned, 3),
     _number("edge F1", lambda row: row.boundary_f1, 3),
     _number("score", lambda row: row.score, 2),
 )
@@ -119,7 +119,7 @@ def markdown(report: Report) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """Tells under which conditions the figures hold, and what is doubtful, one line each.
+    """Lists the conditions of the figures, and what is doubtful, one line each.
 
     Args:
         report: What was measured.

@@ -31,7 +31,7 @@ def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     system) and keeps its suffix, because `keras.Model.save` decides by it.
 
     Args:
-        final: Where the complete file shall be.
+        final: Path of the complete file.
 
     Yields:
         The path to write to. It is synced to the disk and renamed on success, removed on error.
@@ -69,9 +69,9 @@ def atomic_folder(
     What killed processes left beside `final` is removed first.
 
     Args:
-        final: Where the complete folder shall be; what is there before is replaced.
-        is_published: Asked at the end: whether another process was faster, so that what it has put
-            at `final` stays.
+        final: Path of the complete folder; an existing one is replaced.
+        is_published: Called at the end: whether another process has put a complete folder at
+            `final` already, which then stays.
 
     Yields:
         The folder to fill. It is synced to the disk and renamed on success, removed on error.
@@ -127,7 +127,7 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
     """
     with contextlib.suppress(OSError), os.scandir(pathlib.Path(folder)) as entries:
         for entry in [entry for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
-            with contextlib.suppress(OSError):  # somebody is at work on it, or it is not ours
+            with contextlib.suppress(OSError):  # in use by another process, or not ours
                 handle = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,7 +149,7 @@ def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
             os.replace(new, final)
             return
         except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was in between
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process got in between
                 continue
             if aside.exists():
                 os.replace(aside, final)
@@ -159,11 +159,12 @@ def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
 def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
     """Makes something that is locked for as long as its handle is open, and this process lives.
 
-    The kernel frees the lock however the process ends, so that whoever can lock it may remove it.
+    The kernel frees the lock however the process ends, so whichever process can lock it may remove
+    it.
     """
     while True:
         handle, name = make()
-        with contextlib.suppress(OSError):  # a file system without locks: then nobody removes it
+        with contextlib.suppress(OSError):  # a file system without locks: then it is never removed
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(name):  # else it was removed before it was locked
             return handle, pathlib.Path(name)
@@ -171,7 +172,7 @@ def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
 
 
 def _raise_if_full(temporary: pathlib.Path, final: pathlib.Path) -> None:
-    """Raises the system's error of a full disk: NumPy, Pillow and HDF5 keep it to themselves."""
+    """Raises the system's error of a full disk: NumPy, Pillow and HDF5 hide it."""
     try:
         with open(temporary, "ab") as file:
             file.write(bytes(_PROBE_BYTES))

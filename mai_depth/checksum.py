@@ -1,4 +1,4 @@
-"""Checksums of models and graphs: of the file itself, and of what is said of it beside it."""
+"""Checksums of models and graphs, compared with what the JSON beside a file says."""
 
 import hashlib
 import os
@@ -20,13 +20,13 @@ def check_checksum(path: str | os.PathLike) -> str | None:
         A warning if there is no checksum to compare with, else None.
 
     Raises:
-        UserError: The file is not the one of the checksum.
+        UserError: The file does not match its checksum.
     """
     sidecar = pathlib.Path(f"{path}.json")
     try:
         expected = read_json(sidecar)["sha256"]
     except FileNotFoundError:
-        return f"{sidecar}: not there, so nobody knows whether {path} is intact"
+        return f"{sidecar}: missing, so {path} cannot be checked for damage"
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{sidecar}: holds no sha256 ({error}); export the graph again or remove "
                         "the file") from error

@@ -30,7 +30,7 @@ _POLYNOMIALS = {
 }
 COLORMAPS = tuple(_POLYNOMIALS)
 
-_PERCENTILES = (2, 98)  # a few wrong pixels shall not take the colours from the rest
+_PERCENTILES = (2, 98)  # so that a few wrong pixels do not use up the range
 _MIN_SPREAD = 1.05  # a wall seen head-on is one colour, not a rainbow of noise
 _MIN_LEGEND_HEIGHT = 96
 _MAX_TICKS = 7
@@ -87,7 +87,8 @@ def add_legend(
         colormap: One of `COLORMAPS`.
 
     Returns:
-        uint8 [height', width', 3], wider; a picture of less than 96 rows gets white ones below.
+        uint8 [height', width', 3], wider; a picture of fewer than 96 rows is padded with white
+        below.
     """
     height, width = max(rgb.shape[0], _MIN_LEGEND_HEIGHT), rgb.shape[1]
     text = min(max(height // 28, 10), 64)

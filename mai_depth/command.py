@@ -1,4 +1,4 @@
-"""What the entry files share: one line for every fault that a user can mend, and an exit code."""
+"""What the entry files share: one line for every error that a user can fix, and an exit code."""
 
 import errno
 import itertools
@@ -100,13 +100,13 @@ def _split(arguments: Sequence[str], name: str) -> tuple[list[str], list[str]]:
 
 def _exit_code(main: Callable[[], int | None]) -> int:
     code, message = _outcome(main)
-    if message:  # only now: with the frames that were left the progress bars have closed
+    if message:  # only now: the progress bars have closed with their frames
         _say(message)
     return code
 
 
 def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
-    """Runs `main()`: the exit code, and what is to be said of a fault."""
+    """Runs `main()`: the exit code, and the message for a fault."""
     try:
         with stops_at_once():
             return main() or 0, ""
@@ -122,7 +122,7 @@ def _outcome(main: Callable[[], int | None]) -> tuple[int, str]:
 
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Says what this package warns of in one line; other warnings name their place in the code."""
+    """Prints this package's warnings in one line; other warnings keep their place in the code."""
     if issubclass(category, UserNotice):
         _say(f"warning: {message}")
     else:

@@ -27,11 +27,11 @@ MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is m
 MISSING_UNITS = 65535  # what many sensors write where they have measured nothing
 MAX_UNITS = 65534
 CANONICAL_FOCAL_LENGTH = 0.811
-"""Of NYU Depth V2's camera, in picture widths: that of the shipped networks, and of training data
-whose first folder does not tell its own."""
-INVERSE_DEPTH_DIR = "inverse_depth"  # in the place of `depth`, of what has no unit
+"""Focal length of NYU Depth V2's camera in picture widths: that of the shipped networks, and the
+default for training data that does not give its own."""
+INVERSE_DEPTH_DIR = "inverse_depth"  # replaces `depth` where depth has no unit
 
-_ROWS = 16  # at a time: of 60 million pixels a map is 240 MB, and 16 rows stay in the cache
+_ROWS = 16  # at a time: a map of 60 million pixels is 240 MB, 16 rows fit the cache
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {0: "gray", 2: "RGB", 3: "palette", 4: "gray + alpha", 6: "RGBA"}
 
@@ -50,13 +50,13 @@ def valid_mask(depth_m: np.ndarray) -> np.ndarray:
 
 
 def refuse_inverse_depth(split_dir: pathlib.Path) -> None:
-    """Refuses a folder of `mai_depth.label` that a teacher without a unit has labelled.
+    """Refuses a folder whose labels come from a teacher without a unit.
 
     Args:
         split_dir: Holds `rgb` and `depth`, or `rgb` and `inverse_depth`.
 
     Raises:
-        UserError: The latter.
+        UserError: It holds `inverse_depth`.
     """
     if (split_dir / INVERSE_DEPTH_DIR).is_dir() and not (split_dir / "depth").is_dir():
         raise no_unit(split_dir)
@@ -71,14 +71,14 @@ def no_unit(split_dir: pathlib.Path) -> UserError:
 def read_depth_units(path: str | os.PathLike | Openable) -> np.ndarray:
     """Reads a depth PNG as it is stored.
 
-    The header is read first, because decoders turn an 8-bit, palette or RGB file into numbers
-    without a word.
+    The header is read first, because decoders silently turn an 8-bit, palette or RGB file into
+    numbers.
 
     Args:
         path: A 16-bit gray PNG.
 
     Returns:
-        uint16 [height, width]; what is missing has still its code, see `clear_missing`.
+        uint16 [height, width]; missing pixels still hold their code, see `clear_missing`.
 
     Raises:
         UserError: Not a PNG, not 16-bit gray, truncated or too large.
@@ -90,7 +90,7 @@ def read_depth_units(path: str | os.PathLike | Openable) -> np.ndarray:
 
 
 def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:
-    """Makes 0 of the codes that mean missing.
+    """Sets the codes that mean missing to 0.
 
     Args:
         units: uint16, any shape; changed in place.
@@ -143,7 +143,7 @@ def write_depth(
         path: The file to write.
         depth_m: [height, width] in metres; what is not valid (see `valid_mask`) becomes 0. What
             is deeper than the format can hold (65.534 m at 1000 units per metre; the highest code
-            means missing) becomes that, with a warning.
+            means missing) is clipped to that, with a warning.
         units_per_m: File units in a metre.
     """
     depth_m = np.asarray(depth_m)
@@ -153,7 +153,7 @@ def write_depth(
 
 
 def depth_png(depth_m: np.ndarray) -> bytes:
-    """Gives the bytes of what `write_depth` writes, in millimetres; deeper than 65.534 m is that.
+    """Returns the bytes of a depth PNG in millimetres; depth beyond 65.534 m is clipped.
 
     Args:
         depth_m: [height, width] in metres, 0 = missing.
@@ -204,10 +204,10 @@ def _write_rows(
 def _warn_of_beyond(pixels: int, path: str | os.PathLike, units_per_m: float) -> None:
     if pixels:
         warnings.warn(
-            f"{path}: {pixels} pixels are deeper than {MAX_UNITS / units_per_m:g} m, which is all "
-            "that 16 bits hold, and are written as that; --write=npy keeps them",
+            f"{path}: {pixels} pixels are deeper than {MAX_UNITS / units_per_m:g} m, the most "
+            "that 16 bits hold, and are clipped to it; --write=npy keeps them",
             UserNotice,
-            stacklevel=3,  # who has called the function that writes
+            stacklevel=3,  # the caller of the writing function
         )
 
 

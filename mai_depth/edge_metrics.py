@@ -10,7 +10,7 @@ from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.depth import valid_mask
 
 THRESHOLDS = np.linspace(1.05, 1.25, 10)
-"""Ratios of two depths from which on there is an edge between; also the weights of the mean."""
+"""Ratios of two depths above which there is an edge between; also the weights of the mean."""
 
 _WIDTHS = 40  # distances in a picture's width
 
@@ -47,7 +47,8 @@ def boundary_f1(y_true: np.ndarray, y_pred: np.ndarray, distance: int | None = N
     """
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 2 or y_true.shape != y_pred.shape:
-        raise ValueError(f"y_true {y_true.shape} and y_pred {y_pred.shape}: give two equal maps")
+        raise ValueError(
+            f"y_true {y_true.shape} and y_pred {y_pred.shape}: give two maps of one shape")
     if distance is None:
         distance = max(1, round(y_true.shape[1] / _WIDTHS))
     valid = valid_mask(y_true)
@@ -71,7 +72,7 @@ def _steps(depth: np.ndarray, valid: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _f1(truth: np.ndarray, prediction: np.ndarray, step: float) -> float:
-    """Of one threshold, whose logarithm is given; NaN if the truth has no edge."""
+    """F1 at one threshold, given as its logarithm; NaN if the truth has no edge."""
     edges = np.count_nonzero(np.abs(truth) > step)
     if not edges:
         return float("nan")

@@ -1,12 +1,15 @@
-"""What the process must find around it, checked before TensorFlow is loaded: that takes seconds."""
+"""Checks of the environment, made before TensorFlow is loaded, which takes seconds."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import re
 import sys
+from typing import Any
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.streams import without_lines
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -35,18 +38,30 @@ def check_environment() -> None:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it says of itself at each start.
+    """Imports TensorFlow without its start-up messages.
 
-    Errors pass. Whoever sets TF_CPP_MIN_LOG_LEVEL sees all that this level lets through.
+    Errors pass. If TF_CPP_MIN_LOG_LEVEL is set, that level decides.
+
+    Raises:
+        UserError: TensorFlow is there, but not whole, as after an installation on a full disk.
     """
-    if "tensorflow" in sys.modules or _LOG_LEVEL in os.environ:
+    if "tensorflow" in sys.modules:
+        return
+    if _LOG_LEVEL in os.environ:
+        _import_tensorflow()
         return
     os.environ[_LOG_LEVEL] = "2"  # errors; but TensorFlow obeys only once it is loaded
     dropped = _CHATTER if os.path.exists(_NVIDIA_DRIVER) else f"{_CHATTER}|{_NO_DRIVER}"
     with without_lines(dropped):
-        import tensorflow as tf
+        _import_tensorflow().config.list_physical_devices()
 
-        tf.config.list_physical_devices()
+
+def _import_tensorflow() -> Any:
+    try:
+        return importlib.import_module("tensorflow")
+    except ImportError as error:
+        raise UserError(f"tensorflow cannot be imported ({reason_of(error)}); install it again: "
+                        "pip install --force-reinstall tensorflow") from error
 
 
 def compute_deterministically() -> None:

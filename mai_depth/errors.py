@@ -1,10 +1,10 @@
-"""The one exception that a user meets, and what its message says of other errors."""
+"""The one exception that a user sees, and how its message quotes other errors."""
 
 import signal
 
 
 class UserError(Exception):
-    """Something that the user can mend.
+    """Something that the user can fix.
 
     The message is one line that names the file or the flag and the remedy. Entry files print it
     without a traceback and exit with code 1; library callers may catch it.
@@ -20,7 +20,7 @@ class UserNotice(UserWarning):
 
 
 def died_of(code: int) -> str:
-    """Says of what a child process died.
+    """Says what killed a child process.
 
     Args:
         code: Its exit code as `subprocess` has it: minus the number of the signal.
@@ -32,7 +32,7 @@ def died_of(code: int) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Says in one line what another exception says.
+    """Returns the text of another exception in one line.
 
     Args:
         error: Of a library, perhaps of many lines or none.

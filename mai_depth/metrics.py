@@ -1,9 +1,9 @@
 """The metrics of the MAI 2021 depth challenge in NumPy: the definition for the whole project.
 
-All functions take `y_true` and `y_pred` in metres, equal in shape, and look only at the pixels
-where the truth is valid (finite, more than 1 mm): what is predicted elsewhere never matters. A
-prediction is clamped below at 1 mm before a logarithm or a ratio. Sums are float64. Without a
-valid pixel every metric is NaN.
+All functions take `y_true` and `y_pred`, depth in metres of one shape, 0 = missing, and look only
+at the pixels where the truth is valid (finite, more than 1 mm): what is predicted elsewhere never
+matters. A prediction is clamped below at 1 mm before a logarithm or a ratio. Sums are float64.
+Without a valid pixel every metric is NaN.
 """
 
 from collections.abc import Iterable
@@ -19,61 +19,30 @@ NAMES = ("si_rmse", "rmse", "log10", "abs_rel", "delta1", "delta2", "delta3")
 NYU_CROP = (slice(45, 471), slice(41, 601))
 """Eigen's evaluation crop [426, 560] of a 480x640 NYU picture."""
 
-_FLAT = 1e-7  # relative deviation that is the rounding of float32, to which nothing can be fitted
+_FLAT = 1e-7  # relative deviation below which a map is flat but for rounding
 
 
 def si_rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Scale-invariant root mean squared error of the natural logarithm.
 
     `sqrt(mean(d^2) - mean(d)^2)`, `d = ln(y_pred) - ln(y_true)` (Eigen et al. 2014), which is the
-    standard deviation of `d`.
-
-    Args:
-        y_true: Depth in metres, any shape, 0 = missing.
-        y_pred: Depth in metres, the same shape.
-
-    Returns:
-        The error over the valid pixels, 0 for a prediction that is right up to its scale.
+    standard deviation of `d`: 0 for a prediction that is right up to its scale.
     """
     return _si_rmse(*_valid(y_true, y_pred))
 
 
 def rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Root mean squared error, `sqrt(mean((y_true - y_pred)^2))`, in metres.
-
-    Args:
-        y_true: Depth in metres, any shape, 0 = missing.
-        y_pred: Depth in metres, the same shape.
-
-    Returns:
-        The error over the valid pixels in metres.
-    """
+    """Root mean squared error, `sqrt(mean((y_true - y_pred)^2))`, in metres."""
     return _rmse(*_valid(y_true, y_pred))
 
 
 def log10(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Mean absolute error of the decimal logarithm, `mean(|log10 y_pred - log10 y_true|)`.
-
-    Args:
-        y_true: Depth in metres, any shape, 0 = missing.
-        y_pred: Depth in metres, the same shape.
-
-    Returns:
-        The error over the valid pixels.
-    """
+    """Mean absolute error of the decimal logarithm, `mean(|log10 y_pred - log10 y_true|)`."""
     return _log10(*_valid(y_true, y_pred))
 
 
 def abs_rel(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Mean absolute relative error (REL of the paper), `mean(|y_pred - y_true| / y_true)`.
-
-    Args:
-        y_true: Depth in metres, any shape, 0 = missing.
-        y_pred: Depth in metres, the same shape.
-
-    Returns:
-        The error over the valid pixels.
-    """
+    """Mean absolute relative error (REL of the paper), `mean(|y_pred - y_true| / y_true)`."""
     return _abs_rel(*_valid(y_true, y_pred))
 
 
@@ -81,8 +50,8 @@ def delta(y_true: np.ndarray, y_pred: np.ndarray, power: int = 1) -> float:
     """Share of the pixels with `max(y_pred / y_true, y_true / y_pred) < 1.25^power`.
 
     Args:
-        y_true: Depth in metres, any shape, 0 = missing.
-        y_pred: Depth in metres, the same shape.
+        y_true: The true depth.
+        y_pred: The predicted depth.
         power: 1, 2 or 3 for delta1, delta2, delta3 (Eigen et al. 2014).
 
     Returns:
@@ -169,10 +138,10 @@ def median_scale(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 def affine_align(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Scales and shifts a prediction so that it fits the truth in least squares, in depth.
 
-    `min over scale, shift of sum((scale * y_pred + shift - y_true)^2)` over the valid pixels. So
-    are published figures of networks taken that answer depth up to scale and shift (Marigold, Ke et
-    al. 2024). Those of networks that answer inverse depth (MiDaS, Ranftl et al. 2022; Depth
-    Anything) are fitted in inverse depth, and both are often taken in Eigen's crop, `NYU_CROP`.
+    `min over scale, shift of sum((scale * y_pred + shift - y_true)^2)` over the valid pixels.
+    Figures of networks that answer depth up to scale and shift are published this way (Marigold, Ke
+    et al. 2024). Networks that answer inverse depth (MiDaS, Ranftl et al. 2022; Depth Anything) are
+    fitted in inverse depth. Both are often measured in Eigen's crop, `NYU_CROP`.
 
     Args:
         y_true: Depth in metres, any shape, 0 = missing.

@@ -1,7 +1,7 @@
 """Flags that are numbers, each with both of its bounds.
 
-absl's own bounds are optional and let NaN through; here no number is accepted that is not finite
-and in its range.
+absl's own bounds are optional and let NaN through; here only finite numbers in the range are
+accepted.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def define_float(
 
     Args:
         name: The flag.
-        default: Its value without a word of the user.
+        default: Its value when it is not given.
         text: What `--help` says.
         low: The smallest number that is accepted.
         high: The largest.
@@ -57,11 +57,11 @@ def define_integers(
 
     Args:
         name: The flag.
-        default: Its value without a word of the user.
+        default: Its value when it is not given.
         text: What `--help` says.
         low: The smallest number that is accepted.
         high: The largest.
-        form: What a user is told to give, for instance "four whole numbers".
+        form: What the message asks for, for instance "four whole numbers".
 
     Returns:
         The flag; its value is a list of integers.

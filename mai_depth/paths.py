@@ -9,7 +9,7 @@ from mai_depth.errors import UserError
 
 
 def expand(value: str, flag: str) -> pathlib.Path:
-    """Puts the home folder in the place of `~` and `~name`.
+    """Replaces `~` and `~name` by the home folder.
 
     Args:
         value: A path; it need not exist.
@@ -19,13 +19,13 @@ def expand(value: str, flag: str) -> pathlib.Path:
         The path.
 
     Raises:
-        UserError: Whose home folder is meant is unknown, so that a folder called `~` would be made,
-            or no file can have such a name.
+        UserError: There is no such home folder, so that a folder called `~name` would be made, or
+            no file can have such a name.
     """
     path = os.path.expanduser(value)
     if path.startswith("~"):
         name = value.partition("/")[0]
-        raise UserError(f"--{flag}={value}: nobody knows the home folder {name}; write the path "
+        raise UserError(f"--{flag}={value}: no home folder is known for {name}; write the path "
                         f"in full (./{value} for a file of that name)")
     try:
         os.lstat(path)

@@ -24,7 +24,7 @@ from mai_depth.errors import reason_of
 MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabytes
 SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
 
-# Pillow knows more; some of those run other programs (EPS) or are no pictures.
+# Pillow knows more; some of those run other programs (EPS) or are not pictures.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 _USUAL = ("PNG", "JPEG")  # what a message proposes
 _ORIENTATIONS = range(1, 9)
@@ -54,7 +54,7 @@ def open_picture(
         The picture, its size checked.
 
     Raises:
-        UserError: The file cannot be read, is no picture or one with too many pixels; or Pillow
+        UserError: The file cannot be read, is not a picture or has too many pixels; or Pillow
             fails in the block, where the picture is broken.
     """
     path = pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
@@ -97,8 +97,8 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     """
     if orientation not in _ORIENTATIONS:
         return image
-    # An EXIF of its own: Pillow writes the rest of a camera's again, which a damaged one is not
-    # fit for, though its orientation can be read.
+    # A new EXIF: Pillow would write the rest of the camera's again, which fails for a damaged one
+    # whose orientation can be read.
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = int(orientation)
     marked = image.copy()

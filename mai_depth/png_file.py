@@ -37,7 +37,7 @@ def write_gray16(
 
 
 def put_gray16(file: BinaryIO, size: tuple[int, int], blocks: Iterable[np.ndarray]) -> None:
-    """Writes what `write_gray16` does to a file that is open, or in memory."""
+    """Writes the same as `write_gray16` into an open file or into memory."""
     squeezed = zlib.compressobj(_LEVEL)
     above = np.zeros((1, 2 * size[0]), np.uint8)
     file.write(_SIGNATURE)
@@ -55,12 +55,12 @@ def is_marked(path: str | os.PathLike) -> bool:
     """Tells whether a file is a PNG that this package has written as an answer.
 
     Args:
-        path: A file of any kind; one that cannot be read is none.
+        path: A file of any kind; an unreadable one is not.
 
     Returns:
-        Whether the mark stands in its head.
+        Whether its header holds the mark.
     """
-    if not os.path.isfile(path):  # a pipe would be waited for
+    if not os.path.isfile(path):  # a pipe would block
         return False
     try:
         with open(path, "rb") as file:

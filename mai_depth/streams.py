@@ -1,4 +1,4 @@
-"""stdout and stderr that outlive whoever reads them, and that only this program can command."""
+"""stdout and stderr that survive a closed reader, and pass on no terminal commands of others."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# A name in somebody's model could retitle the terminal or write to the clipboard. What progress
+# A name in an untrusted model could retitle the terminal or write to the clipboard. What progress
 # bars need is let through: colours, going up a line, backspace, carriage return.
 _COMMANDS = re.compile(
     r"\x1b(?!\[(?:[0-9;]*m|A))|[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e"

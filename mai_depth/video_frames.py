@@ -9,7 +9,7 @@ import numpy as np
 
 from mai_depth.errors import UserError
 
-_USUAL_FRAME_RATE = 30.0  # of a camera that does not tell
+_USUAL_FRAME_RATE = 30.0  # for a camera that does not say
 
 
 def read_frames(

@@ -117,7 +117,7 @@ def test_blur_costs_more_between_neighbours_than_farther_apart():
 
 
 def test_other_shapes_are_refused():
-    with pytest.raises(ValueError, match="two equal maps"):
+    with pytest.raises(ValueError, match="two maps of one shape"):
         boundary_f1(np.ones((4, 4)), np.ones((4, 5)))
-    with pytest.raises(ValueError, match="two equal maps"):
+    with pytest.raises(ValueError, match="two maps of one shape"):
         boundary_f1(np.ones((4, 4, 1)), np.ones((4, 4, 1)))

@@ -1,4 +1,4 @@
-"""The examples of the README run as they stand there, each in a folder and a process of its own."""
+"""The examples of README and docs/python.md run as they stand, each in a process of its own."""
 
 import re
 import shutil
@@ -11,7 +11,8 @@ from PIL import Image
 
 from mai_depth.network.pretrained import pretrained_path
 
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.M | re.S)
+PAGES = "\n".join((REPOSITORY / page).read_text() for page in ("README.md", "docs/python.md"))
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGES, re.M | re.S)
 # Makes any import of the project fail: the file must be enough.
 WITHOUT_PACKAGE = "import sys; sys.modules['mai_depth'] = None; exec(open('example.py').read())"
 

@@ -136,6 +136,22 @@ def test_old_and_missing_packages_are_named_with_the_command(monkeypatch):
         check_environment()
 
 
+@pytest.mark.parametrize("level", [{}, {"TF_CPP_MIN_LOG_LEVEL": "3"}], ids=str)
+def test_half_an_installation_of_tensorflow_is_one_line(tmp_path, level):
+    """A full disk ends pip in the middle: the package is there, its parts are not."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow/__init__.py").write_text("from tensorflow.python import pywrap")
+    code = "from mai_depth import command, environment; command.run(environment.start_tensorflow)"
+    known = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env={**known, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}", **level})
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: tensorflow cannot be imported (No module named 'tensorflow.python'); install it "
+        "again: pip install --force-reinstall tensorflow\n")
+
+
 def test_tensorflow_starts_without_a_word(tmp_path):
     code = ("from mai_depth.environment import start_tensorflow; start_tensorflow(); "
             "import tensorflow as tf; tf.constant(1) + 1; tf.get_logger().error('mine')")

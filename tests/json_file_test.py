@@ -15,11 +15,11 @@ from mai_depth.network.pretrained import list_pretrained
 STRANGE = {
     "nested": ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
     "nested objects": ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
-    "a list": ("[1]", "a list in the place of a dict"),
-    "a number": ("7", "a int in the place of a dict"),
+    "a list": ("[1]", "a list instead of a dict"),
+    "a number": ("7", "a int instead of a dict"),
     "digits": ('{"sha256": ' + "9" * 5000 + "}", "5000 digits"),
-    "not a number": ('{"sha256": NaN}', "NaN is no number"),
-    "infinite": ('{"sha256": -Infinity}', "-Infinity is no number"),
+    "not a number": ('{"sha256": NaN}', "NaN is not a number"),
+    "infinite": ('{"sha256": -Infinity}', "-Infinity is not a number"),
     "cut off": ('{"sha256": "ab', "Unterminated string"),
     "empty": ("", "Expecting value"),
 }
@@ -46,7 +46,7 @@ def test_every_reader_of_a_sidecar_answers_in_one_line(tmp_path, monkeypatch, ca
 def test_what_is_no_small_file_is_not_read(tmp_path):
     with open(tmp_path / "a.json", "wb") as file:
         file.truncate(3 << 30)  # a hole: takes no space
-    with pytest.raises(ValueError, match=r"3221 MB are too much"):
+    with pytest.raises(ValueError, match=r"3221 MB is too large"):
         read_json(tmp_path / "a.json")
     os.mkfifo(tmp_path / "pipe.json")
     for name in ("pipe.json", "missing.json", "."):

@@ -20,12 +20,12 @@ def test_home_and_plain_paths(monkeypatch, tmp_path):
 
 
 def test_an_unknown_home_is_never_a_folder_of_that_name(monkeypatch):
-    with pytest.raises(UserError, match=r"--output=~nouser/x: nobody knows the home folder ~nouse"):
+    with pytest.raises(UserError, match=r"--output=~nouser/x: no home folder is known for ~nouse"):
         expand("~nouser/x", "output")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("no such uid")))
     flag = types.SimpleNamespace(name="cache_dir", value="~/x")
-    with pytest.raises(UserError, match=r"--cache_dir=~/x: nobody knows the home folder ~; write"):
+    with pytest.raises(UserError, match=r"--cache_dir=~/x: no home folder is known for ~; write"):
         flag_path(flag)
 
 

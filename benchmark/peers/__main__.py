@@ -17,9 +17,9 @@ from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
 from mai_depth.paths import expand
 
-_OUTPUT = flags.DEFINE_string("output", None, "folder for the .tflite files; made if missing")
-_PEERS = flags.DEFINE_list("peers", [], "names of the peers to build; all where empty")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace files that exist")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the .tflite files; made if missing.")
+_PEERS = flags.DEFINE_list("peers", [], "Names of the peers to build; all if empty.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
 flags.mark_flag_as_required("output")
 
 

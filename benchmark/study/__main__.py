@@ -102,7 +102,7 @@ def _seeds() -> list[int]:
 
 
 def _absolute(flag: flags.FlagHolder) -> pathlib.Path:
-    """Of a path that train.py, which runs in the repository, shall find as well."""
+    """The absolute path, since train.py runs in the repository."""
     return expand(flag.value, flag.name).absolute()
 
 

@@ -83,13 +83,13 @@ def read_table(path: pathlib.Path) -> list[Accuracy]:
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise UserError(f"{path}: is no table of this command; give another file")
+                raise UserError(f"{path}: is not a table of this command; give another file")
             return [from_cells(Accuracy, line) for line in reader]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); measure first, or give another file"
                         ) from error
     except (csv.Error, ValueError) as error:
-        raise UserError(f"{path}: holds a broken line ({error}); mend or remove it") from error
+        raise UserError(f"{path}: holds a broken line ({error}); fix or remove it") from error
 
 
 def write_lines(path: pathlib.Path, lines: Sequence[Accuracy]) -> None:

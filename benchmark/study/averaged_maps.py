@@ -27,7 +27,7 @@ _TITLES = {"si_rmse": "si-RMSE (less is better)", "delta1": "delta1 (more is bet
 
 
 def averaged(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What is left of a depth map as a few numbers.
+    """Reduces a depth map to a few block averages.
 
     Args:
         depth: float [height, width] in metres, 0 = missing.

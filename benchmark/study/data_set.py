@@ -35,7 +35,7 @@ def open_data_set(text: str) -> DataSet:
 
     Args:
         text: `DIR/SPLIT`; `NAME=` before it gives another name than the last two parts of the path,
-            and `@FOCAL` after it the focal length in picture widths, in the place of what
+            and `@FOCAL` after it the focal length in picture widths, instead of what
             `DIR/dataset.json` says.
 
     Returns:
@@ -66,6 +66,6 @@ def _focal_length(text: str, focal: str) -> float:
     except ValueError:
         value = 0.0
     if not low < value < high:
-        raise UserError(f"--data={text}: {focal} is no focal length in picture widths; give one "
+        raise UserError(f"--data={text}: {focal} is not a focal length in picture widths; give one "
                         "such as 0.811")
     return value

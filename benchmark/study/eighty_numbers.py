@@ -44,7 +44,7 @@ from mai_depth.predict.depth_network import open_network
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "DIR/{train,validation}/{rgb,depth}.")
 _MODEL = flags.DEFINE_list(
     "model", ["nyuv2_student_28m", "nyuv2_student_90m", "nyuv2_student_189m"],
-    ".keras or .tflite files, or names of networks that the package brings.")
+    ".keras or .tflite files, or names of shipped networks.")
 _OUTPUT = flags.DEFINE_string(
     "output", "benchmark/results/eighty_numbers.csv", "The table; the plot is written beside it.")
 _BLOCK = number_flags.define_integer(
@@ -68,7 +68,7 @@ def main() -> None:
         write_lines(output, lines_of(_measure(folder.absolute()), _BLOCK.value))
     lines = read_lines(output)
     if not lines or set(COLUMNS) - set(lines[0]):
-        raise UserError(f"{output}: is no table of this command; give --data_dir to measure")
+        raise UserError(f"{output}: is not a table of this command; give --data_dir to measure")
     draw(output.with_suffix(".png"), lines)
     print(text(lines))
 

@@ -24,12 +24,12 @@ from mai_depth.errors import UserError
 from mai_depth.paths import flag_path
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Data in MAI layout.")
-_SPLIT = flags.DEFINE_string("split", "train", "Which folder of it is cut.")
+_SPLIT = flags.DEFINE_string("split", "train", "Split of it to cut.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to make; it must not exist.")
 _FOLDS = number_flags.define_integer("folds", 5, "How many.", 2, 20)
 _BLOCKS = number_flags.define_integer("blocks", 4, "Blocks in a fold.", 1, 100)
 _DROPPED = number_flags.define_integer(
-    "dropped", 2, "Pictures that are left out of the training on each side of a block.", 0, 100)
+    "dropped", 2, "Pictures to leave out of the training on each side of a block.", 0, 100)
 
 
 def main() -> None:

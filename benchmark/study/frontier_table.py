@@ -84,7 +84,7 @@ def read_frontier(path: pathlib.Path) -> list[Line]:
     try:
         return [from_cells(Line, line) for line in read_lines(path)]
     except (csv.Error, ValueError) as error:
-        raise UserError(f"{path}: holds a broken line ({error}); mend or remove it") from error
+        raise UserError(f"{path}: holds a broken line ({error}); fix or remove it") from error
 
 
 def write_frontier(path: pathlib.Path, lines: Sequence[Line]) -> None:

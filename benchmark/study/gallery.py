@@ -3,8 +3,8 @@
     python -m benchmark.study.gallery --model=old.keras,new.keras --input=PHOTOS \\
       --output=gallery.jpg
 
-A row has one range of colours for all networks, so that one that sees everything twice too far is
-seen to; the number in a map is its depth in the middle of the picture.
+A row has one range of colours for all networks, so that one that sees everything twice too far
+stands out; the number in a map is its depth in the middle of the picture.
 """
 
 import pathlib

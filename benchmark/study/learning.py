@@ -91,7 +91,7 @@ def _measure() -> None:
 
 
 def _check_table(path: pathlib.Path | None, flag: str) -> None:
-    """Before the work of minutes whose result is to be written there."""
+    """Refuses, before minutes of work, a table that could not be written."""
     if path and path.exists():
         read_table(path)
     elif path and not path.parent.is_dir():

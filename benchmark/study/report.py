@@ -227,7 +227,7 @@ def _write_readme(path: pathlib.Path, text: str) -> None:
     try:
         old = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); mend or remove it") from error
+        raise UserError(f"{path}: cannot be read ({error}); fix or remove it") from error
     before, _, rest = old.partition(BEGIN)
     _, end, after = rest.partition(END)
     if rest and not end:

@@ -20,13 +20,13 @@ class Result:
         parameters: Of the network.
         epochs: Of its trainings.
         images: Pictures that it was measured on.
-        paper_si_rmse: Of other pictures, as text; empty where the paper tells none.
+        paper_si_rmse: Of other pictures, as text; empty where the paper gives none.
         seeds: Of its runs.
         si_rmse: Of each run; so are the next.
         rmse: In metres.
         log10: Of decimal logarithms.
         abs_rel: Relative to the truth.
-        delta1: Part of the pixels off by less than 1.25.
+        delta1: Share of the pixels off by less than 1.25.
         delta2: By less than 1.25^2.
         delta3: By less than 1.25^3.
     """

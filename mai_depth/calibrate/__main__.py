@@ -53,9 +53,9 @@ _DISTANCE_M = number_flags.define_multi_float(
     10_000.0)
 _OUTPUT = flags.DEFINE_string("output", "camera.json", "The calibration to write.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "The .keras or .tflite file that will be used. Default: as mai_depth.predict.")
+    "model", None, "The .keras or .tflite file that you will use. Default: as mai_depth.predict.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Of a folder: units of its depth files in a metre.", 1e-3, 1e6)
+    "depth_units_per_m", 1000.0, "For a folder: units of its depth files per metre.", 1e-3, 1e6)
 
 _NAMED = 5  # points that disagree
 
@@ -95,8 +95,8 @@ def _points() -> tuple[list[Point], pathlib.Path | None]:
             raise UserError(f"--input={path}: no such file or folder")
     if inputs[0].is_dir():
         if len(inputs) > 1 or _POINT.value or _DISTANCE_M.value:
-            raise UserError(f"--input={inputs[0]}: a folder stands alone, its depth files tell the "
-                            "distances; leave the other --input, --point and --distance_m out")
+            raise UserError(f"--input={inputs[0]}: a folder stands alone: its depth files give "
+                            "the distances; leave the other --input, --point and --distance_m out")
         return [], inputs[0]
     if not _POINT.value or len(_POINT.value) != len(_DISTANCE_M.value):
         raise UserError(f"--point, --distance_m: {len(_POINT.value)} points and "

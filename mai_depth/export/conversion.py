@@ -42,8 +42,7 @@ def convert(
         float32 metres.
 
     Raises:
-        UserError: The converter cannot express the model, or the calibration pictures are of no
-            use.
+        UserError: The converter cannot express the model, or the calibration pictures are unusable.
     """
     if quantization == "int8":
         grids = scaled_grids(parts, check_calibration(calibration))
@@ -63,7 +62,7 @@ def convert(
 
 
 def scaled_grids(parts: StudentParts, images: np.ndarray) -> np.ndarray:
-    """What a core is given for pictures.
+    """Computes a core's input from pictures.
 
     Args:
         parts: The student.
@@ -86,9 +85,9 @@ def _assemble(parts: StudentParts, core: bytes, upsample: str) -> Editor:
 
 
 def check_calibration(images: np.ndarray | None) -> np.ndarray:
-    """Checks what ranges of int8 numbers are to be measured on.
+    """Checks the pictures on which int8 ranges are measured.
 
-    The converter makes a float file of no pictures, or of NaN, without a word.
+    Given no pictures, or NaN, the converter silently writes a float file.
 
     Args:
         images: [count, height, width, 3], 0..255.
@@ -106,7 +105,7 @@ def check_calibration(images: np.ndarray | None) -> np.ndarray:
     for image in images:
         if not np.isfinite(image).all() or np.min(image) < 0 or np.max(image) > 255:
             raise UserError("calibration: a picture holds NaN or numbers outside 0..255; "
-                            "mend --data_dir")
+                            "fix --data_dir")
     if not any(np.ptp(image) > 0 for image in images):
         raise UserError("calibration: every picture is of one color; give real ones in --data_dir")
     return images

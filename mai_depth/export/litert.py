@@ -36,7 +36,7 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNEC
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What an exported file is like.
+    """Options of an export.
 
     Attributes:
         quantization: One of `conversion.QUANTIZATIONS`.
@@ -75,8 +75,8 @@ def export_tflite(
         The content of the sidecar.
 
     Raises:
-        UserError: A bad model, an operator that is no builtin, a split or half-quantized graph, or
-            a file that is not accurate.
+        UserError: A bad model, an operator that is not a builtin, a split or half-quantized graph,
+            or a file that is not accurate.
     """
     model = load_model(model_path)
     parts = take_apart(model, model_path)
@@ -122,7 +122,7 @@ def check_graph(path: str | os.PathLike, quantization: str) -> None:
 
     Args:
         path: A .tflite file.
-        quantization: What it was asked to be.
+        quantization: The requested one.
 
     Raises:
         UserError: A custom or flex operator, an int8 graph with a float convolution, or more than
@@ -131,7 +131,7 @@ def check_graph(path: str | os.PathLike, quantization: str) -> None:
     file = TfliteFile(path)
     custom = sorted({op.name for op in file.ops() if op.custom})
     if custom:
-        raise UserError(f"the graph needs {', '.join(custom)}, which LiteRT does not have builtin")
+        raise UserError(f"the graph needs {', '.join(custom)}, which is not a LiteRT builtin")
     if quantization in ("int8", "qat"):
         dtypes = {tensor.index: tensor.dtype for tensor in file.tensors()}
         integers = [
@@ -155,7 +155,7 @@ def refuse_inaccurate(
         return
     if not allow_inaccurate:
         raise UserError(f"{output}: not written, not accurate: {verification}; --allow_inaccurate "
-                        "writes it all the same")
+                        "writes it anyway")
     print(f"WARNING: NOT ACCURATE: {verification}")
 
 

@@ -66,7 +66,7 @@ def check_card(output: str | os.PathLike, overwrite: bool) -> None:
         overwrite: Whether that is allowed.
 
     Raises:
-        UserError: A file of the card's name was written by somebody else.
+        UserError: A file of the card's name was not written by export.
     """
     path = card_path(output)
     if overwrite or not path.exists():
@@ -158,15 +158,15 @@ def _what(sidecar: Mapping[str, Any]) -> str:
 
 
 def _data(sidecar: Mapping[str, Any]) -> str:
-    rows = [(source["name"], _labels(source), source.get("license") or "not told",
-             source.get("origin") or "not told") for source in _sources(sidecar)]
+    rows = [(source["name"], _labels(source), source.get("license") or "unknown",
+             source.get("origin") or "unknown") for source in _sources(sidecar)]
     if not rows:
         return "## Training data\n\nNot recorded: the `.json` beside the student names none."
     return "## Training data\n\n" + _table(("data", "depth", "licence", "origin"), rows)
 
 
 def _labels(source: Mapping[str, Any]) -> str:
-    teachers = [f"{teacher['name']} ({teacher['license'] or 'licence not told'})"
+    teachers = [f"{teacher['name']} ({teacher['license'] or 'licence unknown'})"
                 for teacher in source.get("teachers", ())]
     return f"{source['depth']}: {', '.join(teachers)}" if teachers else str(source["depth"])
 
@@ -193,20 +193,19 @@ def _limits(sidecar: Mapping[str, Any]) -> str:
         "- Its metres are those of the camera that it was trained for: another lens gets another "
         "scale.\n"
         "- Outside of the kind of place that it has seen, depth is a guess that looks like depth.\n"
-        f"- It never answers more than {sidecar['max_depth_m']:g} m, and says nothing of its own "
-        "doubt.\n"
+        f"- It never answers more than {sidecar['max_depth_m']:g} m, and gives no confidence.\n"
         "- Fine edges are soft. Mirrors, glass and the sky have no depth that it could learn.\n"
-        "- Not for anything in which a wrong depth can hurt somebody.")
+        "- Not for anything in which a wrong depth can hurt people.")
 
 
 def _license(sidecar: Mapping[str, Any]) -> str:
     told = sorted({str(source["license"]) for source in _sources(sidecar) if source.get("license")}
                   | {str(teacher["license"]) for source in _sources(sidecar)
                      for teacher in source.get("teachers", ()) if teacher["license"]})
-    found = "".join(f"\n- {one}" for one in told) or "\n- none was told"
+    found = "".join(f"\n- {one}" for one in told) or "\n- none was given"
     return ("## Licence\n\nThe code of mai_depth is under Apache-2.0. Whether a network may be "
-            "used as you like depends on what it was trained on; of its data and teachers these "
-            f"were told:\n{found}")
+            "used as you like depends on what it was trained on; the licences of its data and "
+            f"teachers, as far as they were given:\n{found}")
 
 
 def _loading(name: str, sidecar: Mapping[str, Any]) -> str:

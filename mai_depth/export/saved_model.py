@@ -1,4 +1,4 @@
-"""Export as a SavedModel, for TF Serving, TF.js and whoever else runs TensorFlow."""
+"""Export as a SavedModel, for TF Serving, TF.js and anything else that runs TensorFlow."""
 
 import os
 import pathlib

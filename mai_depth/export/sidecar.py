@@ -73,7 +73,7 @@ def write_with_sidecar(
         protocols: Of `verify.Verification`.
 
     Returns:
-        The content of the JSON: the description, and what cannot or shall not stand inside.
+        The content of the JSON: the description, and what cannot or must not stand inside.
     """
     sidecar = description | read_focal_length(model_path) | {
         "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
@@ -113,7 +113,7 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         and labels, with their licences) of the `.json` beside it, as far as they are there.
     """
     known = _beside(keras_path, _TRAINING)
-    if "other_metrics" in known:  # a path would tell strangers of the machine that trained
+    if "other_metrics" in known:  # a path would reveal the machine that trained
         known["other_metrics"] = {
             pathlib.Path(name).name: row for name, row in known["other_metrics"].items()}
     return known
@@ -123,7 +123,7 @@ def read_focal_length(keras_path: str | os.PathLike) -> dict[str, Any]:
     """Reads for which camera a student answers.
 
     It stands in the JSON beside an exported file alone, not inside it: what is known of a camera
-    shall not change the bytes of a network.
+    must not change the bytes of a network.
 
     Args:
         keras_path: The `.keras` file.

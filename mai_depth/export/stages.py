@@ -59,7 +59,7 @@ def take_apart(model: keras.Model, path: str | os.PathLike) -> StudentParts:
     missing = [name for name in _NEEDED if name not in layers]
     if missing:
         raise UserError(
-            f"{path}: no student: the layer {missing[0]!r} is missing; export takes the "
+            f"{path}: not a student: the layer {missing[0]!r} is missing; export takes the "
             "student.keras of train.py"
         )
     start = layers["view"]
@@ -83,7 +83,7 @@ def take_apart(model: keras.Model, path: str | os.PathLike) -> StudentParts:
 
 
 def _only_consumer(layer: keras.Layer) -> keras.Layer | None:
-    nodes = layer._outbound_nodes  # Keras tells a layer's consumers nowhere else
+    nodes = layer._outbound_nodes  # Keras gives a layer's consumers nowhere else
     return nodes[0].operation if len(nodes) == 1 else None
 
 

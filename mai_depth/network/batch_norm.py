@@ -1,4 +1,4 @@
-"""BatchNorm of a trained network as what it is there: a factor and a shift for each channel."""
+"""A trained BatchNorm as a factor and a shift for each channel."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def factor_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Takes a BatchNorm apart (Ioffe and Szegedy 2015, algorithm 2).
+    """Splits a BatchNorm (Ioffe and Szegedy 2015, algorithm 2).
 
     Args:
         norm: A layer of any Keras, with scale and centre.

@@ -1,8 +1,8 @@
-"""Depth Anything V2 (Yang et al. 2024) as KerasHub has it: a teacher that knows shape and no unit.
+"""Depth Anything V2 (Yang et al. 2024) as KerasHub has it: a teacher of shape without a unit.
 
-It answers with inverse depth up to a scale and a shift that are another for each picture. KerasHub
-has no weights that answer in metres (0.32), and its transformer sees squares alone, so a picture is
-stretched to 518x518. Importing this module loads neither Keras nor KerasHub.
+It answers with inverse depth up to a scale and a shift that differ from picture to picture.
+KerasHub has no weights that answer in metres (0.32), and its transformer sees squares alone, so a
+picture is stretched to 518x518. Importing this module loads neither Keras nor KerasHub.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ LICENSES = {
 """The presets, and the licences of their weights."""
 
 INVERSE_DEPTH = "inverse_depth"
-"""The name of a model's last layer by which it says that it answers without a unit."""
+"""Name of a model's last layer that marks its answer as having no unit."""
 
 _IMAGE_SIZE = (480, 640)  # of every teacher
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pictures in 0..1, red, green, blue
@@ -54,7 +54,7 @@ def load_depth_anything(preset: str) -> "keras.Model":
 
 
 def depth_anything_teacher(backbone: Any, name: str) -> "keras.Model":
-    """Puts the picture's size and colours before a Depth Anything network.
+    """Wraps a Depth Anything network for pictures of 480x640.
 
     Args:
         backbone: A `keras_hub.models.DepthAnythingBackbone`.

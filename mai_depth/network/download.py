@@ -27,10 +27,10 @@ def is_url(value: str) -> bool:
 
 
 def fetch(url: str, sha256: str | None, cache_dir: str | os.PathLike) -> pathlib.Path:
-    """Gives a file of the web, from the cache where it lies there.
+    """Downloads a file, or finds it in the cache.
 
-    What differs from its checksum is never given a name in the cache, so a broken download is begun
-    anew and somebody else's file is not opened.
+    A file that does not match its checksum never gets a name in the cache: a broken download starts
+    again, and a wrong file is not opened.
 
     Args:
         url: http or https.
@@ -41,15 +41,15 @@ def fetch(url: str, sha256: str | None, cache_dir: str | os.PathLike) -> pathlib
         The file, called after its checksum and the URL's last part.
 
     Raises:
-        UserError: No checksum, another kind of URL, no answer, another file than was stated, or a
+        UserError: No checksum, another kind of URL, no answer, not the stated file, or a
             cache that cannot be written.
     """
     address = urllib.parse.urlsplit(url)
     if address.scheme not in ("http", "https"):
         raise UserError(f"{url}: give an http or https URL, or a path")
     if not sha256 or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise UserError(f"{url}: give its sha256 as well (64 hexadecimal digits), which tells "
-                        "whether the file is the one that is meant")
+        raise UserError(f"{url}: give its sha256 as well (64 hexadecimal digits), to make "
+                        "sure that it is the right file")
     sha256 = sha256.lower()
     folder = pathlib.Path(cache_dir).expanduser() / _FOLDER
     name = re.sub(r"[^\w.-]", "_", pathlib.PurePosixPath(address.path).name)
@@ -71,7 +71,7 @@ def fetch(url: str, sha256: str | None, cache_dir: str | os.PathLike) -> pathlib
 
 
 def _download(url: str, sha256: str, path: pathlib.Path) -> None:
-    from tqdm import tqdm  # which a board that only predicts need not have
+    from tqdm import tqdm  # which a board that only predicts may lack
 
     digest = hashlib.sha256()
     request = urllib.request.Request(url, headers={"User-Agent": "mai_depth"})
@@ -88,5 +88,5 @@ def _download(url: str, sha256: str, path: pathlib.Path) -> None:
         if file.tell() < expected:
             raise http.client.IncompleteRead(b"", expected - file.tell())
     if digest.hexdigest() != sha256:
-        raise UserError(f"{url}: another file than was stated (its sha256 starts with "
+        raise UserError(f"{url}: not the stated file (its sha256 starts with "
                         f"{digest.hexdigest()[:8]}, not {sha256[:8]}); compare the two")

@@ -1,4 +1,4 @@
-"""What a `.keras` file holds, judged before anything in it is unpacked or believed."""
+"""Checks of what a `.keras` file holds, before anything in it is unpacked or trusted."""
 
 import io
 import json
@@ -25,7 +25,7 @@ STUDENT_BYTES = 2 << 30  # a student has a few MB; 2 GiB would be half a billion
 TEACHER_BYTES = 8 << 30  # vit_l has 1.2 GB, and three times that with the optimizer it was saved by
 _CONFIG_BYTES = 64 << 20
 _BOMB_BYTES = 64 << 20  # what is larger than this ...
-_BOMB_RATIO = 50  # ... and so many times its packed size is no weights: those hardly shrink
+_BOMB_RATIO = 50  # ... and that many times its packed size is not weights: those hardly shrink
 
 
 def read_config(path: str | os.PathLike, limit_bytes: int = STUDENT_BYTES) -> dict:
@@ -39,7 +39,7 @@ def read_config(path: str | os.PathLike, limit_bytes: int = STUDENT_BYTES) -> di
         The content of its `config.json`.
 
     Raises:
-        UserError: The file is missing, not a `.keras` file, broken, or a bomb.
+        UserError: The file is missing, not a `.keras` file, broken, or a zip bomb.
     """
     path = pathlib.Path(path)
     _check_kind(path)

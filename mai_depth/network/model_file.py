@@ -1,4 +1,4 @@
-"""Saving a `.keras` file that older Keras can load, and loading one that a stranger sent."""
+"""Saving a `.keras` file that older Keras can load, and loading an untrusted one."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model as `.keras`: the old file or the complete new one, never a part.
 
     Without the compile settings, and without the settings that only the newest Keras knows (see
-    `portable_config`): Keras 3.9 to 3.15 load it. Whoever calls the loaded model gets what
+    `portable_config`): Keras 3.9 to 3.15 load it. Calling the loaded model gives what
     `predict` gives (see `leave_training_mode`).
 
     Args:
@@ -104,7 +104,7 @@ def _is_new_default(key: str, value: Any) -> bool:
 
 
 def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) -> keras.Model:
-    """Loads a depth model from a `.keras` file without running anything that the file brings.
+    """Loads a depth model from a `.keras` file without running any code in the file.
 
     Args:
         path: A `.keras` file; `.h5` and pickles are refused.
@@ -135,11 +135,11 @@ def load_model(path: str | os.PathLike, trusted_packages: tuple[str, ...] = ()) 
 
 
 def _load_mended(path: pathlib.Path, config: dict) -> keras.Model:
-    """Loads what Keras reads of a checked file; calls that would train are mended on the way."""
+    """Loads a checked file; calls that would run in training mode are fixed on the way."""
     if not leave_training_mode(config):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    print(f"{path}: calling this model would have run it in training mode; mended while loading, "
-          "save it again with mai_depth.save_model to mend the file", file=sys.stderr)
+    print(f"{path}: calling this model would have run it in training mode; fixed while loading, "
+          "save it again with mai_depth.save_model to fix the file", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         mended = pathlib.Path(folder) / "mended.keras"
         _copy_with(config, path, mended)

@@ -9,7 +9,7 @@ from typing import Any
 from mai_depth.errors import UserError
 
 _LARGEST = 1 << 24  # of a size in a description; a flattened 4K picture has 2^23 pixels
-_LARGEST_TENSOR = 1 << 30  # numbers in one tensor, where the description tells its shape
+_LARGEST_TENSOR = 1 << 30  # numbers in one tensor, where the description gives its shape
 _SHAPES = frozenset(("batch_shape", "shape", "target_shape", "input_shape", "output_shape"))
 _SIZES = _SHAPES | frozenset((
     "filters", "units", "kernel_size", "groups", "depth_multiplier", "input_dim", "output_dim",
@@ -20,14 +20,14 @@ _NUMBERS_IN_A_BYTE = 2  # Keras' smallest weights have four bits
 
 
 def check_sizes(config: dict, path: str | os.PathLike) -> None:
-    """Checks that a model has no more weights than its file, and no tensor beyond all measure.
+    """Checks that a model has no more weights than its file, and no absurdly large tensor.
 
     Args:
         config: The content of its `config.json`.
         path: The `.keras` file.
 
     Raises:
-        UserError: A number is so large that Keras would ask for memory that nobody has.
+        UserError: A size is so large that no machine has the memory for it.
     """
     with zipfile.ZipFile(path) as archive:
         there = _NUMBERS_IN_A_BYTE * sum(member.file_size for member in archive.infolist())

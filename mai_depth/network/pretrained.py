@@ -1,4 +1,4 @@
-"""The trained networks that the package brings, described by `pretrained/index.json`.
+"""The trained networks shipped with the package, described by `pretrained/index.json`.
 
 The index is a list of `{"name", "file", "sha256", "metrics", "recipe", "license",
 "focal_length"}`; `metrics` holds `data` and the numbers of `mai_depth.metrics`, `focal_length` is
@@ -40,7 +40,7 @@ _LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a re
 
 
 def list_pretrained() -> list[dict[str, Any]]:
-    """Describes the networks that the package brings.
+    """Describes the networks shipped with the package.
 
     Returns:
         Their entries of the index: `name`, `file`, `sha256`, `metrics`, `recipe`, `license`,
@@ -81,7 +81,7 @@ def pretrained_path(name: str) -> pathlib.Path:
 
 
 def is_pretrained(path: str | os.PathLike) -> bool:
-    """Tells whether a file is one of those that the package brings, wherever it lies.
+    """Tells whether a file is one of the shipped networks, wherever it lies.
 
     Args:
         path: An existing file.
@@ -107,7 +107,7 @@ def encoder_file(value: str | None) -> str | None:
             `build_student` takes as `encoder_weights`.
 
     Returns:
-        The network's file, or `value` where that is no name.
+        The network's file, or `value` where that is not a name.
 
     Raises:
         UserError: No such network, or its file is damaged.
@@ -126,7 +126,7 @@ def network_file(value: str, flag: str, *others: str) -> str:
         *others: What else the flag takes, for the message.
 
     Returns:
-        The network's file, or `value` where that is no name.
+        The network's file, or `value` where that is not a name.
 
     Raises:
         UserError: No such network, or its file is damaged.
@@ -145,7 +145,7 @@ def network_file(value: str, flag: str, *others: str) -> str:
 def load_pretrained(
     name: str, *, sha256: str | None = None, cache_dir: str | os.PathLike = DEFAULT_CACHE_DIR
 ) -> "keras.Model":
-    """Loads a network that was trained already: one that the package brings, or another's.
+    """Loads a trained network: one shipped with the package, a file, or a URL.
 
     Args:
         name: A `name` of `list_pretrained`, which needs no download, or the path or URL (http,
@@ -158,8 +158,8 @@ def load_pretrained(
         [batch, 480, 640, 1] float32 metres.
 
     Raises:
-        UserError: No such network, it is a `.tflite`, or its file is damaged or another than
-            `sha256` says.
+        UserError: No such network, it is a `.tflite`, or its file is damaged or does not match
+            `sha256`.
     """
     if is_url(name):
         path = fetch(name, sha256, cache_dir)
@@ -191,7 +191,7 @@ def best_pretrained(suffix: str | None = None) -> str:
         suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
     usable = [entry for entry in list_pretrained() if entry["file"].endswith(suffix)]
     if not usable:
-        raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "
+        raise UserError(f"--model: no trained {suffix} network is shipped; give a .keras "
                         "or .tflite file")
     return min(usable, key=lambda entry: entry["metrics"]["si_rmse"])["name"]
 
@@ -199,10 +199,10 @@ def best_pretrained(suffix: str | None = None) -> str:
 def add_pretrained(
     name: str, source: str | os.PathLike, measured: str | os.PathLike, *, recipe: str
 ) -> dict[str, Any]:
-    """Puts a network trained on NYU Depth V2 into the package; the maintainers' step.
+    """Puts a network trained on NYU Depth V2 into the package; for maintainers.
 
     Args:
-        name: What `load_pretrained` or `pretrained_path` shall find; an older one is replaced.
+        name: Name for `load_pretrained` or `pretrained_path`; an older network of it is replaced.
         source: The `.keras` or `.tflite` file.
         measured: Where its metrics on the validation pictures stand: of a `.keras` the `.json` of
             its training, of a `.tflite` what `python -m benchmark --graph=SOURCE --data_dir=NYUV2
@@ -222,7 +222,7 @@ def add_pretrained(
         row = record["metrics"] if source.suffix == ".keras" else record["rows"][0]
         metrics = {key: round(row[key], 4) for key in (*NAMES, "images")}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{source}, {measured}: cannot be taken ({error!r})") from error
+        raise UserError(f"{source}, {measured}: cannot be used ({error!r})") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if source.suffix != ".keras" and row.get("sha256") != sha256:
         raise UserError(f"{measured}: measured another file than {source}; measure it again")
@@ -233,7 +233,7 @@ def add_pretrained(
     write_bytes_atomic(FOLDER / entry["file"], content)
     if source.suffix == ".keras":
         kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
-        if "builder" in kept:  # the path of the start is one of the machine that trained
+        if "builder" in kept:  # the path of the start reveals the machine that trained
             paths = {"encoder_weights", *({"prune_from"} & kept["builder"].keys())}
             kept["builder"] = {**kept["builder"], **dict.fromkeys(paths)}
         write_json_atomic(

@@ -90,12 +90,13 @@ def channel_importance(model: keras.Model, pictures: np.ndarray) -> dict[str, np
 def feature_error(
     wide: keras.Model, narrow: keras.Model, pictures: np.ndarray
 ) -> dict[str, float]:
-    """Measures how much of a wide encoder's features a narrow one does not know.
+    """Measures how much of a wide encoder's features a narrow one cannot explain.
 
     Args:
         wide: As of `prune_encoder`.
         narrow: The same.
-        pictures: [count, height, width, 3]; a linear map is fitted on one half, the other tells.
+        pictures: [count, height, width, 3]; a linear map is fitted on one half and
+            judged on the other.
 
     Returns:
         By level P2 to P5 the share of the variance of the wide one's feature that no linear map of

@@ -137,7 +137,7 @@ def upsample(
         [batch, *size, 1].
 
     Raises:
-        ValueError: Unknown method, or a width that is no multiple of the map's where the form
+        ValueError: Unknown method, or a width that is not a multiple of the map's where the form
             needs one (`fast_nearest`, and `fast_bilinear` by convolution).
     """
     if method not in METHODS:

@@ -40,11 +40,11 @@ def read_torch_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: no such file") from error
     except Exception as error:  # a damaged pickle fails in any way
         raise UserError(
-            f"{path}: no PyTorch file of plain tensors ({error}); fetch it again") from error
+            f"{path}: not a PyTorch file of plain tensors ({error}); fetch it again") from error
 
 
 class _Tensors(pickle.Unpickler):
-    """Knows tensors and nothing else."""
+    """Unpickles tensors and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

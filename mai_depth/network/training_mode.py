@@ -1,4 +1,4 @@
-"""Calls in a saved model that would run it in training mode, and their mend.
+"""Finds and fixes calls in a saved model that would run it in training mode.
 
 The image layers of Keras 3 (`Resizing`, `CenterCrop`, ...) have `training=True` as the default of
 their `call`. A Functional model stores the default as an argument of the call, and from there it
@@ -17,7 +17,7 @@ import keras
 def leave_training_mode(config: Any) -> list[str]:
     """Sets the stored mode of such calls to inference; `fit` trains the model as before.
 
-    What somebody asked for stays: `training=True` of a Dropout or of a BatchNormalization.
+    A mode that was set explicitly stays: `training=True` of a Dropout or a BatchNormalization.
 
     Args:
         config: The content of a `config.json`, or a part of it; changed in place.

@@ -1,4 +1,4 @@
-"""Vision Transformers of keras-cv and keras-hub, and how trained ones are carried to a new size."""
+"""Vision Transformers of keras-cv and keras-hub, and how trained ones fit another picture size."""
 
 import dataclasses
 import math

@@ -5,7 +5,7 @@
     python -m mai_depth.predict --input=clip.mp4 --write=side_by_side
     python -m mai_depth.predict --input=photo.jpg --camera=camera.json
 
-A .tflite needs numpy, pillow, absl-py and ai-edge-litert alone; tqdm, if installed, shows a bar.
+A .tflite needs only numpy, pillow, absl-py and ai-edge-litert; tqdm, if installed, shows a bar.
 """
 
 import contextlib
@@ -57,13 +57,13 @@ _INPUT = flags.DEFINE_string(
     "video file, or the number of a camera (Ctrl-C ends it).")
 _OUTPUT = flags.DEFINE_string("output", "depth", "Folder for the results; keeps the input's tree.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .keras or .tflite file. Default: the best that the package brings.")
+    "model", None, "A .keras or .tflite file. Default: the best shipped one.")
 _WRITE = flags.DEFINE_list(
     "write", None, "What to write: depth (16-bit PNG, millimetres), npy (float32, metres), color, "
     "side_by_side, ply (points), separated by commas. Default: depth,color; of a video color.")
 _FIT = flags.DEFINE_enum(
-    "fit", "pad", FITS, "How a picture of another aspect is shown to the network: padded, its "
-    "middle alone (the rest is missing), or stretched.")
+    "fit", "pad", FITS, "How to fit a picture of another aspect to the network: pad it, crop "
+    "it to its middle (the rest is missing), or stretch it.")
 _COLORMAP = flags.DEFINE_enum("colormap", "turbo", COLORMAPS, "Colours.")
 _NEAR_M = number_flags.define_float(
     "near_m", None, "Depth of the warmest colour. Default: the picture's 2nd percentile.", 0.0,
@@ -78,10 +78,10 @@ _FOCAL_LENGTH_PX = number_flags.define_float(
     "unless --camera does, and shapes the ply. Default: what EXIF says; else depth as it is.",
     1.0, 1e6)
 _FIELD_OF_VIEW_DEG = number_flags.define_float(
-    "field_of_view_deg", None, "The same as the angle that the camera sees along the longer side. "
+    "field_of_view_deg", None, "The same, as the angle that the camera sees along the longer side. "
     "A ply takes 60 where nothing is known.", 1.0, 170.0)
 _SMOOTH = flags.DEFINE_bool(
-    "smooth", False, "Of a video: take the flicker out of depth where nothing moves.")
+    "smooth", False, "Remove the flicker from a video's depth where nothing moves.")
 _NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
@@ -97,7 +97,7 @@ def main() -> None:
     source, output = _source(), expand(_OUTPUT.value, "output")
     kinds = _kinds(_is_video(source))
     if _SMOOTH.value and not _is_video(source):
-        raise UserError("--smooth: is for a video or a camera; leave it out for pictures")
+        raise UserError("--smooth: for videos and cameras only; leave it out for pictures")
     entries = _pictures(source, output)
     _make_output(output)
     path = chosen_network(_MODEL.value, _say)
@@ -213,7 +213,7 @@ def _predict_video(
 
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
-    """Makes one line of what a name or a folder's rights forbid; a full disk ends everything."""
+    """Turns a forbidden name or a missing permission into one line; a full disk ends the run."""
     try:
         yield
     except OSError as error:

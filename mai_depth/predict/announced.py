@@ -1,4 +1,4 @@
-"""Predictions brought to metres of a camera, with one line for each way in which that was done."""
+"""Predictions in a camera's metres, with one line for each way in which they were scaled."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class Announced:
 
     Args:
         scale: What is known of the camera.
-        say: Is told the lines.
+        say: Called with each line.
     """
 
     def __init__(self, scale: Scale, say: Callable[[str], None]):

@@ -1,6 +1,6 @@
 """One factor for a camera from measured distances: least squares in log depth.
 
-Scale alone: a shift as well fits the few points of a user and is wrong everywhere else.
+Only a scale is fitted: with a shift it would fit a user's few points and be wrong elsewhere.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from mai_depth.depth import valid_mask
 from mai_depth.errors import UserError
 
-DISAGREES = 1.25  # by that factor a point is off that deserves a second look
+DISAGREES = 1.25  # a point that is off by more than this factor deserves a second look
 
 
 class Fit(NamedTuple):

@@ -1,4 +1,4 @@
-"""`camera.json`: by how much a network's depth is multiplied to be metres of one camera."""
+"""`camera.json`: the factor from a network's depth to one camera's metres."""
 
 import dataclasses
 import os
@@ -17,8 +17,8 @@ class Camera:
     """A camera's calibration with one network.
 
     Attributes:
-        scale: Metres in a metre of the network's.
-        standard_error: Of log scale, so 0.02 are 2 %; None of one point, which does not tell it.
+        scale: Factor on the network's depth.
+        standard_error: Of log scale, so 0.02 are 2 %; None for a single point.
         points: How many measured distances it comes from.
         network: The name of the network's file.
         network_sha256: Its checksum.
@@ -42,7 +42,7 @@ def write_camera(path: str | os.PathLike, camera: Camera) -> None:
 
 
 def camera_json(camera: Camera) -> dict:
-    """Gives what a calibration's file holds."""
+    """Returns the content of a calibration's file."""
     return {"kind": _KIND, **dataclasses.asdict(camera)}
 
 
@@ -73,5 +73,5 @@ def read_camera(path: str | os.PathLike, flag: str = "camera") -> Camera:
         raise UserError(f"--{flag}={path}: cannot be read ({error.strerror}); python -m "
                         "mai_depth.calibrate makes one") from error
     except (ValueError, TypeError) as error:
-        raise UserError(f"--{flag}={path}: no calibration of a camera ({error}); python -m "
+        raise UserError(f"--{flag}={path}: not a camera calibration ({error}); python -m "
                         "mai_depth.calibrate makes one") from error

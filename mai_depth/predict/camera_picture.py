@@ -22,7 +22,7 @@ MIN_SIDE = 16
 VIEW_SIDE = 2048  # px: what is kept of a larger picture; the networks see 640
 
 _WHITE_PERCENTILE = 99.5
-_LOOKED_AT = 1_000_000  # pixels: more tell no other percentile
+_LOOKED_AT = 1_000_000  # pixels: more do not change the percentile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CameraPicture:
     Attributes:
         rgb: The pixels, reduced to at most `VIEW_SIDE` on the longer side.
         size: (width, height) of the picture itself, in pixels.
-        focal_px: Focal length in pixels of `size` as EXIF tells it, else None.
+        focal_px: Focal length in pixels of `size` by its EXIF, else None.
     """
 
     rgb: Image.Image
@@ -40,7 +40,7 @@ class CameraPicture:
     focal_px: float | None = None
 
     def view_size(self, max_side: int) -> tuple[int, int]:
-        """Gives (width, height) of the picture when it is reduced to at most `max_side`."""
+        """Returns (width, height) of the picture when it is reduced to at most `max_side`."""
         share = min(1.0, max_side / max(self.size))
         width, height = (max(1, round(side * share)) for side in self.size)
         return width, height

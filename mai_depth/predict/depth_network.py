@@ -63,14 +63,14 @@ def open_network(path: str | os.PathLike, num_threads: int = 1) -> DepthNetwork:
 
 
 def check_graph(path: str | os.PathLike, say: Callable[[str], None]) -> None:
-    """Checks a `.tflite` before LiteRT sees it: a damaged one can end the process without a word.
+    """Checks a `.tflite` before LiteRT sees it: a damaged one can end the process silently.
 
-    A checksum tells a damaged file, but whoever made the graph has written it too, so what the
-    package does not bring is tried in a child process as well.
+    A checksum reveals a damaged file, but whoever made the graph has written it too, so a graph
+    that is not shipped with the package is tried in a child process as well.
 
     Args:
         path: The file.
-        say: Is told of a warning.
+        say: Called with a warning.
 
     Raises:
         UserError: It cannot be used.
@@ -88,8 +88,8 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """Finds the network that `--model` names, and tries a graph before it is trusted.
 
     Args:
-        value: A path; None for the best network that the package brings.
-        say: Is told what is doubtful, see `check_graph`.
+        value: A path; None for the best shipped network.
+        say: Called with what is doubtful, see `check_graph`.
 
     Returns:
         The file.
@@ -113,7 +113,7 @@ class KerasNetwork:
 
     Args:
         path: The file, of any Keras model from [1, H, W, 3] RGB 0..255 to [1, H, W, 1] metres.
-        num_threads: Has an effect on the first network of a process alone.
+        num_threads: Takes effect for the first network of a process only.
 
     Raises:
         UserError: The file cannot be loaded, or TensorFlow is not installed or unfit.

@@ -24,7 +24,7 @@ _CROPPED = 0.02  # by which the aspect of a picture that was only made smaller c
 
 
 def focal_px_of_angle(angle_deg: float, size: tuple[int, int]) -> float:
-    """Gives the focal length of a pinhole camera.
+    """Computes the focal length of a pinhole camera.
 
     Args:
         angle_deg: What the camera sees along the longer side of the picture.
@@ -44,7 +44,7 @@ def angle_of_focal_px(focal_px: float, size: tuple[int, int]) -> float:
 def in_picture_widths(
     focal_px: float, size: tuple[int, int], network_size: tuple[int, int]
 ) -> float:
-    """Gives a focal length in widths of what a network sees: the picture, padded to its aspect.
+    """Converts a focal length to widths of what a network sees: the picture, padded to its aspect.
 
     Args:
         focal_px: In pixels of the picture.
@@ -66,8 +66,8 @@ def exif_focal_px(image: Image.Image, size: tuple[int, int]) -> float | None:
         size: (width, height) as stored; a JPEG may have been decoded at a fraction of it.
 
     Returns:
-        In pixels; None where the file does not tell, or was cropped since: then it tells of another
-        picture.
+        In pixels; None where the file does not say, or was cropped afterwards and so describes
+        another picture.
     """
     try:
         exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
@@ -86,7 +86,7 @@ def network_focal_length(path: str | os.PathLike) -> float | None:
 
     Args:
         path: The `.keras` or `.tflite` file; its sidecar is `PATH.json` or `NAME.json`, and of a
-            network that the package brings the index.
+            shipped network the index.
 
     Returns:
         The canonical focal length in picture widths, None where it is unknown.
@@ -99,14 +99,14 @@ def network_focal_length(path: str | os.PathLike) -> float | None:
             continue
     try:
         digest = sha256(path)
-    except OSError:  # whoever opens the network says it better
+    except OSError:  # opening the network gives a better message
         return None
     return next((_checked(entry.get(KEY)) for entry in list_pretrained()
                  if entry["sha256"] == digest), None)
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Gives the checksum of a file in hexadecimal."""
+    """Computes the sha256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -32,7 +32,7 @@ def list_pictures(
 ) -> list[Entry]:
     """Lists the pictures of a file, a folder or a list, each once.
 
-    What `mai_depth.predict` has written itself is no picture, wherever it lies.
+    What `mai_depth.predict` wrote itself is not a picture, wherever it lies.
 
     Args:
         source: A picture; a folder, which is searched with its subfolders for the suffixes of
@@ -41,7 +41,7 @@ def list_pictures(
             at the start do not count.
         output: The folder for the answers. The tree of `source` is kept in it, also that of
             listed files outside the list's own folder.
-        say: Is told what was left out, a line for the videos and one for earlier answers.
+        say: Called with what was left out, a line for the videos and one for earlier answers.
 
     Returns:
         The pictures; two files of one name keep their suffix in the stem (`a_jpg`, `a_png`).
@@ -66,10 +66,10 @@ def _without_answers(
 ) -> list[pathlib.Path]:
     answers = {path for path in paths if path.suffix.lower() == ".png" and is_marked(path)}
     if len(answers) == len(set(paths)):
-        raise UserError(f"--input={source}: no picture but earlier answers of mai_depth.predict; "
+        raise UserError(f"--input={source}: only earlier results of mai_depth.predict; "
                         "give photos")
     if answers:
-        say(f"{len(answers)} earlier answers of mai_depth.predict left out ({_named(answers)})")
+        say(f"{len(answers)} earlier results of mai_depth.predict left out ({_named(answers)})")
     return [path for path in paths if path not in answers]
 
 

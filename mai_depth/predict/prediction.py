@@ -53,7 +53,7 @@ class Style:
     field_of_view_deg: float = 60.0
 
     def limits(self, automatic: tuple[float, float]) -> tuple[float, float]:
-        """Puts what is fixed in the place of an automatic (near, far)."""
+        """Replaces an automatic (near, far) by what is fixed."""
         near, far = automatic
         near = near if self.near_m is None else self.near_m
         far = far if self.far_m is None else self.far_m
@@ -75,7 +75,7 @@ class Prediction:
     answer: np.ndarray
 
     def depth_m(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Gives the depth as float32 [height, width] in metres, 0 = missing.
+        """Returns the depth as float32 [height, width] in metres, 0 = missing.
 
         Args:
             size: (width, height); the picture's own by default.
@@ -83,13 +83,13 @@ class Prediction:
         return from_network(self.answer, self.placement, size or self.picture.size)
 
     def scaled(self, factor: float) -> "Prediction":
-        """Gives the same with depth multiplied, to be metres of another camera."""
+        """Returns the same with depth multiplied, in another camera's metres."""
         if factor == 1.0:
             return self
         return dataclasses.replace(self, answer=self.answer * np.float32(factor))
 
     def depth_rows(self) -> Iterator[np.ndarray]:
-        """Gives the depth at the picture's own size, float32 [a few rows, width] at a time."""
+        """Yields the depth at the picture's own size, float32 [a few rows, width] at a time."""
         return rows_from_network(self.answer, self.placement, self.picture.size)
 
 
@@ -111,7 +111,7 @@ def predict(network: DepthNetwork, picture: CameraPicture, fit: str = "pad") -> 
     placement = place(picture.size, network_size, fit)
     answer = network(to_network(picture, placement, network_size))
     if not valid_mask(answer).any():
-        raise UserError("the network answers no depth at all, only zeros or NaN; check --model")
+        raise UserError("the network gives no depth at all, only zeros or NaN; check --model")
     return Prediction(picture, placement, answer)
 
 

@@ -1,4 +1,4 @@
-"""By how much a network's depth is multiplied, and why: a calibrated camera or a focal length."""
+"""The factor on a network's depth, and its reason: a calibrated camera or a focal length."""
 
 import dataclasses
 import os
@@ -33,7 +33,7 @@ class Scale:
     canonical: float | None = None
 
     def focal_px_of(self, picture: CameraPicture) -> float | None:
-        """Gives the focal length for a picture in its pixels: of a flag, else of its EXIF."""
+        """Returns the focal length for a picture in its pixels: of a flag, else of its EXIF."""
         if self.focal_px is not None:
             return self.focal_px
         if self.field_of_view_deg is not None:
@@ -41,14 +41,14 @@ class Scale:
         return picture.focal_px
 
     def of(self, picture: CameraPicture, network_size: tuple[int, int]) -> tuple[float, str]:
-        """Gives the factor for a picture.
+        """Returns the factor for a picture.
 
         Args:
             picture: The picture.
             network_size: (width, height) of the network's input.
 
         Returns:
-            The factor, and one line that tells where it comes from, empty where nothing is known.
+            The factor, and one line that says where it comes from, empty where nothing is known.
         """
         if self.camera is not None:
             return self.camera.scale, f"scale: {self.camera} of {self.camera_name}"
@@ -56,7 +56,7 @@ class Scale:
         if focal_px is None:
             return 1.0, ""
         if self.canonical is None:
-            return 1.0, ("scale: depth as it is, for the network's file does not tell its "
+            return 1.0, ("scale: depth as it is: the network's file does not give its "
                          "focal_length")
         widths = in_picture_widths(focal_px, picture.size, network_size)
         factor = widths / self.canonical
@@ -88,7 +88,7 @@ def open_scale(
 
     Raises:
         UserError: The calibration cannot be read, two flags say the same, or the network's file
-            does not tell its focal length.
+            does not give its focal length.
     """
     if focal_px is not None and field_of_view_deg is not None:
         raise UserError("--focal_length_px and --field_of_view_deg say the same; give one of them")

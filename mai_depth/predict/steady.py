@@ -27,10 +27,10 @@ class SteadyDepth:
     """Filters the answers of a network to one picture after another.
 
     At a scale of 120x160 it keeps log depth and the picture that it belongs to, each the mean of
-    the frames since something moved there, of `_FRAMES` at most. A slow change of the picture is
-    so noticed as soon as it has added up. What all still pixels have in common, the median log
+    the frames since something moved there, of `_FRAMES` at most. So a slow change of the picture is
+    noticed once it has added up. What all still pixels have in common, the median log
     ratio between frames, is jitter of the scale and is followed slowly; only then single pixels are
-    compared. Calling it takes a picture in.
+    compared. Each call takes in one picture.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class SteadyDepth:
         return cv2.multiply(depth_m, self._factor, dst=depth_m)
 
     def _reduced(self, rgb: np.ndarray) -> np.ndarray:
-        """The brightness, less its median: an exposure that changes is no motion."""
+        """The brightness, less its median: a change of exposure is not motion."""
         cv2 = self._cv2
         small = cv2.cvtColor(self._small(rgb), cv2.COLOR_RGB2GRAY)
         gray = cv2.GaussianBlur(small.astype(np.float32), (5, 5), 0)

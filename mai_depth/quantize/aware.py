@@ -27,7 +27,7 @@ from mai_depth.quantize.rounding import round_kernels
 class IntegerCore(keras.layers.Layer):
     """A core in integers, as a layer of a Keras model that it can be trained in.
 
-    tensorflow-model-optimization speaks tf_keras alone, so the weights are those of `network`.
+    tensorflow-model-optimization takes tf_keras alone, so the weights are those of `network`.
 
     Args:
         core: From the scaled grid [batch, height, width, 3] to `depth_logits`.
@@ -60,7 +60,7 @@ class IntegerCore(keras.layers.Layer):
 
     @property
     def variables(self) -> list[Any]:
-        """What is trained of `network`; Keras 3 would train whatever else it is shown."""
+        """The trained variables of `network`; Keras 3 would train any others that it finds."""
         return self.network.trainable_variables
 
     @property
@@ -69,7 +69,7 @@ class IntegerCore(keras.layers.Layer):
         return self.variables
 
     def call(self, grid: Any, training: bool = False) -> Any:
-        """Gives `depth_logits` [batch, h, w, 1]; there is no other mode for training."""
+        """Computes `depth_logits` [batch, h, w, 1], in training as in inference."""
         return self.network(grid)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

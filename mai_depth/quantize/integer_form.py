@@ -96,7 +96,7 @@ def integer_form(
     Args:
         core: From the scaled grid [batch, height, width, 3] to `depth_logits`.
         scales: By what the channels of a convolution are divided, of `ranges.measure_scales`.
-        wrap: Called with each layer whose result shall be integers; what it returns is used.
+        wrap: Called with each layer whose result becomes integers; what it returns is used.
 
     Returns:
         A tf_keras model of the same function (1e-5 of its range) with the layers' names.
@@ -294,5 +294,5 @@ def _varied(bias: np.ndarray) -> np.ndarray:
 
 
 def constant(value: np.ndarray) -> Callable[..., np.ndarray]:
-    """An initializer of a layer that shall have these numbers."""
+    """An initializer that gives a layer these numbers."""
     return lambda shape, dtype=None, **_: np.asarray(value, np.float32).reshape(shape)

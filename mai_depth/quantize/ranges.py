@@ -1,4 +1,4 @@
-"""Measures the numbers of a core in its integer form: what its integers must reach."""
+"""Measures the ranges that the integers of a core in its integer form must cover."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def measure_ranges(form: Any, grids: np.ndarray) -> dict[str, tuple[float, float
         grids: As in `measure_scales`.
 
     Returns:
-        By the name of the layer the range that its integers shall cover: the smallest and the
+        By the name of the layer the range that its integers must cover: the smallest and the
         largest number, and 0; one range for all layers that LiteRT would otherwise convert into
         each other's. Ranges without the outermost 0.01 % of the numbers cost more than they give.
     """

@@ -1,7 +1,7 @@
-"""Values in a .tflite file at which LiteRT's native code dies instead of refusing them.
+"""Values in a .tflite file that crash LiteRT's native code instead of being refused.
 
 A scale of 0 or NaN, an operator that writes into the file's own constants and a picture without
-area each end the process by SIGSEGV or SIGFPE; all of it stands in the tables of the file.
+area each end the process by SIGSEGV or SIGFPE; all of these stand in the tables of the file.
 """
 
 import math

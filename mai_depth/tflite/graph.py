@@ -40,8 +40,8 @@ class TfliteFile:
         path: A .tflite file.
 
     Raises:
-        UserError: Missing, empty, not a .tflite file, broken, or with values at which native code
-            dies (see `tflite_check`).
+        UserError: Missing, empty, not a .tflite file, broken, or with values that crash native code
+            (see `checks`).
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -177,7 +177,7 @@ def open_interpreter(
     """
     if not 1 <= num_threads <= MAX_THREADS:
         raise UserError(f"--num_threads={num_threads}: give 1 to {MAX_THREADS}")
-    TfliteFile(path)  # its checks: native code dies of what they refuse
+    TfliteFile(path)  # its checks: native code crashes on what they refuse
     runtime = litert().interpreter
     kind = runtime.OpResolverType
     resolver = kind.AUTO if use_xnnpack else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -205,7 +205,7 @@ def open_quietly(path: str | os.PathLike, num_threads: int = 1) -> Any:
 
 
 def delegate_partitions(interpreter: Any) -> tuple[int, tuple[str, ...]]:
-    """Tells how the delegate divided an opened graph.
+    """Reports how the delegate divided an opened graph.
 
     Args:
         interpreter: As `open_interpreter` returns it.
@@ -214,7 +214,7 @@ def delegate_partitions(interpreter: Any) -> tuple[int, tuple[str, ...]]:
         The number of delegate partitions (0 without a delegate), and the names of the operators
         that were left to LiteRT's own kernels.
     """
-    nodes = interpreter._get_ops_details()  # the one place where LiteRT tells its partitions
+    nodes = interpreter._get_ops_details()  # the only place where LiteRT reports its partitions
     partitions = [node for node in nodes if node["op_name"] == "DELEGATE"]
     plain = [node for node in nodes if node["op_name"] != "DELEGATE"]
     producer = {int(i): node for node in plain for i in node["outputs"]}

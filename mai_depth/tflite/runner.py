@@ -22,7 +22,7 @@ _TRIAL = "import sys; from mai_depth.tflite.runner import try_here; try_here(sys
 class TfliteNetwork(DepthGraph):
     """A `.tflite` file from which a depth map and nothing else comes out (see `DepthNetwork`).
 
-    It is opened without what LiteRT says on stderr of a process's first graph.
+    LiteRT's start-up message on stderr is dropped.
 
     Args:
         path: The file, with one input [1, H, W, 3] for RGB 0..255 and one output [1, h, w, 1] or
@@ -47,10 +47,10 @@ class TfliteNetwork(DepthGraph):
 
 
 def try_graph(path: str | os.PathLike) -> None:
-    """Runs a graph once in a child process: a damaged one can kill LiteRT or keep it for ever.
+    """Runs a graph once in a child process: a damaged one can crash LiteRT or hang it.
 
     Args:
-        path: A `.tflite` file that the package does not bring.
+        path: A `.tflite` file that is not shipped with the package.
 
     Raises:
         UserError: The child died of a signal or did not end.

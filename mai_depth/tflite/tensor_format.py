@@ -1,4 +1,4 @@
-"""How pictures and depth stand in the input and the output of a .tflite graph, of any type.
+"""How pictures and depth are stored in the input and the output of a .tflite graph, of any type.
 
 Needs NumPy alone.
 """

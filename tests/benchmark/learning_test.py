@@ -80,7 +80,7 @@ def test_a_data_set_has_a_name_and_a_camera(tmp_path):
 @pytest.mark.parametrize("focal", ["0", "1.2.3", "800", "."])
 def test_an_impossible_camera_is_refused(tmp_path, focal):
     folder = write_pairs(tmp_path, [[1000]])
-    with pytest.raises(UserError, match=f"--data=.*: {focal} is no focal length"):
+    with pytest.raises(UserError, match=f"--data=.*: {focal} is not a focal length"):
         open_data_set(f"{folder}@{focal}")
 
 
@@ -135,7 +135,7 @@ def test_tables_append_and_replace_what_is_measured_again(tmp_path):
 def test_tables_of_another_kind_are_refused(tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("name,value\nx,1\n")
-    with pytest.raises(UserError, match=r"other\.csv: is no table of this command"):
+    with pytest.raises(UserError, match=r"other\.csv: is not a table of this command"):
         write_lines(path, [line()])
     assert path.read_text() == "name,value\nx,1\n"
     write_lines(tmp_path / "good.csv", [line()])

@@ -96,7 +96,7 @@ def test_a_folder_of_pairs_and_the_benchmark(folder, tmp_path):
 
 def test_benchmark_needs_data_for_a_camera(folder):
     done = run(f"--graph={MODEL}", "--camera=camera.json", cwd=folder, module="benchmark")
-    assert_one_line(done, "--camera: changes accuracy alone; give --data_dir as well")
+    assert_one_line(done, "--camera: affects accuracy only; give --data_dir as well")
 
 
 @pytest.mark.parametrize(("flags", "words"), [
@@ -112,7 +112,7 @@ def test_benchmark_needs_data_for_a_camera(folder):
     ({"input": "pairs", "point": "3,2", "distance_m": "1"}, "a folder stands alone"),
     ({"input": "pairs/rgb"}, "holds no rgb and depth folders"),
     ({"input": "pairs", "output": "none/camera.json"}, "its folder is missing"),
-    ({"input": "pairs", "output": "photo.png"}, "--output=photo.png: no calibration of a camera"),
+    ({"input": "pairs", "output": "photo.png"}, "--output=photo.png: not a camera calibration"),
     ({"input": "photo.png", "point": "3,2", "distance_m": "1", "model": "a.h5"}, "--model=a.h5"),
 ])
 def test_what_a_user_can_mend_is_one_line(folder, flags, words):

@@ -198,7 +198,7 @@ def test_an_operator_that_is_not_builtin_is_named(tmp_path):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
     converter.allow_custom_ops = True
     (tmp_path / "a.tflite").write_bytes(converter.convert())
-    with pytest.raises(UserError, match="needs Betainc, which LiteRT does not have builtin"):
+    with pytest.raises(UserError, match="needs Betainc, which is not a LiteRT builtin"):
         litert.check_graph(tmp_path / "a.tflite", "none")
 
 

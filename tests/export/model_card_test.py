@@ -82,8 +82,8 @@ def test_sources_and_licences_go_through(exported):
     assert output.with_suffix(".md") == card
     assert sidecar["sources"] == SOURCES and list(sidecar["other_metrics"]) == ["office"]
     text = card.read_text()
-    assert '| flat | measured | CC BY 4.0 \\| me: "here" | not told |' in text
-    assert "small.keras (Apache-2.0), mine.keras (licence not told)" in text
+    assert '| flat | measured | CC BY 4.0 \\| me: "here" | unknown |' in text
+    assert "small.keras (Apache-2.0), mine.keras (licence unknown)" in text
     licences = text.partition("## Licence")[2].partition("\n## ")[0]
     assert "- Apache-2.0\n- CC BY 4.0" in licences
     assert "/home" not in text and "| the student, office | 80 |" in text
@@ -133,7 +133,7 @@ def test_a_shipped_network_tells_its_licence(exported):
         "student.tflite", {**exported[2], "sources": None, "keras_sha256": digest})
     assert list_pretrained()[1]["license"] in text
     text = model_card.model_card("student.tflite", {**exported[2], "sources": None})
-    assert "Not recorded" in text and "- none was told" in text
+    assert "Not recorded" in text and "- none was given" in text
 
 
 def test_another_text_is_not_replaced(tmp_path):

@@ -76,7 +76,7 @@ def test_a_copy_that_was_changed_is_not_opened(server, sha256, tmp_path):
 @pytest.mark.parametrize(("name", "digits", "words"), [
     ("small.keras", None, "small.keras: give its sha256"),
     ("small.keras", "abc", "give its sha256"),
-    ("small.keras", "0" * 64, "another file than was stated .*not 00000000"),
+    ("small.keras", "0" * 64, "not the stated file .*not 00000000"),
     ("half.keras", "stated", "half.keras: cannot be downloaded .*try again"),
     ("missing.keras", "stated", "missing.keras: cannot be downloaded .*404"),
 ])

@@ -79,7 +79,7 @@ def test_code_in_the_file_does_not_run(tmp_path, fake_torch):
     marker = _Marker()
     marker.path = tmp_path / "marker"
     path = write(tmp_path / "a.pth", {"weight": marker})
-    with pytest.raises(UserError, match=r"a\.pth: no PyTorch file .*it names (_io|io)\.open"):
+    with pytest.raises(UserError, match=r"a\.pth: not a PyTorch file .*it names (_io|io)\.open"):
         read_torch_tensors(path)
     assert not marker.path.exists()
 
@@ -91,10 +91,10 @@ def test_other_files_are_refused(tmp_path, fake_torch):
     for name, data in {"cut": whole.read_bytes()[:-9], "text": b"weights", "empty": b""}.items():
         path = tmp_path / f"{name}.pth"
         path.write_bytes(data)
-        with pytest.raises(UserError, match=f"{name}.pth: no PyTorch file"):
+        with pytest.raises(UserError, match=f"{name}.pth: not a PyTorch file"):
             read_torch_tensors(path)
     with pytest.raises(UserError, match="another format"):
         read_torch_tensors(write(tmp_path / "b.pth", {}, magic=1))
     far = write(tmp_path / "c.pth", {"x": _Stored(20, (24,), (1,))})
-    with pytest.raises(UserError, match=r"c\.pth: no PyTorch file"):
+    with pytest.raises(UserError, match=r"c\.pth: not a PyTorch file"):
         read_torch_tensors(far)

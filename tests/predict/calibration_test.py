@@ -59,5 +59,5 @@ def test_what_is_written_can_be_read(tmp_path):
 def test_what_is_no_calibration_is_one_line(tmp_path, content):
     path = tmp_path / "camera.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="no calibration of a camera"):
+    with pytest.raises(UserError, match="not a camera calibration"):
         read_camera(path)

@@ -160,7 +160,7 @@ def test_flags_that_contradict_are_one_line(tmp_path):
         ("--focal_length_px=nan",): "focal_length_px",
         ("--camera=none.json",): "error: --camera=none.json: cannot be read (No such file or "
                                  "directory); python -m mai_depth.calibrate makes one",
-        ("--camera=photo.jpg",): "no calibration of a camera",
+        ("--camera=photo.jpg",): "not a camera calibration",
     }.items():
         done = run("--input=photo.jpg", MODEL, *flags, cwd=tmp_path)
         assert done.returncode == 1 and words in lines(done)[-1] and "Traceback" not in done.stderr

@@ -93,8 +93,8 @@ def test_videos_and_answers_are_left_out_and_said(tmp_path):
     assert [str(entry.stem) for entry in entries] == ["a", "pipe", "x_depth"]
     assert said == [
         "4 videos left out (b.MOV, c.avi, clip.mp4, ...); give each as --input",
-        "2 earlier answers of mai_depth.predict left out (b_depth.png, renamed.png)"]
-    with pytest.raises(UserError, match=r"renamed.png: no picture but earlier answers"):
+        "2 earlier results of mai_depth.predict left out (b_depth.png, renamed.png)"]
+    with pytest.raises(UserError, match=r"renamed.png: only earlier results"):
         list_pictures(tmp_path / "renamed.png", "elsewhere")
 
 
@@ -110,7 +110,7 @@ def test_lists_as_editors_write_them_are_read(tmp_path, text):
     ("/", "/ in it is a folder"), (".", "[.] in it is a folder"), ("a/..", "a/.. in it is a fold"),
     ("a\0b.png", "a\0b.png: holds a NUL character"),
     ("a" * 5000, "a{40}[.]{3}: too long for a path"),
-    ("~nouser/a.png", "~nouser/a.png: nobody knows the home folder ~nouser"),
+    ("~nouser/a.png", "~nouser/a.png: no home folder is known for ~nouser"),
 ])
 def test_a_line_that_names_no_picture_is_named(tmp_path, line, words):
     (tmp_path / "list.txt").write_text(f"a.png\n{line}\n")

@@ -81,11 +81,11 @@ def test_answers_and_leftovers_are_no_pictures(tmp_path, photo):
     assert done.returncode == 0
     assert lines(done) == [
         "1 videos left out (clip.mp4); give each as --input",
-        "3 earlier answers of mai_depth.predict left out (photo_color.png, photo_depth.png, "
+        "3 earlier results of mai_depth.predict left out (photo_color.png, photo_depth.png, "
         "photo_side_by_side.png)"]
     assert set(os.listdir(tmp_path / "out")) == {"my_depth_depth.png", "my_depth_color.png"}
     done = run("--input=out/my_depth_color.png", "--output=x", MODEL, cwd=tmp_path)
-    assert lines(done) == ["error: --input=out/my_depth_color.png: no picture but earlier answers "
+    assert lines(done) == ["error: --input=out/my_depth_color.png: only earlier results "
                            "of mai_depth.predict; give photos"]
 
 
