@@ -30,7 +30,7 @@ from mai_depth.live.site import files_to_run_here
 from mai_depth.live.site import page_json
 from mai_depth.live.sources import find_source
 from mai_depth.live.tls import read_certificate
-from mai_depth.network.pretrained import best_pretrained
+from mai_depth.network.pretrained import default_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
@@ -179,7 +179,7 @@ def _token() -> str | None:
 
 def _model() -> pathlib.Path:
     if _MODEL.value is None:
-        return pretrained_path(best_pretrained(".tflite"))
+        return pretrained_path(default_pretrained(".tflite"))
     path = expand(_MODEL.value, "model")
     if path.suffix != ".tflite":
         raise UserError(f"--model={path}: give a .tflite file; python export.py makes one of a "

@@ -35,8 +35,8 @@ _REINSTALL = "install mai_depth again"
 _KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics", "sources")
 _DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
          "them trained on; 480x640, per image")
-_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
-            "from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
+_NYU_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
+                "from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
 
 
 def list_pretrained() -> list[dict[str, Any]]:
@@ -175,31 +175,32 @@ def load_pretrained(
     return load_model(path)
 
 
-def best_pretrained(suffix: str | None = None) -> str:
-    """Names the network with the lowest si-RMSE that this installation can run.
+def default_pretrained(suffix: str | None = None) -> str:
+    """Names the network that is used where none is asked for: the first that can run here.
 
     Args:
         suffix: `.keras` or `.tflite`; None for what this installation can run.
 
     Returns:
-        The best `.keras`, or without TensorFlow the best `.tflite`.
+        The first of `list_pretrained` that is a `.keras`, or without TensorFlow a `.tflite`.
 
     Raises:
         UserError: There is none.
     """
     if suffix is None:
         suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
-    usable = [entry for entry in list_pretrained() if entry["file"].endswith(suffix)]
+    usable = [entry["name"] for entry in list_pretrained() if entry["file"].endswith(suffix)]
     if not usable:
-        raise UserError(f"--model: no trained {suffix} network is shipped; give a .keras "
+        raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "
                         "or .tflite file")
-    return min(usable, key=lambda entry: entry["metrics"]["si_rmse"])["name"]
+    return usable[0]
 
 
 def add_pretrained(
-    name: str, source: str | os.PathLike, measured: str | os.PathLike, *, recipe: str
+    name: str, source: str | os.PathLike, measured: str | os.PathLike, *, recipe: str,
+    license_text: str = _NYU_LICENSE,
 ) -> dict[str, Any]:
-    """Puts a network trained on NYU Depth V2 into the package; for maintainers.
+    """Puts a network that was measured on NYU Depth V2 into the package; for maintainers.
 
     Args:
         name: Name for `load_pretrained` or `pretrained_path`; an older network of it is replaced.
@@ -208,6 +209,7 @@ def add_pretrained(
             its training, of a `.tflite` what `python -m benchmark --graph=SOURCE --data_dir=NYUV2
             --json=FILE` wrote.
         recipe: The flags that it was trained with.
+        license_text: What it was trained on, and under which terms that is.
 
     Returns:
         Its entry of the index.
@@ -227,7 +229,7 @@ def add_pretrained(
     if source.suffix != ".keras" and row.get("sha256") != sha256:
         raise UserError(f"{measured}: measured another file than {source}; measure it again")
     entry = {"name": name, "file": name + source.suffix, "sha256": sha256,
-             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": _LICENSE,
+             "metrics": {"data": _DATA, **metrics}, "recipe": recipe, "license": license_text,
              "focal_length": CANONICAL_FOCAL_LENGTH}
     entries = {old["name"]: old for old in list_pretrained()} | {name: entry}
     write_bytes_atomic(FOLDER / entry["file"], content)

@@ -12,7 +12,7 @@ from mai_depth.checksum import check_checksum
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
-from mai_depth.network.pretrained import best_pretrained
+from mai_depth.network.pretrained import default_pretrained
 from mai_depth.network.pretrained import is_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
@@ -88,7 +88,7 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """Finds the network that `--model` names, and tries a graph before it is trusted.
 
     Args:
-        value: A path; None for the best shipped network.
+        value: A path; None for the shipped network that stands first.
         say: Called with what is doubtful, see `check_graph`.
 
     Returns:
@@ -98,7 +98,7 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
         UserError: Missing, damaged, or a graph that does not run.
     """
     if value is None:
-        return pretrained_path(best_pretrained())
+        return pretrained_path(default_pretrained())
     path = expand(value, "model")
     if path.suffix == ".tflite":
         check_graph(path, say)

@@ -68,17 +68,17 @@ def test_loads_by_name(folder):
     assert model.predict_on_batch(np.zeros((1, 48, 64, 3), np.float32)).shape == (1, 48, 64, 1)
 
 
-def test_the_best_is_the_keras_file_with_the_lowest_error(folder):
-    for name in ("better", "worse"):
+def test_the_first_keras_file_is_the_one_that_nobody_has_to_name(folder):
+    for name in ("first", "second"):
         (folder / f"{name}.keras").write_bytes(name.encode())
-    write_index(folder, {"worse": ("worse.keras", 0.3), "better": ("better.keras", 0.2),
-                         "smallest": ("small.tflite", 0.1)})
-    assert pretrained.best_pretrained() == "better"
+    write_index(folder, {"smallest": ("small.tflite", 0.1), "first": ("first.keras", 0.3),
+                         "second": ("second.keras", 0.2)})
+    assert pretrained.default_pretrained() == "first"
 
 
-def test_without_tensorflow_the_best_is_a_tflite(folder, monkeypatch):
+def test_without_tensorflow_it_is_a_tflite(folder, monkeypatch):
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
-    assert pretrained.best_pretrained() == "small"
+    assert pretrained.default_pretrained() == "small"
 
 
 def test_unknown_name_lists_the_known_ones(folder):
@@ -114,7 +114,7 @@ def test_broken_index_is_named(folder, index):
 def test_empty_index_asks_for_a_model(folder):
     (folder / "index.json").write_text("[]")
     with pytest.raises(UserError, match="--model"):
-        pretrained.best_pretrained()
+        pretrained.default_pretrained()
 
 
 def write_measured(path, **more):
@@ -130,6 +130,9 @@ def test_a_network_is_added_and_replaced(folder, tmp_path_factory):
     for recipe in ("old.flags", "new.flags"):
         pretrained.add_pretrained("added", source, measured, recipe=recipe)
     assert [entry["name"] for entry in pretrained.list_pretrained()] == ["good", "small", "added"]
+    pretrained.add_pretrained("added", source, measured, recipe="new.flags", license_text="mine")
+    assert pretrained.list_pretrained()[-1]["license"] == "mine"
+    pretrained.add_pretrained("added", source, measured, recipe="new.flags")
     assert pretrained.load_pretrained("added").output_shape == (None, 48, 64, 1)
     entry = pretrained.list_pretrained()[-1]
     assert entry["recipe"] == "new.flags" and entry["focal_length"] == 0.811
