@@ -14,9 +14,11 @@ from conftest import REPOSITORY
 from mai_depth import number_flags
 
 ENTRY_FILES = {  # module -> its number flags
-    "train": 27,
+    "train": 28,
     "export": 3,
     "mai_depth.data.convert.__main__": 4,
+    "mai_depth.data.pack.__main__": 2,
+    "benchmark.training": 3,
     "mai_depth.predict.__main__": 5,
     "mai_depth.calibrate.__main__": 2,
     "mai_depth.live.__main__": 5,

@@ -35,8 +35,8 @@ _REINSTALL = "install mai_depth again"
 _KEPT_OF_TRAINING = ("builder", "recipe", "max_depth_m", "metrics", "sources")
 _DATA = ("NYU Depth V2, 80 pictures of the official training split in eight blocks, no scene of "
          "them trained on; 480x640, per image")
-_NYU_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data set, "
-                "from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
+_NYU_LICENSE = ("Weights trained on NYU Depth V2 (Silberman et al., ECCV 2012), a research data "
+                "set, from Keras' ImageNet weights; indoor scenes, 0.7-10 m.")
 
 
 def list_pretrained() -> list[dict[str, Any]]:
