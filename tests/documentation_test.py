@@ -61,6 +61,17 @@ EXEMPT = {
     "python -m mai_depth.label --input=photos --teacher=teacher.keras --teacher_preset":
         "downloads Depth Anything V2; label_test.py runs it with a tiny one of the same build",
     "python -m pytest": "this is it",
+    "python -m http.server": "serves until Ctrl-C; live tests open the exported page",
+    "python -m benchmark.training": "minutes; training tests run it on small data",
+    "python train.py --flagfile=student.flags --strategy=mirrored": "needs several GPUs",
+    "python train.py --flagfile=student.flags --strategy=multi_worker": "needs several machines",
+    "python train.py --flagfile=student.flags --flagfile=recipes/nyuv2.flags --data_dir=PACKED":
+        "pack_command_test.py trains from a pack",
+    "python -m mai_depth.label --input=photos --teacher=teacher.keras --output=labelled --engine":
+        "needs Ray, of the extra `scale`",
+    "mkcert ": "another project's program",
+    "mkdir ": "makes the folder of the next line",
+    "npm ": "downloads LiteRT.js",
     "python train.py --help": "absl ends with 1 after its help",
     "python -c from mai_depth.network.pretrained import add_pretrained": "changes this repository",
     "python3 -m venv": _INSTALLS,
@@ -87,6 +98,7 @@ SHORTENED = {
 SLOW = ("python train.py",)
 # Blocks that do not run: their page, something they hold, and why.
 EXEMPT_BLOCKS = {
+    "docs/growing.md": ("TensorflowTrainer", "needs Ray and several machines"),
     "docs/labelling.md": ("depth_anything_v2_small",
                           "downloads; depth_anything_test.py loads a tiny one"),
 }
@@ -281,3 +293,13 @@ def test_every_page_of_docs_is_linked_from_the_readme():
 def test_readme_and_contributing_stay_short():
     for page, most in {"README.md": MAX_README_LINES, "CONTRIBUTING.md": 60}.items():
         assert len((REPOSITORY / page).read_text().splitlines()) <= most
+
+
+def test_files_of_the_walk_exist():
+    """README names them from mai_depth/ or from the repository on."""
+    text = (REPOSITORY / "README.md").read_text()
+    walk = text.partition("## The walk of one batch")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", walk)
+    assert len(named) > 15
+    for name in named:
+        assert any((REPOSITORY / home / name).is_file() for home in ("", "mai_depth")), name
