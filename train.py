@@ -80,21 +80,23 @@ _MIN_CROP = number_flags.define_float(
 _MAX_ROLL_DEG = number_flags.define_float(
     "max_roll_deg", 0.0, "Augmentation: roll the camera by up to so many degrees.", 0.0, 45.0)
 
-_STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49,90,189}m.")
+_STUDENT = flags.DEFINE_string(
+    "student", "student_90m", "Preset: student_{28,49,90,189}m (the paper's), fast or accurate.")
 _ALPHA = number_flags.define_float(
     "alpha", None, "Encoder width, instead of the preset's.", 0.1, 4.0)
 _DECODER_FILTERS = number_flags.define_integers(
     "decoder_filters", None, "Channel counts from coarse to fine, one for each stride from 16 to "
     "--decoder_stride, instead of the preset's.", 1, 4096, form="four whole numbers, or fewer,")
 _DECODER_STRIDE = flags.DEFINE_enum(
-    "decoder_stride", "2", ["2", "4", "8", "16"], "Where the decoder stops; coarser is faster.")
+    "decoder_stride", None, ["2", "4", "8", "16"], "Where the decoder stops, instead of the "
+    "preset's; coarser is faster.")
 _FUSION = flags.DEFINE_enum(
-    "fusion", "concat", ["concat", "add", "add_depthwise"], "How the decoder joins two strides: "
-    "concatenate and convolve 3x3 (the paper); add two 1x1 convolutions; or these and a depthwise "
-    "5x5 one.")
+    "fusion", None, ["concat", "add", "add_depthwise"], "How the decoder joins two strides, not as "
+    "the preset does: concatenate and convolve 3x3 (the paper); add two 1x1 convolutions; or these "
+    "and a depthwise 5x5 one.")
 _GRID = number_flags.define_integers(
-    "grid", None, "Height and width of what the encoder sees, divisible by 32, instead of 128,160.",
-    32, 480, form="two whole numbers")
+    "grid", None, "Height and width of what the encoder sees, divisible by 32, instead of the "
+    "preset's.", 32, 480, form="two whole numbers")
 _SLIM = flags.DEFINE_bool(
     "slim", False, "One block at the encoder's stride 32 instead of three, without squeeze-excite.")
 _TRAIN_STRIDE = flags.DEFINE_enum(
@@ -276,7 +278,7 @@ def _student() -> Student:
         minimalistic=_MINIMALISTIC.value,
         antialias=_ANTIALIAS.value,
         encoder_weights=_start(_ENCODER_WEIGHTS),
-        decoder_stride=int(_DECODER_STRIDE.value),
+        decoder_stride=int(_DECODER_STRIDE.value) if _DECODER_STRIDE.value else None,
         fusion=_FUSION.value,
         grid_size=tuple(_GRID.value) if _GRID.value else None,
         slim=_SLIM.value,

@@ -17,6 +17,8 @@ from mai_depth.network.student import PRESETS
 from mai_depth.network.student import student_grid
 from mai_depth.training.distiller import view_outputs
 
+_WIDE = "student_90m"
+
 
 def check_train_stride(decoder_stride: int, train_stride: int | None) -> None:
     """Raises `UserError` unless the training goes on to a finer stride than the student's."""
@@ -41,7 +43,9 @@ def with_finer_levels(student: keras.Model, stride: int, fusion: str) -> keras.M
     outputs, features, finer = view_outputs(student), encoder_features(student), []
     x = outputs["features"]
     reached = student_grid(student)[0] // x.shape[1]
-    channels = dict(zip(LEVELS, PRESETS[student.name].decoder_filters, strict=True))
+    own = PRESETS[student.name].decoder_filters
+    # A preset whose decoder stops early says nothing of the levels beyond.
+    channels = dict(zip(LEVELS, own + PRESETS[_WIDE].decoder_filters[len(own):], strict=True))
     for at, level in LEVELS.items():
         if stride <= at < reached:
             x = fuse(x, features[level], channels[at], level.lower(), "nearest", fusion)

@@ -14,7 +14,7 @@ _LATER = ("decoder_stride", "fusion", "grid_size", "slim", "train_stride", "prun
 
 @dataclasses.dataclass(frozen=True)
 class Student:
-    """What `build_student` is asked for, and two things more.
+    """What `build_student` is asked for, None being the preset's, and two things more.
 
     Attributes:
         train_stride: How far the decoder goes on in training alone, see `training.finer_levels`.
@@ -27,8 +27,8 @@ class Student:
     minimalistic: bool = False
     antialias: bool = False
     encoder_weights: str | None = None
-    decoder_stride: int = 2
-    fusion: str = "concat"
+    decoder_stride: int | None = None
+    fusion: str | None = None
     grid_size: tuple[int, ...] | None = None
     slim: bool = False
     train_stride: int | None = None

@@ -14,8 +14,8 @@ from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
 from mai_depth.network.pretrained import network_file
 from mai_depth.network.pruning import prune_encoder
-from mai_depth.network.student import GRID_SIZE
 from mai_depth.network.student import build_student
+from mai_depth.network.student import size_of
 from mai_depth.network.teacher import build_teacher
 from mai_depth.training.evaluation import geometric_mean_depth
 from mai_depth.training.finer_levels import check_train_stride
@@ -76,7 +76,9 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
     """
     _check_batch(train, job.recipe.batch_size, "--batch_size")
     student = job.student
-    check_train_stride(student.decoder_stride, student.train_stride)
+    size = size_of(student.preset, decoder_stride=student.decoder_stride, fusion=student.fusion,
+                   grid_size=student.grid_size)
+    check_train_stride(size.decoder_stride, student.train_stride)
     pruned: list[np.ndarray] = []  # a run builds its model several times
 
     def build() -> keras.Model:
@@ -91,15 +93,14 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
         return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)
 
     def extend(model: keras.Model) -> keras.Model:
-        return with_finer_levels(model, student.train_stride or 2, student.fusion)
+        return with_finer_levels(model, student.train_stride or 2, size.fusion)
 
     description: dict = {"builder": student.record}
     if job.distils:
         description |= {"teacher_views": job.teacher_views, "mirror_teacher": job.teacher.mirror}
-    coarse = student.decoder_stride > 2
     return Run(build, train, validation, job.student_path, job.recipe, job.max_depth_m,
                description, job.options,
-               depth_size=(student.grid_size or GRID_SIZE) if coarse else None,
+               depth_size=size.grid_size if size.decoder_stride > 2 else None,
                extend=extend if student.train_stride else None,
                focal_length=home_focal_length(job.data))
 

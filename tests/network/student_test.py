@@ -11,7 +11,9 @@ from mai_depth.errors import UserError
 from mai_depth.network.macs import count_macs
 from mai_depth.network.model_file import save_model
 from mai_depth.network.student import PRESETS
+from mai_depth.network.student import Preset
 from mai_depth.network.student import build_student
+from mai_depth.network.student import size_of
 
 TABLE_2_MACS = {
     "student_28m": 27.7e6,
@@ -29,7 +31,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 """
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", TABLE_2_MACS)
 def test_macs_match_table_2(preset):
     assert count_macs(build_student(preset)) == pytest.approx(TABLE_2_MACS[preset], rel=0.03)
     assert PRESETS[preset].alpha < 1
@@ -64,6 +66,21 @@ def test_arguments_override_the_preset():
         "student_90m", alpha=0.5, decoder_filters=(16, 16, 8, 8), minimalistic=True)
     assert model.get_layer("decoder_p1_conv").filters == 8
     assert not any("squeeze_excite" in layer.name for layer in model.layers)
+
+
+@pytest.mark.parametrize("preset, view, logits", [
+    ("fast", (96, 128), (6, 8)), ("accurate", (192, 256), (24, 32))])
+def test_a_preset_has_its_own_grid_and_decoder(preset, view, logits):
+    model = build_student(preset)
+    assert model.get_layer("view").output.shape[1:3] == view
+    assert model.get_layer("depth_logits").output.shape[1:3] == logits
+
+
+def test_a_decoder_that_stops_early_has_the_presets_channels_as_far_as_it_goes():
+    size = size_of("student_90m", decoder_stride=8, grid_size=None)
+    assert size == Preset(0.95, (64, 32), decoder_stride=8)
+    assert size_of("fast", decoder_filters=(9, 7), decoder_stride=8).decoder_filters == (9, 7)
+    assert set(TABLE_2_MACS) < set(PRESETS)
 
 
 def test_unknown_preset_and_sizes_are_refused():
