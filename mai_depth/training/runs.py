@@ -73,6 +73,9 @@ def train(job: TrainingJob) -> None:
     paths = (job.teacher.paths or (own,)) if job.distils else ()
     waits = workers.chief_says(
         lambda: job.distils and not job.teacher.paths and not is_complete(own))
+    workers.check_batch(job.recipe.batch_size)
+    if waits:
+        workers.check_batch(job.teacher.recipe.batch_size, "teacher_batch_size")
     run = dataclasses.replace(plan_student(job, *pairs), sources=data_origins(job.data))
     if paths and not waits:
         run = taught_by(paths, run)
