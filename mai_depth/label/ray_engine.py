@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mai_depth.errors import UserError
+from mai_depth.errors import reason_of
 from mai_depth.label.labelled_folder import LabelledFolder
 
 EXTRA = "pip install 'mai_depth[scale]'"
@@ -191,12 +192,20 @@ def _cluster() -> Iterator[Any]:
         if "RAY_ADDRESS" in os.environ:
             raise UserError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no Ray cluster answers "
                             "there; start it, or unset the variable") from None
-        # Its own address, which Ray would take, is not always one that a process may listen at.
-        ray.init(_node_ip_address="127.0.0.1", include_dashboard=False,
-                 object_store_memory=_OBJECTS_BYTES, **quiet)
+        _start_here(ray, quiet)
     try:
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield ray
     finally:
         ray.shutdown()
+
+
+def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
+    try:
+        # The machine's own address, which Ray would take, is not always one to listen at.
+        ray.init(_node_ip_address="127.0.0.1", include_dashboard=False,
+                 object_store_memory=_OBJECTS_BYTES, **quiet)
+    except Exception as error:  # Ray raises a bare one where its processes are too slow to start
+        raise UserError(f"--engine=ray: no cluster could be started here ({reason_of(error)[:120]})"
+                        "; start one with ray start --head, or leave --engine out") from error

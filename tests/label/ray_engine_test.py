@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -115,6 +116,14 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"--engine=ray: needs ray; pip install 'mai_depth\[scale"):
         ray_engine.label_by_ray([("a", tmp_path)], 0, labelled_folder(tmp_path), [], print)
+
+
+def test_a_cluster_that_does_not_start_is_one_line():
+    def init(**_):
+        raise Exception("The current node timed out\nduring startup.")
+
+    with pytest.raises(UserError, match=r"--engine=ray: no cluster could be started here \(The cu"):
+        ray_engine._start_here(types.SimpleNamespace(init=init), {})
 
 
 # On a cluster of this machine
