@@ -39,7 +39,7 @@ from mai_depth.predict.camera_picture import from_array
 from mai_depth.predict.prediction import predict
 from mai_depth.tflite.runner import TfliteNetwork
 
-SHIPPED = "nyuv2_student_90m_int8"
+SHIPPED = "indoor_student_90m_int8"
 SHIPPED_FOCAL_LENGTH = 0.811  # of the camera of NYU Depth V2
 CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0),
             "mono8": (0, 0, 0)}

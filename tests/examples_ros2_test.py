@@ -47,7 +47,7 @@ def depth_of(message):
 
 @pytest.fixture(scope="module")
 def expected():
-    return TfliteNetwork(pretrained_path("nyuv2_student_90m_int8"))(RGB)
+    return TfliteNetwork(pretrained_path("indoor_student_90m_int8"))(RGB)
 
 
 @pytest.mark.parametrize(("encoding", "padding"), [("rgb8", 0), ("bgr8", 0), ("bgra8", 8)])

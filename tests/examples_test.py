@@ -23,7 +23,7 @@ def folder(tiny_data, tmp_path):
     (tmp_path / "camera").symlink_to(tiny_data)
     Image.open(tiny_data / "validation/rgb/0000.png").save(tmp_path / "photo.jpg")
     (tmp_path / "runs/student").mkdir(parents=True)
-    shutil.copy(pretrained_path("nyuv2_student_90m"), tmp_path / "runs/student/student.keras")
+    shutil.copy(pretrained_path("indoor_student_90m"), tmp_path / "runs/student/student.keras")
     return tmp_path
 
 

@@ -32,7 +32,7 @@ def test_type_checkers_see_the_same_names():
 
 
 def test_shipped_student_answers_in_metres():
-    model = mai_depth.load_pretrained("nyuv2_student_90m")
+    model = mai_depth.load_pretrained("indoor_student_90m")
     depth = model.predict(np.full((1, 480, 640, 3), 128, np.float32), verbose=0)
     assert depth.shape == (1, 480, 640, 1)
     assert 0.3 < depth.min() < depth.max() < 10

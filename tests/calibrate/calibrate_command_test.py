@@ -20,7 +20,7 @@ from mai_depth.predict.camera_picture import from_array
 from mai_depth.predict.prediction import predict
 from mai_depth.tflite.runner import TfliteNetwork
 
-MODEL = pretrained_path("nyuv2_student_90m_int8")
+MODEL = pretrained_path("indoor_student_90m_int8")
 
 
 def run(*flags, cwd, module="mai_depth.calibrate"):

@@ -330,7 +330,7 @@ def test_a_camera_that_vanishes_is_tried_again(tmp_path, clip):  # noqa: F811
 
 
 def test_a_calibration_file_is_used_and_the_page_says_so(clip, tmp_path):  # noqa: F811
-    digest = sha256(pretrained_path("nyuv2_student_90m_int8"))
+    digest = sha256(pretrained_path("indoor_student_90m_int8"))
     write_camera(tmp_path / "camera.json", Camera(1.5, 0.01, 4, "network", digest))
     with live(f"--input={clip}", f"--camera={tmp_path / 'camera.json'}") as command:
         page = Page(command.socket_url)

@@ -15,7 +15,7 @@ from mai_depth.tflite.runner import TfliteNetwork
 
 cv2 = pytest.importorskip("cv2")
 
-SHIPPED = "nyuv2_student_90m_int8"
+SHIPPED = "indoor_student_90m_int8"
 EXACT_M = 1e-5
 
 

@@ -20,7 +20,7 @@ from mai_depth.live.litert_js import LiteRtJs
 from mai_depth.live.tls import read_certificate
 from mai_depth.network.pretrained import pretrained_path
 
-SHIPPED = "nyuv2_student_90m_int8"
+SHIPPED = "indoor_student_90m_int8"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mai_depth.tflite.graph import TfliteFile
 from mai_depth.tflite.runner import TfliteNetwork
 from mai_depth.training.evaluation import predict_pairs
 
-MAX_BYTES = 12_000_000
+MAX_BYTES = 24_000_000
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from mai_depth.predict.prediction import predict
 from mai_depth.predict.scale import Scale
 from mai_depth.tflite.runner import TfliteNetwork
 
-NETWORK = pretrained_path("nyuv2_student_90m_int8")
+NETWORK = pretrained_path("indoor_student_90m_int8")
 
 
 def photo(path, film_mm, size=(640, 480), taken=None, orientation=1):
