@@ -56,6 +56,8 @@ EXEMPT = {
         _DAYS,
     "python train.py --flagfile=student.flags --flagfile=recipes/nyuv2.flags --data_dir=NYUV2":
         _DAYS,
+    "python -m benchmark.study.gallery --input=PHOTOS --output=benchmark/results":
+        "photographs that are not here; photo_sheet_test.py draws others",
     "python -m benchmark.study.quantization": "half an hour, on at least 64 pictures",
     "python train.py --train=teacher --flagfile=student.flags --flagfile=recipes/nyuv2": _DAYS,
     "python -m mai_depth.label --input=photos --teacher=teacher.keras --teacher_preset":

@@ -31,6 +31,7 @@ from mai_depth.live.site import page_json
 from mai_depth.live.sources import find_source
 from mai_depth.live.tls import read_certificate
 from mai_depth.network.pretrained import default_pretrained
+from mai_depth.network.pretrained import named_file
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
@@ -43,7 +44,8 @@ from mai_depth.tflite.runner import TfliteNetwork
 _INPUT = flags.DEFINE_string(
     "input", "0", "The number of a camera, picamera2, a video file, or a folder of pictures.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .tflite file of export.py. Default: the one that the package brings.")
+    "model", None, "A .tflite file of export.py, or the name of a shipped one. Default: "
+    "indoor_student_90m_int8.")
 _PORT = number_flags.define_integer(
     "port", 8000, "Where the page is; 0 for any free one.", 0, 65535)
 _HOST = flags.DEFINE_string(
@@ -180,11 +182,13 @@ def _token() -> str | None:
 def _model() -> pathlib.Path:
     if _MODEL.value is None:
         return pretrained_path(default_pretrained(".tflite"))
-    path = expand(_MODEL.value, "model")
+    shipped = named_file(_MODEL.value)
+    path = shipped or expand(_MODEL.value, "model")
     if path.suffix != ".tflite":
         raise UserError(f"--model={path}: give a .tflite file; python export.py makes one of a "
                         ".keras file")
-    check_graph(path, _say)
+    if shipped is None:
+        check_graph(path, _say)
     return path
 
 

@@ -99,6 +99,25 @@ def is_name(value: str) -> bool:
     return "." not in value and "/" not in value
 
 
+def named_file(value: str) -> pathlib.Path | None:
+    """Finds the file of a network by its name, where a path may be given as well.
+
+    Args:
+        value: A `name` of `list_pretrained`, or a path.
+
+    Returns:
+        The network's file, `.keras` or `.tflite`; None where no network has that name, or a file
+        has it.
+
+    Raises:
+        UserError: Its file is missing or damaged.
+    """
+    if not is_name(value) or os.path.exists(value):
+        return None
+    names = [entry["name"] for entry in list_pretrained()]
+    return pretrained_path(value) if value in names else None
+
+
 def encoder_file(value: str | None) -> str | None:
     """Resolves the name of a network in the place where an encoder starts.
 

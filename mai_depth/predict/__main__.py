@@ -57,7 +57,8 @@ _INPUT = flags.DEFINE_string(
     "video file, or the number of a camera (Ctrl-C ends it).")
 _OUTPUT = flags.DEFINE_string("output", "depth", "Folder for the results; keeps the input's tree.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .keras or .tflite file. Default: the best shipped one.")
+    "model", None, "A .keras or .tflite file, or the name of a shipped network. Default: "
+    "indoor_student_90m.")
 _WRITE = flags.DEFINE_list(
     "write", None, "What to write: depth (16-bit PNG, millimetres), npy (float32, metres), color, "
     "side_by_side, ply (points), separated by commas. Default: depth,color; of a video color.")

@@ -14,6 +14,7 @@ from mai_depth.environment import start_tensorflow
 from mai_depth.errors import UserError
 from mai_depth.network.pretrained import default_pretrained
 from mai_depth.network.pretrained import is_pretrained
+from mai_depth.network.pretrained import named_file
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.paths import expand
 from mai_depth.tflite.graph import read_tflite
@@ -88,7 +89,8 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """Finds the network that `--model` names, and tries a graph before it is trusted.
 
     Args:
-        value: A path; None for the shipped network that stands first.
+        value: A path, or the name of a shipped network; None for the first
+            of the shipped networks.
         say: Called with what is doubtful, see `check_graph`.
 
     Returns:
@@ -99,6 +101,8 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """
     if value is None:
         return pretrained_path(default_pretrained())
+    if (shipped := named_file(value)) is not None:
+        return shipped
     path = expand(value, "model")
     if path.suffix == ".tflite":
         check_graph(path, say)

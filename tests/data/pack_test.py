@@ -265,7 +265,7 @@ def test_a_damaged_shard_is_named_and_packed_again(tiny_data, packed, copy, monk
 @pytest.mark.parametrize(("content", "words"), [
     ('{"version": 7}', "pack.json: is of version 7, this mai_depth reads 1; pack the folder again"),
     ('{"version": 1}', "pack.json: damaged (KeyError: 'plan'); remove"),
-    ("[]", "pack.json: damaged (ValueError: a list in the place of a dict); remove"),
+    ("[]", "pack.json: damaged (ValueError: a list instead of a dict); remove"),
     ("{", "pack.json: damaged (JSONDecodeError"),
     ('{"version": 1, "plan": {"input": "a"}, "splits": {"train": {"kind": 3}}}', "damaged"),
 ])

@@ -65,7 +65,9 @@ def run_line(commands, flags, model: pathlib.Path, tmp_path, *more):
     return commands("export.py", *given, *flags, cwd=REPOSITORY)
 
 
-@pytest.mark.parametrize("flags", export_lines(), ids=" ".join)
+@pytest.mark.parametrize("flags", [
+    pytest.param(flags, marks=pytest.mark.slow) if "qat" in str(flags) else flags
+    for flags in export_lines()], ids=" ".join)
 def test_no_line_is_refused(commands, flags, stand_in, data, tmp_path):
     more = [f"--data_dir={data}", *(["--num_calibration=36"] if "int8" in str(flags) else [])]
     done = run_line(commands, flags, stand_in, tmp_path, *more)

@@ -53,6 +53,7 @@ def test_published_count_of_mobilenet_v2():
     assert count_macs(model) == pytest.approx(300e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_counter_of_files_agrees(tmp_path):
     model = build_student("student_28m", upsampling="bilinear")
     path = tmp_path / "student.tflite"

@@ -193,6 +193,14 @@ def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypa
     assert run.description["builder"]["encoder_weights"] == name  # of no machine's path
 
 
+def test_a_name_is_a_shipped_network_unless_a_file_has_it(folder, tmp_path, monkeypatch):
+    assert pretrained.named_file("small") == folder / "small.tflite"
+    assert pretrained.named_file("runs/good") is None and pretrained.named_file("god") is None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good").touch()
+    assert pretrained.named_file("good") is None
+
+
 def test_encoder_names_and_paths_are_told_apart(folder, tmp_path, monkeypatch):
     for value in (None, "imagenet", "x/y", "a.weights.h5", "runs/student/student.keras"):
         assert pretrained.encoder_file(value) == value

@@ -39,6 +39,7 @@ def job(tiny_data, folder, paths, **teacher):
         Teacher(paths=paths, views=2, **teacher), recipe, 10.0)
 
 
+@pytest.mark.slow
 def test_a_student_of_two_teachers(tiny_data, tmp_path, teachers, capsys, monkeypatch):
     asked = job(tiny_data, tmp_path, teachers, mirror=True)
     asked.workdir.mkdir()
