@@ -22,7 +22,7 @@ from mai_depth.training.run import Recipe
 
 _DATA_DIR = command.define_replaceable("data_dir", "As in train.py. Default: scenes.")
 _CACHE_DIR = flags.DEFINE_string("cache_dir", "~/.cache/mai_depth", "As in train.py.")
-_STUDENT = flags.DEFINE_string("student", "student_90m", "Preset: student_{28,49,90,189}m.")
+_STUDENT = flags.DEFINE_string("student", "student_90m", "As in train.py.")
 _BATCH_SIZE = number_flags.define_integer("batch_size", 32, "Pictures in a step.", 1, 65_536)
 _MIN_CROP = number_flags.define_float("min_crop", 0.6, "As in train.py.", 0.1, 1.0)
 _STEPS = number_flags.define_integer("steps", 20, "How many are timed.", 1, 1_000_000)
