@@ -38,9 +38,9 @@ def name_of(block):
     return re.search(r'"(\w+)\.keras"', block)[1]
 
 
-@pytest.mark.parametrize("block", [
-    block if name_of(block) == "berhu" else pytest.param(block, marks=pytest.mark.slow)
-    for block in BLOCKS if "mai_depth" in block], ids=name_of)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if "mai_depth" in block], ids=name_of)
 def test_example_runs(block, folder, commands):
     (folder / "example.py").write_text(block)
     done = commands(folder / "example.py", cwd=folder)

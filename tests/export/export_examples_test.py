@@ -66,7 +66,8 @@ def run_line(commands, flags, model: pathlib.Path, tmp_path, *more):
 
 
 @pytest.mark.parametrize("flags", [
-    pytest.param(flags, marks=pytest.mark.slow) if "qat" in str(flags) else flags
+    pytest.param(flags, marks=pytest.mark.slow)
+    if any(word in str(flags) for word in ("=qat", "=int8")) else flags
     for flags in export_lines()], ids=" ".join)
 def test_no_line_is_refused(commands, flags, stand_in, data, tmp_path):
     more = [f"--data_dir={data}", *(["--num_calibration=36"] if "int8" in str(flags) else [])]

@@ -36,6 +36,7 @@ def drive(*arguments):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
 
 
+@pytest.mark.slow
 def test_two_devices_take_the_step_of_one_also_where_one_has_no_depth():
     for one, two in drive("losses"):
         assert one["logs"] == pytest.approx(two["logs"], rel=1e-5)
