@@ -60,7 +60,7 @@ _VALIDATION_COUNT = number_flags.define_integer(
 _SPLIT_SEED = number_flags.define_integer(
     "split_seed", 0, "Chooses the pairs of --validation_count.", 0, 2**32 - 1)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
-    "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does.")
+    "on_bad_sample", "fail", ["fail", "skip"], "Stop at a broken pair, or skip it, up to 1 %.")
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _MAX_DEPTH_M = number_flags.define_float(

@@ -36,7 +36,7 @@ _DEPTH_UNITS_PER_M = number_flags.define_float(
     "depth_units_per_m", None, "Units of the depth files in a metre. Default: that of the layout.",
     1e-3, 1e6)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
-    "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does; up to 1 % are skipped.")
+    "on_bad_sample", "fail", ["fail", "skip"], "Stop at a broken pair, or skip it, up to 1 %.")
 _LICENSE = flags.DEFINE_string(
     "license", None, "Licence of the pictures, in words; dataset.json hands it on to what is "
     "trained from them.")

@@ -28,7 +28,7 @@ _MISSING_DEPTH_VALUE = number_flags.define_integer(
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
-    "on_bad_sample", "fail", ["fail", "skip"], "What a broken pair does; up to 1 % are skipped.")
+    "on_bad_sample", "fail", ["fail", "skip"], "Stop at a broken pair, or skip it, up to 1 %.")
 
 
 def main() -> None:
