@@ -136,13 +136,17 @@ def test_a_portrait_picture_and_one_of_another_size(browser, site, picture, tmp_
 
 @pytest.mark.slow
 def test_a_browser_without_relaxed_simd(browser, picture, litert_js, tmp_path):
-    """For which the second variant is; here it is put in the place of the first."""
+    """For which the second variant is; here it is put in the place of the first.
+
+    It rounds some of the integers to their neighbours.
+    """
     litert = exported(tmp_path, pretrained_path(SHIPPED), litert_js) / "depth" / "litert"
     script = (litert / "litert_wasm_compat_internal.js").read_bytes()
     (litert / "litert_wasm_internal.js").write_bytes(script)
     with served(tmp_path) as port, opened(browser, f"http://127.0.0.1:{port}/depth/") as page:
         show(page, picture)
-        assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
+        off = np.abs(np.log(depth_of(page) / answer_to(picture)))
+        assert off.mean() < 0.01 and off.max() < 0.05
     assert any(url.endswith("litert_wasm_compat_internal.wasm") for url in page.asked)
 
 
