@@ -60,9 +60,18 @@ def bare_python(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory) -> pathlib.Path:
     """A data folder in MAI layout: 12 training and 6 validation pairs, 480x640, with holes."""
-    folder = tmp_path_factory.mktemp("tiny_data")
+    return _write_splits(tmp_path_factory.mktemp("tiny_data"), train=12, validation=6)
+
+
+@pytest.fixture(scope="session")
+def data_for_int8(tmp_path_factory) -> pathlib.Path:
+    """36 training pictures, of which int8 needs 32, and 6 to verify with; nobody changes them."""
+    return _write_splits(tmp_path_factory.mktemp("data_for_int8"), train=36, validation=6)
+
+
+def _write_splits(folder: pathlib.Path, **counts: int) -> pathlib.Path:
     random = np.random.default_rng(0)
-    for split, count in (("train", 12), ("validation", 6)):
+    for split, count in counts.items():
         for kind in ("rgb", "depth"):
             (folder / split / kind).mkdir(parents=True)
         for index in range(count):

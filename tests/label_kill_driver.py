@@ -8,12 +8,11 @@ of JSON.
 """
 
 import json
-import os
 import pathlib
-import signal
 import sys
 import types
 
+import fork_that_dies
 import numpy as np
 
 from mai_depth.label.labelled_folder import LabelledFolder
@@ -37,26 +36,7 @@ def answers(asked):
 
 
 def attempt(photos, folder, name, dies_before):
-    """Labels in a fork that dies before call number `dies_before` of `os.NAME`."""
-    pid = os.fork()
-    if not pid:
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 2)
-        original, calls = getattr(os, name), []
-
-        def call(*arguments, **settings):
-            if len(calls) == dies_before:
-                os.kill(os.getpid(), signal.SIGKILL)
-            calls.append(1)
-            return original(*arguments, **settings)
-
-        setattr(os, name, call)
-        run(photos, folder)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    if status and not os.WIFSIGNALED(status):
-        sys.exit(f"an attempt failed with status {status}")
-    return status == 0
+    return fork_that_dies.attempt(lambda: run(photos, folder), name, dies_before)
 
 
 def run(photos, folder):

@@ -7,10 +7,10 @@ the n-th call of a function that changes the disk, for n = 0, 1, ... Prints one 
 """
 
 import json
-import os
 import pathlib
-import signal
 import sys
+
+import fork_that_dies
 
 from mai_depth.data.pack import packing
 from mai_depth.data.pack import shard_writing
@@ -19,25 +19,8 @@ STEPS = ("replace", "fsync")
 
 
 def attempt(data, folder, name, dies_before):
-    """Packs in a fork that dies before call number `dies_before` of `os.NAME`."""
-    pid = os.fork()
-    if not pid:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        original, calls = getattr(os, name), []
-
-        def call(*arguments, **settings):
-            if len(calls) == dies_before:
-                os.kill(os.getpid(), signal.SIGKILL)
-            calls.append(1)
-            return original(*arguments, **settings)
-
-        setattr(os, name, call)
-        packing.pack(data, folder, packing.Options(), workers=1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    if status and not os.WIFSIGNALED(status):
-        sys.exit(f"an attempt failed with status {status}")
-    return status == 0
+    return fork_that_dies.attempt(
+        lambda: packing.pack(data, folder, packing.Options(), workers=1), name, dies_before)
 
 
 def note_decoded(path):

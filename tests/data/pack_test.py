@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from large_pack import large  # noqa: F401  a fixture
 from PIL import Image
 
 from mai_depth.data import folder
@@ -33,12 +34,6 @@ from mai_depth.data.sources import open_split
 from mai_depth.errors import UserError
 
 pytest.importorskip("array_record", reason="needs pip install 'mai_depth[scale]'")
-
-
-@pytest.fixture(autouse=True)
-def large(monkeypatch):
-    """Any packed split counts as large: it is decoded as it is read."""
-    monkeypatch.setattr(sources, "CACHED_PAIRS", 0)
 
 
 @pytest.fixture(scope="module")

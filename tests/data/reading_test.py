@@ -12,9 +12,9 @@ import time
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from large_pack import large  # noqa: F401  a fixture
 
 from mai_depth.data import reading
-from mai_depth.data import sources
 from mai_depth.data.augmentation import Augmentation
 from mai_depth.data.batches import faults_of_reading
 from mai_depth.data.batches import training_batches
@@ -28,12 +28,6 @@ from mai_depth.errors import UserError
 
 pytest.importorskip("array_record", reason="needs pip install 'mai_depth[scale]'")
 pytest.importorskip("grain", reason="needs pip install 'mai_depth[scale]'")
-
-
-@pytest.fixture(autouse=True)
-def large(monkeypatch):
-    """Any packed split counts as large: it is decoded as it is read."""
-    monkeypatch.setattr(sources, "CACHED_PAIRS", 0)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,8 @@ import pathlib
 import re
 import shlex
 
-import numpy as np
 import pytest
 from conftest import REPOSITORY
-from conftest import _write_pair
 from normalized_student import normalize
 
 from mai_depth.network import model_file
@@ -27,18 +25,6 @@ def export_lines():
                    if flag.partition("=")[0] not in ("--model", "--data_dir", "--overwrite"))
              for line in lines]
     return sorted(set(flags))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """36 training pictures, of which int8 needs 32, and 6 to verify with."""
-    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for split, count in (("train", 36), ("validation", 6)):
-        for kind in ("rgb", "depth"):
-            (folder / split / kind).mkdir(parents=True)
-        for index in range(count):
-            _write_pair(folder / split, f"{index:04d}", random)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +55,9 @@ def run_line(commands, flags, model: pathlib.Path, tmp_path, *more):
     pytest.param(flags, marks=pytest.mark.slow)
     if any(word in str(flags) for word in ("=qat", "=int8")) else flags
     for flags in export_lines()], ids=" ".join)
-def test_no_line_is_refused(commands, flags, stand_in, data, tmp_path):
-    more = [f"--data_dir={data}", *(["--num_calibration=36"] if "int8" in str(flags) else [])]
-    done = run_line(commands, flags, stand_in, tmp_path, *more)
+def test_no_line_is_refused(commands, flags, stand_in, data_for_int8, tmp_path):
+    few = ["--num_calibration=36"] if "int8" in str(flags) else []
+    done = run_line(commands, flags, stand_in, tmp_path, f"--data_dir={data_for_int8}", *few)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "limit: " in done.stdout and "NOT ACCURATE" not in done.stdout
 

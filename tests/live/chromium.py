@@ -53,3 +53,17 @@ def metres(page, name):
     """A distance that the page tells."""
     until(page, f"/m$/.test(document.getElementById('{name}').textContent)")
     return float(page.inner_text(f"#{name}").split()[0])
+
+
+def saved(page, folder):
+    """Clicks *Save*, and stores the two files that it downloads; their names."""
+    files = {}
+    page.on("download", lambda file: files.__setitem__(file.suggested_filename, file))
+    page.click("#save")
+    deadline = time.monotonic() + 30
+    while len(files) < 2:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+    for name, file in files.items():
+        file.save_as(folder / name)
+    return list(files)

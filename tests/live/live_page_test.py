@@ -9,6 +9,7 @@ import pytest
 from chromium import launched
 from chromium import metres
 from chromium import pixels
+from chromium import saved
 from chromium import until
 from live_process import clip  # noqa: F401  a fixture
 from live_process import live
@@ -87,18 +88,10 @@ def test_a_click_shows_the_depth_maps_value_and_saving_writes_it(browser, server
         box = page.locator("#depth").bounding_box()
         page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.75 * box["height"])
         shown = metres(page, "distance")
-        saved = {}
-        page.on("download", lambda file: saved.__setitem__(file.suggested_filename, file))
-        page.click("#save")
-        deadline = time.monotonic() + 30
-        while len(saved) < 2:
-            assert time.monotonic() < deadline
-            page.wait_for_timeout(100)
-        for name, file in saved.items():
-            file.save_as(tmp_path / name)
-        depth = next(name for name in saved if name.endswith("_depth.png"))
+        names = saved(page, tmp_path)
+        depth = next(name for name in names if name.endswith("_depth.png"))
         assert read_depth(tmp_path / depth)[360, 160] == pytest.approx(shown, abs=0.01)
-        both = Image.open(tmp_path / next(name for name in saved if name != depth))
+        both = Image.open(tmp_path / next(name for name in names if name != depth))
         assert both.size[0] > 1280 and both.size[1] == 480
         page.click("#freeze")
         deadline = time.monotonic() + 20

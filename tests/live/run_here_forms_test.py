@@ -27,21 +27,7 @@ FORMS = [("none", "float32"), ("float16", "float32"), ("none", "uint8"), ("int8"
 
 
 @pytest.fixture(scope="module")
-def many_pictures(tmp_path_factory):
-    """36 training pictures, of which int8 needs 32, and 6 to verify with."""
-    from conftest import _write_pair
-
-    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for split, count in (("train", 36), ("validation", 6)):
-        for kind in ("rgb", "depth"):
-            (folder / split / kind).mkdir(parents=True)
-        for index in range(count):
-            _write_pair(folder / split, f"{index:04d}", random)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def form(tmp_path_factory, commands, many_pictures):
+def form(tmp_path_factory, commands, data_for_int8):
     """Exports the shipped student in a form, once."""
     folder = tmp_path_factory.mktemp("forms")
 
@@ -51,7 +37,7 @@ def form(tmp_path_factory, commands, many_pictures):
             done = commands(
                 "export.py", f"--model={pretrained_path('nyuv2_student_90m')}",
                 f"--output={model}", f"--quantization={quantization}", f"--input_dtype={dtype}",
-                f"--data_dir={many_pictures}", "--num_calibration=36",
+                f"--data_dir={data_for_int8}", "--num_calibration=36",
                 f"--cache_dir={folder / 'cache'}", "--allow_inaccurate")
             assert done.returncode == 0, done.stderr[-2000:]
         return model

@@ -3,12 +3,12 @@
 # ruff: noqa: F811 (fixtures are imported, and named again by the tests)
 
 import subprocess
-import time
 
 import numpy as np
 import pytest
 from chromium import another
 from chromium import metres
+from chromium import saved
 from chromium import until
 from live_process import clip  # noqa: F401  a fixture
 from live_process import live
@@ -52,16 +52,8 @@ def test_the_static_site_answers_as_python_and_asks_nobody(browser, site, pictur
         np.testing.assert_array_equal(shown(page), np.asarray(Image.open(picture)))
         assert page.inner_text("#engine") == "Runs on WASM."
         assert 0 < page.evaluate("head.network_ms") < 2000
-        saved = {}
-        page.on("download", lambda file: saved.__setitem__(file.suggested_filename, file))
-        page.click("#save")
-        deadline = time.monotonic() + 30
-        while len(saved) < 2:
-            assert time.monotonic() < deadline
-            page.wait_for_timeout(100)
-        name = next(name for name in saved if name.endswith("_depth.png"))
-        saved[name].save_as(tmp_path / "depth.png")
-        assert np.abs(read_depth(tmp_path / "depth.png") - right).max() < 1e-3
+        name, = (name for name in saved(page, tmp_path) if name.endswith("_depth.png"))
+        assert np.abs(read_depth(tmp_path / name) - right).max() < 1e-3
     names = {url.rsplit("/", 1)[-1] for url in page.asked}
     assert {"depth_worker.js", "litert.js", "litert_wasm_internal.wasm", "model.tflite"} <= names
 
