@@ -115,7 +115,7 @@ def test_the_factor_is_the_ratio_of_the_focal_lengths():
 def test_another_field_of_view_of_a_scene_is_answered_better(widths):
     """Rooms seen with the canonical camera and with another one, from the same place."""
     network, errors = TfliteNetwork(NETWORK), []
-    for seed in (0, 3):
+    for seed in range(8):
         ratio = {}
         for focal in (0.811, widths):
             scene = room(np.random.default_rng(seed))
