@@ -81,7 +81,8 @@ _MAX_ROLL_DEG = number_flags.define_float(
     "max_roll_deg", 0.0, "Augmentation: roll the camera by up to so many degrees.", 0.0, 45.0)
 
 _STUDENT = flags.DEFINE_string(
-    "student", "student_90m", "Preset: student_{28,49,90,189}m (the paper's), fast or accurate.")
+    "student", "student_90m",
+    "Preset: student_{28,49,90,189}m (the paper's), fast, balanced, accurate or sharp.")
 _ALPHA = number_flags.define_float(
     "alpha", None, "Encoder width, instead of the preset's.", 0.1, 4.0)
 _DECODER_FILTERS = number_flags.define_integers(

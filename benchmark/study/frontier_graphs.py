@@ -27,6 +27,8 @@ LADDER: dict[str, dict[str, Any]] = {
     "a50_stop16_96": {"alpha": 0.5, "decoder_stride": 16, "grid_size": (96, 128)},
     "accurate": {"alpha": 1.0, "decoder_stride": 8, "grid_size": (192, 256),
                  "decoder_filters": (96, 64)},
+    "sharp": {"alpha": 1.0, "decoder_stride": 2, "grid_size": (192, 256),
+              "decoder_filters": (96, 64, 32, 16)},
 }
 """What `build_student` is given, beside the preset `student_90m`, by the name of the arm."""
 

@@ -46,7 +46,10 @@ PRESETS = {
     "student_189m": Preset(0.95, (96, 64, 48, 32)),
     # A decoder finer than these costs most of the time and gains nothing in si-RMSE.
     "fast": Preset(0.75, (64,), decoder_stride=16, grid_size=(96, 128)),
+    "balanced": Preset(0.95, (64, 32), decoder_stride=8, fusion="add"),
     "accurate": Preset(1.0, (96, 64), decoder_stride=8, grid_size=(192, 256)),
+    # Edges do gain from it.
+    "sharp": Preset(1.0, (96, 64, 32, 16), grid_size=(192, 256)),
 }
 
 
