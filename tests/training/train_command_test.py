@@ -112,7 +112,7 @@ def test_one_line_names_the_fault(answers, name, words):
 @pytest.mark.parametrize(("flag", "words"), [
     ("--teacher=typo.keras", "typo.keras: no such file"),
     ("--teacher=nyuv2_student_28m,typo", "--teacher=typo: no such file or pretrained network; "
-     "there are: indoor_accurate, indoor_fast, "),
+     "there are: indoor_accurate, indoor_balanced, "),
     ("--teacher=nyuv2_student_28m,nyuv2_student_90m --nocache_teacher",
      "--nocache_teacher and --distill=features ask one --teacher, and not mirrored"),
     ("--mirror_teacher --distill=features", "--distill=features ask one --teacher"),
