@@ -1,4 +1,4 @@
-"""Work on all cores: a function of a module, called for many tasks by spawned processes."""
+"""Work on all cores: a module-level function, called for many tasks by spawned processes."""
 
 import concurrent.futures
 import multiprocessing
@@ -19,13 +19,13 @@ from mai_depth.errors import UserError
 def make_all(
     make: Callable[[Any], Any], tasks: Sequence, workers: int | None, title: str
 ) -> Iterator[Any]:
-    """Calls a function of a module for each task, on several cores, under a progress bar.
+    """Calls a module-level function for each task, on several cores, with a progress bar.
 
     Args:
         make: Takes a task.
-        tasks: What it is called with; they and the results can be pickled.
+        tasks: What it is called with; tasks and results must be picklable.
         workers: Number of processes; all cores when None.
-        title: What the bar says.
+        title: The bar's title.
 
     Yields:
         The results in the order of the tasks.
@@ -39,12 +39,12 @@ def make_all(
 def in_parallel(
     make: Callable[[Any], Any], tasks: Sequence, workers: int | None
 ) -> Iterator[Any]:
-    """Calls a function of a module for each task, on several cores; see `make_all`.
+    """Calls a module-level function for each task, on several cores.
 
     Args:
-        make: As there.
-        tasks: As there.
-        workers: As there; one works in this process.
+        make: See `make_all`.
+        tasks: See `make_all`.
+        workers: See `make_all`; 1 means this process.
 
     Yields:
         The results in the order of the tasks.
@@ -69,7 +69,7 @@ def in_parallel(
         raise UserError("a worker process was killed (out of memory?); run the same command again"
                         ) from error
     except BaseException:
-        for child in multiprocessing.active_children():  # else its task is waited for
+        for child in multiprocessing.active_children():  # else we would wait for their tasks
             child.terminate()
         raise
     finally:
@@ -77,7 +77,7 @@ def in_parallel(
 
 
 def begin_worker() -> None:
-    """Ctrl-C is for the parent alone, which then starts nothing new; its end is ours as well."""
+    """Leaves Ctrl-C to the parent, which then starts nothing new, and ends when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -85,5 +85,5 @@ def begin_worker() -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()  # a killed parent tells its workers nothing: they would wait for ever
+        parent.join()  # a killed parent tells its workers nothing: they would wait forever
         os._exit(1)
