@@ -1,6 +1,7 @@
 """Work on all cores: a module-level function, called for many tasks by spawned processes."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -64,7 +65,9 @@ def in_parallel(
         initializer=begin_worker,
     )
     try:
-        yield from pool.map(make, tasks)
+        with _ctrl_c_held_back():
+            results = pool.map(make, tasks)
+        yield from results
     except BrokenProcessPool as error:
         raise UserError("a worker process was killed (out of memory?); run the same command again"
                         ) from error
@@ -74,6 +77,19 @@ def in_parallel(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Blocks SIGINT in the processes that are started here, which inherit the mask.
+
+    One that is still loading, before `begin_worker`, would otherwise end in a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin_worker() -> None:
