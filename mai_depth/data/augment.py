@@ -173,7 +173,7 @@ def _first_and_last(
     start: tf.Tensor, fraction: tf.Tensor, source: int, target: int, pad: int, flip: tf.Tensor,
     tie: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the first and last output pixel are read, in the unit of the op's boxes, side - 1.
+    """Where the first and last output pixel are read, as the op's boxes: pixels / (side - 1).
 
     Output pixel j of `target` is read at `start + (j + 0.5) * fraction * source / target - 0.5`.
     """

@@ -42,8 +42,8 @@ def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
 def drawn(pairs: Pairs, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """Draws the pictures of one epoch in order; the same arguments give the same order.
 
-    Each folder of a mixture gives its count. It is gone through in one shuffled order after
-    another, and each epoch goes on where the last one stopped.
+    Each folder of a mixture contributes its count: it is read in one shuffled order after another,
+    and each epoch continues where the last one stopped.
 
     Args:
         pairs: The pairs to draw from.

@@ -36,8 +36,8 @@ def keep_whole_blocks(path: pathlib.Path, dtype: str, shape: tuple[int, ...], st
 
     Args:
         path: A file of `append_block` that no other process writes.
-        dtype: Of the array.
-        shape: Of the complete array.
+        dtype: The array's dtype.
+        shape: The complete array's shape.
         step: Keep a multiple of this many blocks.
 
     Returns:
@@ -73,8 +73,8 @@ class BlockFile:
 
         Args:
             path: The file.
-            dtype: Of the array.
-            shape: Of the array.
+            dtype: The array's dtype.
+            shape: The array's shape.
             discard: What the user is told to delete if the file is damaged.
 
         Raises:

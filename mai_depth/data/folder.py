@@ -60,7 +60,7 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
 
     Raises:
         UserError: A folder is missing or empty, a file has no partner, two files have the same
-            name, or there is anything else than pictures.
+            name, or there is anything other than pictures.
     """
     if packed := packed_split(split_dir):
         return _packed_pairs(packed[0], split_dir, depth_dir)

@@ -32,7 +32,7 @@ def data_origins(data: DataOptions) -> list[dict[str, Any]]:
 
     Returns:
         For each folder `name`, `depth` (`measured`, or how it was made), `license` and `origin`
-        (None if unknown), and if it is labelled `teachers`, the `name` and `license` of each.
+        (None if unknown); for a labelled one also `teachers`, with `name` and `license` of each.
 
     Raises:
         UserError: A folder's `dataset.json` or `labels.json` is damaged.

@@ -1,4 +1,4 @@
-"""Decoded pairs of picture and depth, the form in which data reaches everything else.
+"""Decoded pairs of picture and depth, the common form of all data.
 
 Needs only NumPy.
 """
@@ -236,7 +236,7 @@ def split_pairs(pairs: Pairs, validation_count: int, seed: int) -> tuple[Pairs, 
 
 
 def count_same_pictures(train: Pairs, validation: Pairs) -> int:
-    """Counts the validation pictures that are training pictures too, under any name.
+    """Counts the validation pictures that are also training pictures, under any name.
 
     Args:
         train: The training pairs.

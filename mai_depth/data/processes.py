@@ -93,7 +93,7 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 
 def begin_worker() -> None:
-    """Leaves Ctrl-C to the parent, which then starts nothing new, and ends when the parent ends."""
+    """Makes a worker leave Ctrl-C to its parent, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

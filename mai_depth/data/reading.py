@@ -108,7 +108,7 @@ def _read_ahead(
 
 def _dataset(reader: "_Reader", count: int, workers: int, threads: int) -> Any:
     grain = _grain()
-    # A batch is one element of the dataset: they come in the order 0, 1, ... whoever reads them.
+    # A batch is one element of the dataset: whichever worker reads them, they stay in order.
     dataset = grain.MapDataset.range(count).map(reader).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
@@ -181,7 +181,7 @@ class _Reader:
     """Reads a batch by its number; called by threads or in another process.
 
     Args:
-        folder: Of an `_Order`.
+        folder: The folder of an `_Order`.
         arrays: The arrays to read.
     """
 

@@ -125,7 +125,7 @@ def decode_depth(
 
 
 def read_rgb(path: str | os.PathLike | Openable) -> Image.Image:
-    """Decodes the picture of a pair at its own size; its pixels lie as those of its depth.
+    """Decodes the picture of a pair at its own size; its pixels match those of the depth.
 
     16-bit gray is scaled to 8 bits, transparency is dropped.
 

@@ -51,7 +51,7 @@ class DataOptions:
     Attributes:
         data_dir: One or more of `FOLDER[:SHARE]`: folders in MAI layout, `rooms`, or
             `nyu_depth_v2` for tensorflow-datasets; none for the default scenes. An epoch has as
-            many pictures as the first, of which SHARE come from that folder.
+            many pictures as the first folder; SHARE of them come from that FOLDER.
         cache_dir: Folder for decoded pictures, scenes and teachers' answers.
         depth_units_per_m: Units of the depth files per metre.
         missing_depth_value: Another code that means missing, besides 0 and 65535.

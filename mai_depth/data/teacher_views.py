@@ -21,7 +21,7 @@ class TeacherViews:
     Attributes:
         crops: float32 [N, V, 5], see `draw_crops`.
         depth: uint16 [N * V, h, w], the teacher's answers, picture after picture, in the units of
-            the pairs. A crop is seen as through a longer lens: its answers are nearer.
+            the pairs. A crop is seen as through a longer lens, so its answers are nearer.
     """
 
     crops: np.ndarray
@@ -29,7 +29,7 @@ class TeacherViews:
 
 
 def count_views(asked: int, augmentation: Augmentation) -> int:
-    """Returns the number of views of a picture: without crops only itself and its mirror image.
+    """Returns the number of views of a picture; uncropped, there are only two: itself and mirrored.
 
     Args:
         asked: How many are wanted.

@@ -1,4 +1,4 @@
-"""The description of a network from which the page runs it in the browser."""
+"""Describes a network to the page, which runs it in the browser."""
 
 import os
 from typing import Any

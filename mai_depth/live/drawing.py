@@ -22,13 +22,13 @@ _NEAREST_PERCENTILE = 2  # a few stray pixels are not an obstacle
 
 
 def nearest_in_middle(depth_m: np.ndarray) -> float | None:
-    """Measures how near the nearest thing in the middle third of the picture is.
+    """Returns the distance of the nearest thing in the middle third of the picture.
 
     Args:
         depth_m: [height, width] in metres.
 
     Returns:
-        The 2nd percentile of the valid depth there; None if there is none.
+        The 2nd percentile of the valid depth there, in metres; None if there is none.
     """
     height, width = depth_m.shape
     middle = depth_m[height // 3 : height - height // 3, width // 3 : width - width // 3]

@@ -108,7 +108,7 @@ class DepthLoop:
         return self._reader.status
 
     def start(self) -> None:
-        """Starts to read and to predict."""
+        """Starts reading and predicting."""
         self._reader.start()
         self._thread.start()
 

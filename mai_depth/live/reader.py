@@ -1,4 +1,4 @@
-"""Reads a source in its own thread and keeps the newest picture, so that nothing delays it."""
+"""Reads a source in its own thread and keeps the newest picture: nothing delays the camera."""
 
 import itertools
 import threading
@@ -61,7 +61,7 @@ class FrameReader:
         return ""
 
     def start(self) -> None:
-        """Starts to read."""
+        """Starts reading."""
         self._thread.start()
 
     def stop(self) -> None:

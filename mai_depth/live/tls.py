@@ -17,7 +17,7 @@ class Certificate(NamedTuple):
 def read_certificate(
     cert: str | os.PathLike | None, key: str | os.PathLike | None
 ) -> Certificate | None:
-    """Checks a certificate and its key, before a visitor would find them faulty.
+    """Checks a certificate and its key before the server starts.
 
     Args:
         cert: `--tls_cert`, or None.

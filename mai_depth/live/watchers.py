@@ -39,7 +39,7 @@ class Hub:
         self._event_loop: asyncio.AbstractEventLoop | None = None
 
     def connect(self) -> None:
-        """Starts to carry frames; call it in the server's event loop."""
+        """Starts carrying frames; call it in the server's event loop."""
         self._event_loop = asyncio.get_running_loop()
         self.loop.publish = self._from_thread
 
@@ -156,7 +156,7 @@ class Watcher:
                 raise ValueError("no such message")
 
     async def _acknowledged(self, message: dict[str, Any]) -> None:
-        """Handles that a frame was drawn, or a point chosen in the one already drawn.
+        """Handles the acknowledgement of a frame, or a point chosen in the one already drawn.
 
         While a page is frozen, no further frame is sent to it.
         """

@@ -4,7 +4,7 @@
     python train.py --flagfile=recipes/nyuv2.flags --data_dir=NEW
 
 It prints what it recognised, a histogram of depth and what is missing, and draws NEW/sheet.png. If
-it is killed or interrupted, the same command goes on where it stopped. docs/own_data.md lists the
+it is killed or interrupted, the same command continues where it stopped. docs/own_data.md lists the
 layouts.
 """
 

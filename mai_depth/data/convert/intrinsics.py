@@ -40,7 +40,7 @@ def read_intrinsics(
 
     Args:
         path: The file.
-        read: Reads it.
+        read: Reads files of its format.
 
     Returns:
         What `read` returns.

@@ -1,7 +1,7 @@
 """Phones and tablets with a lidar: Stray Scanner's folders and Apple's ARKitScenes.
 
-Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. Less
-than high is found at edges, on dark or shiny surfaces and far away, and counts as missing.
+Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. It is
+lower at edges, on dark or shiny surfaces and far away; depth of less than 2 counts as missing.
 Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md and
 https://github.com/apple/ARKitScenes/blob/main/DATA.md.
 """

@@ -17,7 +17,7 @@ _OWN_SPLITS = {  # folders in which a data set keeps splits of its own
 }
 _GAP_SHARE = 0.1  # this share of the validation pairs is left out before them
 _LONGEST = 120  # characters of a name; a file system takes 255 bytes
-_MUCH = 1.5  # a whole sequence may be so many times what was asked for
+_MUCH = 1.5  # a whole sequence may exceed what was asked for by this factor
 
 
 class Task(NamedTuple):

@@ -4,8 +4,8 @@
     python train.py --flagfile=recipes/nyuv2.flags --data_dir=PACKED
 
 Every picture is decoded once, so that no training meets a broken one; its bytes are stored
-unchanged. If it is killed or interrupted, the same command goes on where it stopped; on a complete
-folder it verifies the checksums and packs damaged shards again.
+unchanged. If it is killed or interrupted, the same command continues where it stopped; on a
+complete folder it verifies the checksums and packs damaged shards again.
 """
 
 from absl import flags

@@ -129,7 +129,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest | None:
         folder: Any folder; it need not exist.
 
     Returns:
-        The manifest; None where the folder is not a packed one.
+        The manifest; None if the folder is not a packed one.
 
     Raises:
         UserError: It is damaged, of another version, or packing was not finished.
@@ -152,7 +152,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest | None:
         raise _damaged(path, error) from error
     if not splits:
         raise UserError(f"{folder}: packing was not finished; run the same {COMMAND} again, it "
-                        "goes on where it stopped")
+                        "continues where it stopped")
     return Manifest(folder, plan, splits)
 
 
@@ -172,7 +172,7 @@ def packed_split(split_dir: pathlib.Path) -> tuple[Manifest, PackedSplit] | None
         split_dir: `FOLDER/SPLIT`.
 
     Returns:
-        The manifest and the split; None where the folder is not a packed one.
+        The manifest and the split; None if the folder is not a packed one.
 
     Raises:
         UserError: As `read_manifest`, or the folder has no such split.

@@ -49,7 +49,7 @@ from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 from mai_depth.workdir import require_space
 
-SHARD_BYTES = 64 << 20  # at least; no more in a small folder, so that all cores have work
+SHARD_BYTES = 64 << 20  # at least; small enough that a small folder keeps all cores busy
 _SHARDS = 512  # at most in a split, so that all of them can be open
 _ROOM = 1.02  # of the files' size, for records and their index
 _NAMED = 5

@@ -22,7 +22,7 @@ from mai_depth.errors import reason_of
 
 EXTRA = "pip install 'mai_depth[scale]'"
 
-# One record a block, to read a pair without its neighbours; JPEG and PNG cannot be compressed.
+# One record a block, to read a pair without its neighbours; JPEG and PNG do not compress further.
 _WRITER = "group_size:1,uncompressed"
 # The index stays on the disk: in memory it would grow with the data.
 _READER = "readahead_buffer_size:0,footer_prefetch_bytes:0,index_storage_option:offloaded"
@@ -80,7 +80,7 @@ def read_record(path: pathlib.Path, number: int) -> Record:
 
     Args:
         path: The shard.
-        number: Of the record in it, from 0.
+        number: The record's number in it, from 0.
 
     Returns:
         The pair.

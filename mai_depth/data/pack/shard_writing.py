@@ -68,7 +68,7 @@ class ShardTask(NamedTuple):
 
 
 class ShardResult(NamedTuple):
-    """What became of a shard: how many pairs were to go in, and a line for each that is not in."""
+    """What became of a shard: its number of pairs, and a line for each that was left out."""
 
     asked: int
     broken: list[str]
