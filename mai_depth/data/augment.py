@@ -1,8 +1,8 @@
 """Paired augmentation of a batch: crop, flip and resize in one step, then colour.
 
-The picture is resized as `keras.layers.Resizing(interpolation="bilinear")` in the exported graph
-does it, since a network trained on another resize is worse on that one. Depth is never
-interpolated: between two surfaces there is nothing.
+The picture is resized exactly as by `keras.layers.Resizing(interpolation="bilinear")` in the
+exported graph: a network trained with another resize is worse with that one. Depth is never
+interpolated, since there is no surface halfway between two surfaces.
 """
 
 import math
@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from mai_depth.data.augmentation import Augmentation
 
-# Half way between two pixels (at a scale of exactly 2 everywhere) the nearest is the first one,
-# flipped or not; without the shift rounding errors would decide.
+# Halfway between two pixels (everywhere, at a scale of exactly 2) the first counts as the nearest,
+# flipped or not; without this shift rounding errors would decide.
 _TIE_PX = 1e-3
 
 
 class _Draw(NamedTuple):
-    """Numbers in [0, 1) of one batch, [B] each (`color` [B, 3]); they do not shift when an
-    augmentation is turned off."""
+    """Random numbers in [0, 1) for one batch, [B] each (`color` [B, 3]); turning an augmentation
+    off does not change the others."""
 
     flip: tf.Tensor
     fraction: tf.Tensor
@@ -33,8 +33,8 @@ class _Draw(NamedTuple):
 
 
 class _Crop(NamedTuple):
-    """Where the views of one batch lie, [B] each: shares of the picture's sides, the flip, and by
-    how many radians the camera is rolled."""
+    """The views of one batch, [B] each: top, left and side as shares of the picture's sides, the
+    flip, and the camera's roll in radians."""
 
     top: tf.Tensor
     left: tf.Tensor
@@ -52,21 +52,21 @@ def augment(
     depth_size: tuple[int, int],
     crops: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Augments a batch; a sample's result depends on its own seed alone.
+    """Augments a batch; a sample's result depends only on its own seed.
 
     Args:
         rgb: uint8 [B, H, W, 3].
         depths: Each [B, H, W, 1], uint16 or float, 0 = missing, of the same pictures.
         seeds: int32 [B, 2], a `tf.random.stateless_*` seed for each sample.
-        augmentation: What is varied.
+        augmentation: What to vary.
         view_size: Height and width of the picture to make.
         depth_size: Height and width of the depth to make.
-        crops: float32 [B, 5], the views to take as `teacher_views.draw_crops` gives them; None
-            draws them by the seeds.
+        crops: float32 [B, 5], the views to take, see `teacher_views.draw_crops`; None draws them
+            by the seeds.
 
     Returns:
         The picture, float32 [B, *view_size, 3] in 0..255, and each depth, float32
-        [B, *depth_size, 1] in the unit it came in, times the crop's fraction.
+        [B, *depth_size, 1] in its own unit, times the crop's fraction.
     """
     draw = _draw(seeds)
     crop = _drawn(draw, augmentation) if crops is None else _given(crops)
@@ -86,7 +86,7 @@ def views_of(
     Args:
         rgb: uint8 [B, H, W, 3].
         crops: float32 [B, 5], see `teacher_views.draw_crops`.
-        augmentation: From which they were drawn.
+        augmentation: What they were drawn by.
         size: Height and width of the views.
 
     Returns:
@@ -125,8 +125,8 @@ def _view(
     top, left, fraction, flip, _ = crop
     height, width = pictures.shape[1:3]
     min_crop = augmentation.min_crop
-    # Half-pixel centres lie outside the picture when a crop is enlarged. crop_and_resize puts
-    # black there; a repeated edge gives what Resizing gives.
+    # When a crop is enlarged, half-pixel centres lie outside the picture. crop_and_resize makes
+    # them black; with a repeated edge they are as Resizing makes them.
     enlarged = min(min_crop * height / size[0], min_crop * width / size[1]) < 1.01
     pad = 1 if enlarged else 0
     if pad:
@@ -145,8 +145,8 @@ def _rolled_view(
 ) -> tf.Tensor:
     """The view of a camera that is rolled about the middle of the crop.
 
-    Depth along the optical axis stays what it is. What lies outside the picture is its mirror
-    image, and has no depth.
+    Rolling does not change depth along the optical axis. Outside the picture lies its mirror
+    image, without depth.
     """
     level = tf.zeros_like(crop.flip)
     tie = _TIE_PX if method == "nearest" else 0.0
@@ -173,7 +173,7 @@ def _first_and_last(
     start: tf.Tensor, fraction: tf.Tensor, source: int, target: int, pad: int, flip: tf.Tensor,
     tie: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the first and last output pixel are read, in the (side - 1) unit of the op's boxes.
+    """Where the first and last output pixel are read, as the op's boxes: pixels / (side - 1).
 
     Output pixel j of `target` is read at `start + (j + 0.5) * fraction * source / target - 0.5`.
     """

@@ -1,20 +1,20 @@
-"""What is varied from epoch to epoch, as a run is asked for it; `augment` does it."""
+"""The settings of a run's augmentation; `augment` applies them."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is varied; the value that turns each one off is in brackets.
+    """What to vary from epoch to epoch; in brackets the value that turns each off.
 
     Attributes:
-        flip: Mirror every second picture, left to right (False).
+        flip: Mirror half of the pictures, at random, left to right (False).
         brightness: All channels times a factor in [1 - brightness, 1 + brightness] (0).
         gamma: Exponent in [1 / (1 + gamma), 1 + gamma] on image / 255 (0).
         color: Each channel times its own factor in [1 - color, 1 + color] (0).
         min_crop: Smallest side of the crop as a fraction of the picture's (1). The crop is
             shown at full size, as by a longer lens, so its depth is multiplied by the fraction.
-        max_roll_deg: The camera is rolled by up to so many degrees either way (0).
+        max_roll_deg: Roll the camera by up to this angle, either way (0).
     """
 
     flip: bool = True

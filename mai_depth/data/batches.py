@@ -1,7 +1,7 @@
 """From decoded pairs of picture and depth to training batches.
 
-Every batch is a pure function of (seed, epoch, index): a training that starts again at epoch k
-sees exactly what an unbroken one would have seen.
+Every batch is a pure function of (seed, epoch, index): a run resumed at epoch k sees exactly what
+an uninterrupted one would have seen.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
 
     Args:
         count: Number of pairs.
-        seed: Of the training.
+        seed: The run's seed.
         epoch: Counted from 0.
 
     Returns:
@@ -40,14 +40,14 @@ def epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
 
 
 def drawn(pairs: Pairs, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """The pictures of one epoch in their order; the same arguments give the same.
+    """Draws the pictures of one epoch in order; the same arguments give the same order.
 
-    Of a mixture each folder gives its count: it is gone through in one shuffled order after the
-    other, and an epoch goes on where the one before has stopped.
+    Each folder of a mixture contributes its count: it is read in one shuffled order after another,
+    and each epoch continues where the last one stopped.
 
     Args:
-        pairs: What is drawn from.
-        seed: Of the training.
+        pairs: The pairs to draw from.
+        seed: The run's seed.
         epoch: Counted from 0.
 
     Returns:
@@ -64,7 +64,7 @@ def drawn(pairs: Pairs, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
 
 
 def _next_of_folder(size: int, count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """Numbers `epoch * count` and following of a folder's shuffled orders, int32 [count]."""
+    """The next `count` of a folder's shuffled orders, from `epoch * count` on: int32 [count]."""
     begin = tf.cast(epoch, tf.int64) * count
     first = begin // size
     orders = [epoch_order(size, seed, first + k) for k in range(-(-count // size) + 1)]
@@ -72,7 +72,7 @@ def _next_of_folder(size: int, count: int, seed: int, epoch: int | tf.Tensor) ->
 
 
 def _fold(seed: int, number: int) -> int:
-    """Another seed for each folder, which no `--seed` (below 2^32) gives to another."""
+    """A seed for a folder that no other `--seed` (they are below 2^32) gives to any folder."""
     return seed + (number + 1) * 2**32
 
 
@@ -92,36 +92,35 @@ def training_batches(
     all_replicas: int = 1,
     workers: int | None = None,
 ) -> tf.data.Dataset:
-    """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, one after the other.
+    """Makes the augmented batches of epochs `first_epoch` .. `epochs - 1`, in order.
 
     Args:
-        pairs: What to train on.
+        pairs: The training pairs.
         view_size: Height and width of the picture, the output of the model's `view` layer.
         depth_size: Height and width of the depth.
         batch_size: Pairs in a batch; an epoch has `pairs.epoch_size // batch_size` batches.
-        seed: With epoch and index it decides on order and augmentation.
+        seed: The run's seed; with epoch and index it decides order and augmentation.
         first_epoch: The epoch to start with, counted from 0.
         epochs: The epoch to stop before.
-        augmentation: What is varied.
+        augmentation: What to vary.
         teacher_view_size: Height and width at which a teacher sees the same augmented pictures.
-        teacher_views: Views of the same pairs: then they take the place of drawn crops and flips,
-            and the batch has the teacher's answer to exactly this view.
-        replicas: Of the devices that share each batch, those whose parts are wanted.
-        all_replicas: How many such devices there are; a part has `batch_size // all_replicas` pairs
-            and comes as a batch of its own, one after the other.
+        teacher_views: Views of the same pairs, to use instead of drawn crops and flips; a batch
+            then has the teacher's answers to exactly these views.
+        replicas: The devices whose parts of each batch are wanted.
+        all_replicas: Number of devices that share each batch; a part has
+            `batch_size // all_replicas` pairs and is yielded as a batch of its own.
         workers: Processes that decode a packed folder, see `reading.read_ahead`; the batches do not
             depend on it.
 
     Returns:
         A dataset of dicts: `image` float32 [B, *view_size, 3], RGB 0..255; `depth` float32
-        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; `teacher_depth` float32
-        [B, h, w, 1] in metres of `teacher_views`, and `teacher_image` [B, *teacher_view_size, 3],
-        where asked for; `labels` int32 [B],
-        the `mixture.Labels` of each, where `pairs` is a mixture.
+        [B, *depth_size, 1] in metres, 0 = missing, not cut at any maximum; with `teacher_views`
+        `teacher_depth` float32 [B, h, w, 1] in metres; with `teacher_view_size` `teacher_image`
+        float32 [B, *teacher_view_size, 3]; of a mixture `labels` int32 [B], see `mixture.Labels`.
 
     Raises:
-        UserError: There are fewer pairs than a batch has. What cannot be read meanwhile is an
-            error of TensorFlow, see `faults_of_reading`.
+        UserError: There are fewer pairs than `batch_size`. A picture that cannot be read later is
+            an error of TensorFlow, see `faults_of_reading`.
     """
     steps = _steps_per_epoch(pairs.epoch_size, batch_size)
     part_size = batch_size // all_replicas
@@ -153,8 +152,8 @@ def training_batches(
 
 
 def _tell_cameras_apart(batch: dict[str, tf.Tensor], pairs: Pairs, index: tf.Tensor) -> None:
-    """Brings the depth of a mixture's folders to one camera and says what kind each is."""
-    if pairs.scale is not None:  # a teacher answers in metres of the network's own camera
+    """Scales the depth of a mixture's folders to one camera, and adds the kind of each."""
+    if pairs.scale is not None:  # a teacher's answers are in the network's own metres already
         batch["depth"] *= tf.gather(tf.constant(pairs.scale), index)[:, None, None, None]
     if isinstance(pairs, Mixture):
         batch["labels"] = tf.gather(tf.constant(pairs.labels, tf.int32), index)
@@ -162,7 +161,7 @@ def _tell_cameras_apart(batch: dict[str, tf.Tensor], pairs: Pairs, index: tf.Ten
 
 @contextlib.contextmanager
 def faults_of_reading() -> Iterator[None]:
-    """Makes a `UserError` again of one that TensorFlow met in a batch and wrapped.
+    """Restores a `UserError` that was raised in a batch and wrapped by TensorFlow.
 
     Raises:
         UserError: A picture could not be read while batches were made.
@@ -233,7 +232,7 @@ def _read_views(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The view of each picture `index` [B] in an epoch: its crops [B, 5], answers [B, h, w, 1].
 
-    A picture goes through its views in turn, from a drawn one on: so none is left out.
+    A picture goes through its views in turn, from a random one on, so that none is left out.
     """
     count, number = views.crops.shape[:2]
     first = tf.random.stateless_uniform([count], [_fold(seed, _VIEWS), 0], maxval=number,

@@ -1,8 +1,8 @@
-"""A file of equal blocks, each with its checksum: what caches are made of.
+"""A file of blocks of equal size, each with a checksum: what caches are made of.
 
-Blocks are read, not memory-mapped: reading is as fast, and a file that is cut off while it is in
-use becomes an error that can be told, where a mapped one ends the process by SIGBUS.
-Needs NumPy alone.
+Blocks are read, not memory-mapped: reading is as fast, and a file that is truncated while in use
+becomes an error that can be reported, where a mapped one would end the process with SIGBUS.
+Needs only NumPy.
 """
 
 import os
@@ -24,7 +24,7 @@ def append_block(file: BinaryIO, number: int, block: np.ndarray) -> None:
 
     Args:
         file: Open for writing, at its end.
-        number: Of the block, from 0; the checksum covers it, so that no block passes for another.
+        number: The block's, from 0; the checksum covers it, so that no block passes for another.
         block: The array, contiguous.
     """
     file.write(block.data)
@@ -32,19 +32,19 @@ def append_block(file: BinaryIO, number: int, block: np.ndarray) -> None:
 
 
 def keep_whole_blocks(path: pathlib.Path, dtype: str, shape: tuple[int, ...], step: int) -> int:
-    """Cuts a file of `append_block` whose writer was killed behind its last whole block.
+    """Truncates a file after its last whole block; the process that wrote it was killed.
 
     Args:
-        path: The file, which nobody else writes.
-        dtype: Of the array.
-        shape: Of the array when it is complete.
-        step: Blocks are kept by so many.
+        path: A file of `append_block` that no other process writes.
+        dtype: The array's dtype.
+        shape: The complete array's shape.
+        step: Keep a multiple of this many blocks.
 
     Returns:
-        How many blocks are left: the rest follows behind them.
+        The number of blocks that are left; the next one is to be appended.
 
     Raises:
-        OSError: It cannot be read or cut.
+        OSError: It cannot be read or truncated.
     """
     stride = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize + _CHECKSUM.size
     count = min(path.stat().st_size // stride, shape[0]) // step * step
@@ -61,10 +61,9 @@ def keep_whole_blocks(path: pathlib.Path, dtype: str, shape: tuple[int, ...], st
 
 
 class BlockFile:
-    """An array [N, ...] in a file, indexed like an array; each of its N blocks is read when asked.
+    """An array [N, ...] in a file, indexed like an array; its N blocks are read on demand.
 
-    A block's checksum is compared when it is read for the first time: 1 ms for a VGA picture, so
-    that later epochs cost nothing.
+    A block's checksum is verified at its first read only: that takes 1 ms for a VGA picture.
     """
 
     def __init__(
@@ -74,13 +73,13 @@ class BlockFile:
 
         Args:
             path: The file.
-            dtype: Of the array.
-            shape: Of the array.
-            discard: What to delete, so that it is made again, where the file is damaged.
+            dtype: The array's dtype.
+            shape: The array's shape.
+            discard: What the user is told to delete if the file is damaged.
 
         Raises:
             OSError: It cannot be opened.
-            ValueError: Its size is another.
+            ValueError: It has another size.
         """
         self.shape = shape
         self.dtype = np.dtype(dtype)
@@ -92,7 +91,7 @@ class BlockFile:
         weakref.finalize(self, os.close, self._descriptor)
         stride = self._block_bytes + _CHECKSUM.size
         if os.fstat(self._descriptor).st_size != shape[0] * stride:
-            raise ValueError(f"{path}: not of {shape[0]} blocks of {stride} bytes")
+            raise ValueError(f"{path}: does not have {shape[0]} blocks of {stride} bytes")
         self._is_verified = np.zeros(shape[0], bool)
 
     def __len__(self) -> int:
@@ -121,12 +120,12 @@ class BlockFile:
         except OSError as error:
             raise self._fault(f"cannot be read ({error.strerror})") from error
         if count != stride:
-            raise self._fault("was cut off while it was in use")
+            raise self._fault("was truncated while in use")
         if not self._is_verified[number]:
             if _CHECKSUM.pack(zlib.crc32(block.data, number)) != checksum:
-                raise self._fault(f"block {number} is damaged (its checksum does not fit)")
+                raise self._fault(f"block {number} is damaged (its checksum does not match)")
             self._is_verified[number] = True
 
     def _fault(self, what: str) -> UserError:
-        return UserError(f"{self._path}: {what}; delete {self._discard} and run again, it is made "
-                         "anew")
+        return UserError(f"{self._path}: {what}; delete {self._discard} and run again, it is "
+                         "rebuilt")

@@ -1,7 +1,7 @@
-"""The decoded cache: two files of blocks, one a pair, and a JSON that names them.
+"""The decoded cache: two files with a block for each pair, and a JSON index.
 
-It is published as a whole, so several processes may open the same data at the same time and a
-killed one leaves no half cache.
+It is published as a whole, so several processes may open the same data at once, and a killed one
+leaves no partial cache.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from mai_depth.workdir import require_space
 
 BYTES_PER_PAIR = HEIGHT * WIDTH * (3 + 2)
 
-_FORMAT = 2  # goes into every key: raise it when the files change their meaning
+_FORMAT = 2  # part of every key; raise it when the files change their meaning
 
 
 class Sample(NamedTuple):
@@ -55,8 +55,8 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
 
     Args:
         cache_dir: The folder of all caches (`--cache_dir`).
-        label: What a person sees in the folder's name.
-        key: All that decides on the cache's content and is quickly known.
+        label: The readable part of the folder's name.
+        key: Everything that decides the cache's content and is quick to know.
 
     Returns:
         The folder, which need not exist.
@@ -68,17 +68,17 @@ def cache_folder(cache_dir: str | os.PathLike, label: str, key: Iterable[object]
 
 @contextlib.contextmanager
 def new_folder(folder: pathlib.Path, is_published: Callable[[], bool]) -> Iterator[pathlib.Path]:
-    """Yields what becomes a folder in `--cache_dir`, which is made, see `atomic_folder`.
+    """Yields a draft that becomes a folder in `--cache_dir`, see `atomic_folder`.
 
     Args:
-        folder: Where it shall be.
+        folder: Its final path; its parents are made.
         is_published: As in `atomic_folder`.
 
     Yields:
         The folder to fill.
 
     Raises:
-        UserError: There it cannot be written.
+        UserError: It cannot be written there.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -95,11 +95,11 @@ def read_cache(folder: pathlib.Path, allow_broken: bool = True) -> Pairs | None:
 
     Args:
         folder: From `cache_folder`.
-        allow_broken: Take also a cache from which broken pairs were left out.
+        allow_broken: Accept a cache from which broken pairs were left out.
 
     Returns:
-        The pairs, or None where there is no such cache, or one of which it is seen at once that it
-        is damaged. A damaged block is seen when it is read, see `BlockFile`.
+        The pairs; None if there is no such cache, or its index or a file's size is wrong. A damaged
+        block is found when it is read, see `BlockFile`.
     """
     try:
         index = json.loads((folder / "index.json").read_text())
@@ -135,18 +135,18 @@ def write_cache(
     Args:
         folder: From `cache_folder`.
         samples: What to store, in order; a `UserError` stands for a pair that is left out.
-        count: How many `samples` there are, for the progress bar and the space needed.
-        units_per_m: Stored depth units in a metre.
+        count: Number of `samples`, for the progress bar and the space needed.
+        units_per_m: Stored depth units per metre.
 
     Returns:
         The pairs. Those without any valid depth are left out and listed in `excluded`.
 
     Raises:
-        UserError: The cache folder cannot be written, has no space, or nothing is left.
+        UserError: The cache folder cannot be written, has no space, or no pair is left.
     """
     index: dict = {}
 
-    def is_published() -> bool:  # else damaged, or of before a pair was mended
+    def is_published() -> bool:  # else it is damaged, or older than a repaired pair
         there = read_cache(folder)
         return there is not None and there.fingerprint == index["fingerprint"]
 
@@ -166,17 +166,17 @@ def write_cache(
 
 
 def warn_of_missing(pairs: Pairs, folder: pathlib.Path) -> None:
-    """Warns, in one line each, of the pairs that were left out and of codes that mean missing."""
+    """Warns, in a line each, of pairs that were left out and of codes taken for missing."""
     if pairs.cleared_pixels:
         warnings.warn(
             missing_line(pairs.cleared_pixels, pairs.cleared_maps), UserNotice, stacklevel=3)
     if pairs.excluded:
         shown = "; ".join(pairs.excluded[:5]) + ("; ..." if len(pairs.excluded) > 5 else "")
+        noun = "pair" if len(pairs.excluded) == 1 else "pairs"
         warnings.warn(
-            f"{len(pairs.excluded)} pairs left out (all of them in {folder / 'index.json'}): "
-            f"{shown}",
+            f"{len(pairs.excluded)} {noun} left out (see {folder / 'index.json'}): {shown}",
             UserNotice,
-            stacklevel=3,  # who has called `open_split`
+            stacklevel=3,  # the caller of `open_split`
         )
 
 
@@ -201,11 +201,11 @@ def _write_files(
             names.append(sample.name)
             cleared.append(sample.cleared)
             content.update(os.fsencode(sample.name) + b"\0" + sample.digest)
-        for file in (rgb, depth):  # only now does a network disk say that it is full
+        for file in (rgb, depth):  # only now does a network disk report that it is full
             file.flush()
             os.fsync(file.fileno())
     if not names:
-        raise UserError(f"no usable pair; the first is {[*without_depth, *broken][0]}; check "
+        raise UserError(f"no usable pair; the first fault is {[*without_depth, *broken][0]}; check "
                         "--data_dir and --depth_units_per_m")
     return {
         "names": names,
@@ -223,5 +223,5 @@ def _index_digest(index: dict) -> str:
 
 
 def has_depth(depth: np.ndarray, units_per_m: float) -> bool:
-    """Tells whether any pixel of stored depth is valid; a pair without one is left out."""
+    """Returns whether any pixel of stored depth is valid; a pair without one is left out."""
     return bool((depth > MIN_DEPTH_M * units_per_m).any())

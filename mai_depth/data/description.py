@@ -1,7 +1,7 @@
-"""What a folder says of its depth, in `dataset.json` (convert, rooms) or `labels.json` (label).
+"""The description of a folder's depth: `dataset.json` (convert, rooms) or `labels.json` (label).
 
-A folder without either is the depth of a sensor whose focal length nobody has told. Both may hold
-`license` and `origin`, which `origin.py` hands on.
+A folder without either is taken for measured depth of an unknown focal length. Both files may hold
+`license` and `origin`, which `origin.py` passes on.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ class Description:
     """What is known of the depth in a folder.
 
     Attributes:
-        is_measured: Whether a sensor or a renderer gave the depth; else it is what teachers said.
-        units_per_m: Of the depth files; None where nobody has told.
-        focal_length: In picture widths; None where it is unknown or differs between pictures.
-        focal_lengths: Of single pictures, by `SPLIT/NAME`.
+        is_measured: Whether a sensor or a renderer made the depth; else teachers predicted it.
+        units_per_m: Units of the depth files per metre; None if unknown.
+        focal_length: In picture widths; None if it is unknown or differs between pictures.
+        focal_lengths: Those of single pictures, by `SPLIT/NAME`.
     """
 
     is_measured: bool = True
@@ -37,11 +37,11 @@ class Description:
     focal_lengths: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def of(self, split: str, names: Sequence[str]) -> list[float] | None:
-        """Gives the focal length of each picture of a split, or None where one is unknown.
+        """Returns the focal length of each picture of a split, or None if any is unknown.
 
         Args:
             split: E.g. `train`.
-            names: Of the pictures.
+            names: The pictures' names.
 
         Returns:
             In picture widths, in the order of `names`.
@@ -52,7 +52,7 @@ class Description:
 
 
 def read_description(data_dir: str | pathlib.Path) -> Description:
-    """Reads what a data folder says of itself.
+    """Reads the description of a data folder.
 
     Args:
         data_dir: The folder that holds the splits.

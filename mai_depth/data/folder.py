@@ -28,11 +28,11 @@ _DEPTH_SUFFIXES = (".png",)
 
 
 FilePath = pathlib.Path | RecordFile | HeldFile
-"""A file, or what is opened and read like one: of a packed folder, or in memory."""
+"""A file, or what opens and reads like one: a file of a packed folder, or one in memory."""
 
 
 class File(NamedTuple):
-    """A listed file; what `stat` said of it tells a changed file from an unchanged one."""
+    """A listed file; size and time tell whether it has changed."""
 
     path: FilePath
     size: int
@@ -53,14 +53,14 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
     Args:
         split_dir: The folder that holds `rgb` and `depth`, or the path that it would have in a
             packed folder.
-        depth_dir: What the latter is called.
+        depth_dir: Name of the depth folder.
 
     Returns:
         The pairs, sorted by name.
 
     Raises:
-        UserError: A folder is missing or empty, a file has no partner, two files have one name,
-            or something else than a picture lies there.
+        UserError: A folder is missing or empty, a file has no partner, two files have the same
+            name, or there is anything other than pictures.
     """
     if packed := packed_split(split_dir):
         return _packed_pairs(packed[0], split_dir, depth_dir)
@@ -76,7 +76,7 @@ def list_pairs(split_dir: pathlib.Path, depth_dir: str = "depth") -> list[PairFi
 
 
 def has_split(data_dir: str | os.PathLike, split: str) -> bool:
-    """Tells whether a data folder has a split.
+    """Returns whether a data folder has a split.
 
     Args:
         data_dir: The folder, packed or not.
@@ -95,7 +95,7 @@ def has_split(data_dir: str | os.PathLike, split: str) -> bool:
 
 
 def has_inverse_depth(split_dir: pathlib.Path) -> bool:
-    """Tells whether a split holds inverse depth of no unit, as `mai_depth.label` may write it."""
+    """Returns whether a split holds inverse depth without a unit, as `mai_depth.label` writes."""
     if packed := packed_split(split_dir):
         return packed[1].kind == INVERSE_DEPTH_DIR
     return (split_dir / INVERSE_DEPTH_DIR).is_dir() and not (split_dir / "depth").is_dir()
@@ -105,12 +105,12 @@ def refuse_other_kind(said: PackedSplit, split_dir: pathlib.Path, depth_dir: str
     """Refuses a packed split of the other kind of depth.
 
     Args:
-        said: What its manifest says of it.
+        said: The split in its manifest.
         split_dir: The path that it would have.
-        depth_dir: `depth` or `inverse_depth`, what is needed.
+        depth_dir: The kind that is needed, `depth` or `inverse_depth`.
 
     Raises:
-        UserError: It holds the other one.
+        UserError: It holds the other kind.
     """
     if said.kind == depth_dir:
         return
@@ -134,7 +134,7 @@ def _packed_pairs(manifest: Manifest, split_dir: pathlib.Path, depth_dir: str) -
 
 
 def _looks_like_ours(split_dir: pathlib.Path) -> bool:
-    """Whether the split, or one of the usual names beside it, has what we read."""
+    """Whether the split, or `train` or `validation` beside it, is in the layout that we read."""
     beside = (split_dir.with_name(name) for name in ("train", "validation"))
     return any((split / "rgb").is_dir() and any((split / "depth").glob("*.png"))
                for split in (split_dir, *beside))
@@ -161,11 +161,11 @@ def _list_files(folder: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, Fi
         raise UserError(f"{folder}: cannot be read ({error.strerror}); --data_dir must hold "
                         "SPLIT/rgb and SPLIT/depth") from error
     if not entries:
-        raise UserError(f"{folder}: no pictures, the folder is empty; put them there or choose "
-                        "another --data_dir")
+        raise UserError(f"{folder}: the folder is empty; put pictures there or choose another "
+                        "--data_dir")
     strange = [entry.name for entry in entries if not entry.name.lower().endswith(suffixes)]
     if strange:
-        raise UserError(f"{folder}: {len(strange)} entries are no {' or '.join(suffixes)} files "
+        raise UserError(f"{folder}: {len(strange)} entries are not {' or '.join(suffixes)} files "
                         f"({_some(strange)}); move them elsewhere")
     files: dict[str, File] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""A folder of generated pictures: made when it is asked for, whole or not at all, and only once."""
+"""A folder of generated pictures, made on demand: whole or not at all, and only once."""
 
 import os
 import pathlib
@@ -14,14 +14,14 @@ def generated_folder(
     read_record: Callable[[pathlib.Path], dict | None],
     write: Callable[[pathlib.Path], None],
 ) -> pathlib.Path:
-    """Makes a folder, unless it is there as it would be made.
+    """Makes a folder, unless it is there with the same record.
 
-    What a killed process had begun is removed.
+    What a killed process left is removed.
 
     Args:
-        folder: Where; its parents are made.
-        record: What decides on its content.
-        read_record: Tells the record of a folder that was made here, None of any other.
+        folder: Where to; its parents are made.
+        record: Everything that decides its content.
+        read_record: Returns the record of a folder that was made here, None for any other.
         write: Fills an empty folder, its record included.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Several folders as one: each is drawn from with its share, and judged by what its labels are.
+"""Several folders as one: each has its share of an epoch, and the loss that its labels allow.
 
-Needs NumPy alone.
+Needs only NumPy.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from mai_depth.errors import UserError
 
 
 class Labels(enum.IntEnum):
-    """What a depth map says, from which follows the loss."""
+    """What a depth map means, which decides its loss."""
 
     METRIC = 0
     """Metres of a known camera: scale and shape count."""
     SHAPE = 1
-    """Metres that are a guess, as a teacher's of an unknown camera's picture: the shape counts."""
+    """Guessed metres, such as a teacher's for an unknown camera: only the shape counts."""
     RELATIVE = 2
-    """Inverse depth of another scale and shift in each picture."""
+    """Inverse depth with another scale and shift in each picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Part:
     Attributes:
         name: The folder, for messages.
         pairs: Its training pairs; `scale` brings their depth to the mixture's camera.
-        share: Of the pictures of an epoch, or None for a share by its number of pictures.
-        labels: What its depth says.
+        share: Its share of an epoch's pictures; None for one by its number of pictures.
+        labels: What its depth means.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Mixture(Pairs):
 
     Attributes:
         folders: The pairs of each folder.
-        counts: How many of each an epoch draws; together as many as the first folder has.
+        counts: Pictures of each folder in an epoch; their sum is the size of the first folder.
         labels: uint8 [N], the `Labels` of each pair.
     """
 
@@ -61,7 +61,7 @@ class Mixture(Pairs):
 
     @property
     def epoch_size(self) -> int:
-        """How many pictures an epoch shows."""
+        """Number of pictures in an epoch."""
         return sum(self.counts)
 
     @property
@@ -71,12 +71,12 @@ class Mixture(Pairs):
 
     @property
     def home(self) -> Pairs:
-        """The pairs of the first folder, whose metres the network shall answer."""
+        """The pairs of the first folder, whose metres the network learns."""
         return self.folders[0]
 
 
 class Joined:
-    """Arrays [N, ...] one after the other, indexed like one array; nothing is copied before."""
+    """Arrays [N, ...] one after the other, indexed like one array, without a copy."""
 
     def __init__(self, arrays: Sequence):
         """Keeps the arrays, which agree in all but their length."""
@@ -110,7 +110,7 @@ def mix(parts: Sequence[Part]) -> Pairs:
     """Joins folders.
 
     Args:
-        parts: The folders; the first one's metres are those that the network shall answer.
+        parts: The folders; the network learns the metres of the first.
 
     Returns:
         A `Mixture`, or the pairs of a single folder as they are.
@@ -139,7 +139,7 @@ def mix(parts: Sequence[Part]) -> Pairs:
 
 
 def _names(parts: Sequence[Part]) -> Sequence[str]:
-    """The names of all pairs, each behind that of its folder."""
+    """The names of all pairs, each after that of its folder."""
     starts = np.cumsum([0, *(len(part.pairs) for part in parts)])
 
     def name(number: int) -> str:
@@ -150,7 +150,7 @@ def _names(parts: Sequence[Part]) -> Sequence[str]:
 
 
 def _counts(parts: Sequence[Part]) -> tuple[int, ...]:
-    """How many pictures of each folder an epoch has."""
+    """Number of pictures of each folder in an epoch."""
     total = sum(len(part.pairs) for part in parts)
     others = [len(part.pairs) / total if part.share is None else part.share for part in parts[1:]]
     own = 1 - sum(others) if parts[0].share is None else parts[0].share
@@ -167,7 +167,7 @@ def _counts(parts: Sequence[Part]) -> tuple[int, ...]:
 
 
 def _scale(pairs: Pairs, units_per_m: float) -> np.ndarray:
-    """What brings stored depth, divided by `units_per_m`, to metres of the mixture's camera."""
+    """Factors from stored depth, divided by `units_per_m`, to metres of the mixture's camera."""
     scale = np.ones(len(pairs)) if pairs.scale is None else pairs.scale
     return (scale * (units_per_m / pairs.units_per_m)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""NYU Depth V2 with its 47584 training pairs, through tensorflow-datasets, into the same cache."""
+"""NYU Depth V2 with its 47584 training pairs, from tensorflow-datasets into the same cache."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ def open_nyu_depth_v2(cache_dir: str | os.PathLike, split: str) -> Pairs:
     `~/tensorflow_datasets`; the decoded cache of the training split takes another 73 GB.
 
     Args:
-        cache_dir: Where decoded pictures are kept.
-        split: `train` or `validation`; also a slice as tensorflow-datasets writes it.
+        cache_dir: Folder for the decoded pictures.
+        split: `train` or `validation`, or a slice in the syntax of tensorflow-datasets.
 
     Returns:
         The pairs, depth in millimetres.
 
     Raises:
-        UserError: The data are neither there nor to be had, or the cache cannot be written.
+        UserError: The data is neither there nor available, or the cache cannot be written.
     """
     folder = cache_folder(cache_dir, f"{NAME}-{split}", (NAME, split))
     pairs = read_cache(folder)
@@ -55,7 +55,7 @@ def _load(split: str) -> tuple[Iterable[dict], int]:
     except ModuleNotFoundError as error:
         raise UserError(f"{NAME}: tensorflow-datasets needs {error.name}; "
                         f"pip install {error.name}") from error
-    # Network, disk, checksum, version: tensorflow-datasets raises a dozen kinds.
+    # Network, disk, checksum, version: tensorflow-datasets raises a dozen kinds of errors.
     except Exception as error:
         raise _unavailable(error) from error
 
@@ -72,7 +72,7 @@ def _samples(examples: Iterable[dict[str, Any]]) -> Iterator[Sample]:
 
 def _millimetres(depth_m: np.ndarray) -> np.ndarray:
     """Turns float16 metres into uint16 millimetres; 0 where not finite or not positive."""
-    # In float16 itself 65.5 m would already overflow, and 1 mm at 5 m be lost.
+    # In float16, 65.6 m would overflow as millimetres, and 1 mm would be lost at 5 m.
     units = np.rint(depth_m.astype(np.float32) * np.float32(_UNITS_PER_M))
     units = np.where(np.isfinite(units), units, 0)
     return np.clip(units, 0, MAX_UNITS).astype(np.uint16)
@@ -81,6 +81,6 @@ def _millimetres(depth_m: np.ndarray) -> np.ndarray:
 def _unavailable(error: Exception) -> UserError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return UserError(
-        f"{NAME}: tensorflow-datasets cannot provide it ({reason}); prepare it where there is a "
-        "network and set TFDS_DATA_DIR, or put pictures of your own into --data_dir"
+        f"{NAME}: tensorflow-datasets cannot provide it ({reason}); prepare it on a machine with "
+        "internet access and set TFDS_DATA_DIR, or give a folder of your own as --data_dir"
     )

@@ -1,4 +1,4 @@
-"""Where training data come from and under which licence: what is handed on with a network."""
+"""Origin and licence of the training data, which are passed on with a network."""
 
 import pathlib
 from typing import Any
@@ -25,14 +25,14 @@ _BUILT_IN = {
 
 
 def data_origins(data: DataOptions) -> list[dict[str, Any]]:
-    """Tells of each training folder what is known of it.
+    """Describes the training folders, as far as they are known.
 
     Args:
         data: Where the pairs come from.
 
     Returns:
-        For each `name`, `depth` (`measured`, or who said it), `license` and `origin` (None where
-        nobody has told), and of labelled folders `teachers`: `name` and `license` of each.
+        For each folder `name`, `depth` (`measured`, or how it was made), `license` and `origin`
+        (None if unknown); for a labelled one also `teachers`, with `name` and `license` of each.
 
     Raises:
         UserError: A folder's `dataset.json` or `labels.json` is damaged.

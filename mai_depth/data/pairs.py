@@ -1,6 +1,6 @@
-"""Decoded pairs of picture and depth: what every consumer of data is given.
+"""Decoded pairs of picture and depth, the common form of all data.
 
-Needs NumPy alone.
+Needs only NumPy.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _PLAUSIBLE_M = (0.1, 100.0)
 
 
 class Stored(Protocol):
-    """An array [N, ...] that is read where it is indexed."""
+    """An array [N, ...] that is read when it is indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -43,9 +43,9 @@ class Stored(Protocol):
 
 
 class Rows:
-    """Chosen rows of an array, indexed like an array, without a copy of what is not asked for.
+    """Chosen rows of an array, indexed like an array and read on demand.
 
-    A split of 7000 VGA pairs has 10 GB: NumPy's own indexing with a list would read them all.
+    A split of 7000 VGA pairs takes 10 GB, all of which NumPy's own indexing with a list would read.
     """
 
     def __init__(self, array: Stored, indices: np.ndarray):
@@ -72,19 +72,22 @@ class Rows:
         return np.asarray(self[:], dtype=dtype)
 
     def rows(self, indices: np.ndarray) -> "Rows":
-        """Chooses among the chosen: rows `indices` [n] of this selection."""
+        """Selects rows `indices` [n] of this selection."""
         return Rows(self._array, self._indices[indices])
 
 
 def chosen_numbers(key: Any, count: int) -> np.ndarray:
-    """Gives the numbers that an index means, without listing all that there are.
+    """Returns the numbers that an index selects, without listing all that there are.
 
     Args:
         key: A number, a slice, or an array of numbers or of booleans.
-        count: How many there are.
+        count: Length of the indexed array.
 
     Returns:
-        int64, of no dimension for a number.
+        int64, a scalar for a single number.
+
+    Raises:
+        IndexError: A number is out of range.
     """
     if isinstance(key, slice):
         return np.arange(*key.indices(count))
@@ -97,28 +100,28 @@ def chosen_numbers(key: Any, count: int) -> np.ndarray:
 
 
 def is_packed(array: Stored) -> bool:
-    """Tells whether rows of an array are decoded when they are read: then readers go ahead."""
+    """Returns whether rows of an array are decoded when read, so that it pays to read ahead."""
     return getattr(array, "is_packed", False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """One split, decoded; a picture is read when it is asked for.
+    """One split, decoded; pictures are read on demand.
 
     Attributes:
         names: File names without suffix, sorted; in memory or not.
         rgb: uint8 [N, 480, 640, 3].
         depth: uint16 [N, 480, 640] in `1 / units_per_m` metres, 0 = missing.
-        units_per_m: Stored units in a metre; 1000 for millimetres.
+        units_per_m: Stored units per metre; 1000 for millimetres.
         fingerprint: sha256 of the names, the bytes of all files and the unit. A copy of the
             folder has the same one.
         excluded: One line for each pair that was left out: a broken file, or no valid depth.
         cleared_pixels: Pixels of the whole split whose code was taken for missing, see
             `depth.clear_missing`.
-        cleared_maps: In how many depth maps.
-        scale: float32 [N], a factor on the depth of each pair that makes it that of the camera
-            whose metres a network shall answer; None where that is this camera.
-        picture_digests: uint64 [N], the `picture_digest` of each; None where nobody has stored it.
+        cleared_maps: Depth maps that have such pixels.
+        scale: float32 [N], factors from the depth of each pair to that of the camera whose metres
+            a network learns; None if it is this camera.
+        picture_digests: uint64 [N], the `picture_digest` of each; None if they are not stored.
     """
 
     names: Sequence[str]
@@ -137,7 +140,7 @@ class Pairs:
 
     @property
     def epoch_size(self) -> int:
-        """How many pictures an epoch shows."""
+        """Number of pictures in an epoch."""
         return len(self)
 
     @property
@@ -147,7 +150,7 @@ class Pairs:
 
     @property
     def home(self) -> "Pairs":
-        """The pairs whose metres the network shall answer: all, or a mixture's first folder."""
+        """The pairs whose metres the network learns: all, or a mixture's first folder."""
         return self
 
     def depth_m(self, index: int) -> np.ndarray:
@@ -172,11 +175,11 @@ class Pairs:
 
 
 class LazyNames(Sequence[str]):
-    """Names that are made where they are asked for: of millions of pairs they would be gigabytes.
+    """Names that are made on demand: those of millions of pairs would take gigabytes.
 
     Args:
-        count: How many there are.
-        name: Gives one by its number.
+        count: Number of names.
+        name: Returns a name by its number.
     """
 
     def __init__(self, count: int, name: Callable[[int], str]):
@@ -233,14 +236,14 @@ def split_pairs(pairs: Pairs, validation_count: int, seed: int) -> tuple[Pairs, 
 
 
 def count_same_pictures(train: Pairs, validation: Pairs) -> int:
-    """Counts the validation pictures that are training pictures under any name.
+    """Counts the validation pictures that are also training pictures, under any name.
 
     Args:
-        train: What is learned.
-        validation: What is measured.
+        train: The training pairs.
+        validation: The validation pairs.
 
     Returns:
-        How many pictures of `validation` have the pixels of one of `train`.
+        The number of pictures of `validation` with the same pixels as one of `train`.
     """
     asked = np.concatenate(list(_picture_digests(validation)))
     known: set[int] = set()
@@ -251,7 +254,7 @@ def count_same_pictures(train: Pairs, validation: Pairs) -> int:
 
 
 def picture_digest(rgb: np.ndarray) -> int:
-    """Tells pictures apart.
+    """Hashes a picture, to tell pictures apart.
 
     Args:
         rgb: uint8 [480, 640, 3].
@@ -274,14 +277,14 @@ def _picture_digests(pairs: Pairs) -> Iterator[np.ndarray]:
 
 
 def describe(pairs: Pairs) -> str:
-    """Sums up the depth of a split in one line, so that a wrong unit is seen at the start.
+    """Sums up the depth of a split in one line, so that a wrong unit shows at the start.
 
     Args:
         pairs: The split; at most 64 pictures, evenly spread, are looked at.
 
     Returns:
         Count, percentiles 5, 50, 95 in metres, share of missing pixels; and a warning when the
-        median is no plausible distance.
+        median is not a plausible distance.
     """
     chosen = np.unique(np.linspace(0, len(pairs) - 1, _DESCRIBED).astype(int))
     # Every fourth row and column: 64 pictures are then read and sorted in a blink.

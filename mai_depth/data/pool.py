@@ -1,4 +1,4 @@
-"""Many pairs read by a pool of threads: how far ahead, and how many of them may be broken."""
+"""Reading pairs in a pool of threads: how far ahead, and how many may be broken."""
 
 import collections
 from collections.abc import Callable
@@ -18,28 +18,28 @@ def count_bad(
     """Counts one more broken pair.
 
     Args:
-        bad: How many there were before.
+        bad: Number of broken pairs before.
         fault: What is wrong with this one.
-        total: How many pairs there are.
-        on_bad_sample: `fail` or `skip`, which takes up to 1 % (and always one).
-        flag: By which the user has given the folder.
+        total: Number of pairs.
+        on_bad_sample: `fail`, or `skip`, which accepts up to 1 % (and always one).
+        flag: The flag that names the folder.
 
     Returns:
-        How many there are now.
+        Number of broken pairs now.
 
     Raises:
-        UserError: One is too many, or there are too many.
+        UserError: `on_bad_sample` is `fail`, or too many are broken.
     """
     if on_bad_sample == "fail":
         raise fault
     if bad + 1 > max(1, total // 100):
-        raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, which "
-                        f"--on_bad_sample=skip does not hide: mend --{flag}")
+        raise UserError(f"{fault}; more than 1 % of {total} pairs are broken, too many for "
+                        f"--on_bad_sample=skip: fix --{flag}")
     return bad + 1
 
 
 def attempt(function: Callable, *arguments):
-    """Calls a function; gives its result, or the `UserError` that it raises."""
+    """Calls a function; returns its result, or the `UserError` that it raises."""
     try:
         return function(*arguments)
     except UserError as error:
@@ -49,7 +49,7 @@ def attempt(function: Callable, *arguments):
 def map_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int = AHEAD
 ) -> Iterator:
-    """Like `pool.map`, but only so many results ahead of the reader: pictures are large."""
+    """Like `pool.map`, but at most `ahead` results ahead of the reader: pictures are large."""
     waiting: collections.deque[Future] = collections.deque()
     for item in items:
         waiting.append(pool.submit(function, item))

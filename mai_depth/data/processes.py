@@ -1,6 +1,7 @@
-"""Work on all cores: a function of a module, called for many tasks by spawned processes."""
+"""Work on all cores: a module-level function, called for many tasks by spawned processes."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -19,13 +20,13 @@ from mai_depth.errors import UserError
 def make_all(
     make: Callable[[Any], Any], tasks: Sequence, workers: int | None, title: str
 ) -> Iterator[Any]:
-    """Calls a function of a module for each task, on several cores, under a progress bar.
+    """Calls a module-level function for each task, on several cores, with a progress bar.
 
     Args:
         make: Takes a task.
-        tasks: What it is called with; they and the results can be pickled.
+        tasks: What it is called with; tasks and results must be picklable.
         workers: Number of processes; all cores when None.
-        title: What the bar says.
+        title: The bar's title.
 
     Yields:
         The results in the order of the tasks.
@@ -39,12 +40,12 @@ def make_all(
 def in_parallel(
     make: Callable[[Any], Any], tasks: Sequence, workers: int | None
 ) -> Iterator[Any]:
-    """Calls a function of a module for each task, on several cores; see `make_all`.
+    """Calls a module-level function for each task, on several cores.
 
     Args:
-        make: As there.
-        tasks: As there.
-        workers: As there; one works in this process.
+        make: See `make_all`.
+        tasks: See `make_all`.
+        workers: See `make_all`; 1 means this process.
 
     Yields:
         The results in the order of the tasks.
@@ -64,20 +65,35 @@ def in_parallel(
         initializer=begin_worker,
     )
     try:
-        yield from pool.map(make, tasks)
+        with _ctrl_c_held_back():
+            results = pool.map(make, tasks)
+        yield from results
     except BrokenProcessPool as error:
         raise UserError("a worker process was killed (out of memory?); run the same command again"
                         ) from error
     except BaseException:
-        for child in multiprocessing.active_children():  # else its task is waited for
+        for child in multiprocessing.active_children():  # else we would wait for their tasks
             child.terminate()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Blocks SIGINT in the processes that are started here, which inherit the mask.
+
+    One that is still loading, before `begin_worker`, would otherwise end in a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def begin_worker() -> None:
-    """Ctrl-C is for the parent alone, which then starts nothing new; its end is ours as well."""
+    """Makes a worker leave Ctrl-C to its parent, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -85,5 +101,5 @@ def begin_worker() -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()  # a killed parent tells its workers nothing: they would wait for ever
+        parent.join()  # a killed parent tells its workers nothing: they would wait forever
         os._exit(1)

@@ -1,8 +1,8 @@
-"""Batches read ahead of the training, by threads or processes, in an order that others decide.
+"""Batches read ahead of the training, by threads or processes, in a given order.
 
-Grain (github.com/google/grain) reads and decodes; which pictures a batch has is known before. So
-the batches are the same whatever the number of processes, and a run keeps no state of Grain.
-Needs no TensorFlow: a process that decodes starts in a second and takes some 100 MB.
+Grain (github.com/google/grain) reads and decodes; which pictures a batch has is decided before. So
+the batches do not depend on the number of processes, and a run keeps no state of Grain.
+Needs no TensorFlow: a process that decodes starts in a second and takes about 100 MB.
 """
 
 import atexit
@@ -30,22 +30,21 @@ from mai_depth.data.pairs import Stored
 from mai_depth.data.processes import begin_worker
 from mai_depth.errors import UserError
 
-_BLOCK = 64  # batches whose indices are told at once
+_BLOCK = 64  # batches whose indices are published at once
 _POLL_S = 0.005
-_OVER = "over"  # a file that tells readers to wait no longer
+_OVER = "over"  # the file that tells readers to stop waiting
 _PROCESSES_FROM = 8  # cores, see `count_workers`
 _SHARED = pathlib.Path("/dev/shm")
 
 
 def count_workers(batch_bytes: int) -> int:
-    """How many processes decode a packed folder; 0 for threads of this process.
+    """Chooses how many processes decode a packed folder; 0 for threads of this process.
 
-    Pillow decodes outside of the interpreter's lock, so that on few cores threads are as fast, and
-    need a fifth less of the processor. On many the lock is what they would wait for.
+    Pillow decodes without the interpreter's lock, so on few cores threads are as fast and take a
+    fifth less CPU time. On many cores they would wait for the lock.
 
     Args:
-        batch_bytes: What a batch takes, in memory that processes share; a container may have little
-            of it.
+        batch_bytes: Size of a batch in shared memory, of which a container may have little.
     """
     workers = _cores() // 4 if _cores() >= _PROCESSES_FROM else 0
     needed = 4 * workers * batch_bytes
@@ -56,12 +55,12 @@ def read_ahead(
     batches: Iterable[np.ndarray], count: int, arrays: Sequence[Stored],
     workers: int | None = None,
 ) -> Generator[list[np.ndarray]]:
-    """Reads the rows of batches in their order.
+    """Reads the rows of batches, in order.
 
     Args:
         batches: The indices [B] of each.
-        count: How many batches there are.
-        arrays: What is read: [N, ...] each.
+        count: Number of batches.
+        arrays: The arrays to read, [N, ...] each.
         workers: Number of processes; 0 reads in threads of this one. None: `count_workers`.
 
     Returns:
@@ -71,14 +70,14 @@ def read_ahead(
         UserError: A picture cannot be read, or Grain is not installed.
     """
     rows = _read_ahead(batches, count, arrays, workers)
-    # Whoever stops early, as at a signal, may leave this open until Python itself comes to its end
-    # and has lost half of what is needed here.
+    # A run that stops early, for instance on a signal, may leave this open until Python exits, when
+    # half of what closing it needs is gone.
     atexit.register(_close, weakref.ref(rows))
     return rows
 
 
 def _close(rows: weakref.ref) -> None:
-    with contextlib.suppress(ValueError):  # it is at work in another thread
+    with contextlib.suppress(ValueError):  # it is running in another thread
         if (generator := rows()) is not None:
             generator.close()
 
@@ -109,8 +108,7 @@ def _read_ahead(
 
 def _dataset(reader: "_Reader", count: int, workers: int, threads: int) -> Any:
     grain = _grain()
-    # A batch is one element of the map: the order is then that of the numbers 0, 1, ... whoever
-    # reads them.
+    # A batch is one element of the dataset: whichever worker reads them, they stay in order.
     dataset = grain.MapDataset.range(count).map(reader).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
@@ -130,9 +128,9 @@ def _grain() -> Any:
 
 
 def _start_resource_tracker() -> None:
-    """Starts the process that frees shared memory after us, so that it does so without a word.
+    """Starts the process that frees our shared memory at the end, with its warnings turned off.
 
-    A training that is stopped leaves batches there that nobody will read.
+    It would warn of the unread batches of a training that was stopped.
     """
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
@@ -154,10 +152,10 @@ def _cores() -> int:
 
 
 class _Order:
-    """Tells other processes which pictures the next batches have, by files of some batches each.
+    """Publishes which pictures the next batches have, in files of 64 batches for other processes.
 
     Args:
-        folder: Where the files lie; what is over is removed.
+        folder: Folder for the files.
         batches: The indices of each batch.
     """
 
@@ -167,16 +165,15 @@ class _Order:
         self._blocks = 0
 
     def tell(self, number: int) -> None:
-        """Makes known all batches up to `number`, which are there."""
+        """Publishes all batches up to `number`, which must exist."""
         while self._blocks * _BLOCK <= number:
             block = [indices for _, indices in zip(range(_BLOCK), self._batches, strict=False)]
             write_bytes_atomic(_block_path(self.folder, self._blocks), pickle.dumps(block))
             self._blocks += 1
 
-
     def end(self) -> None:
-        """Tells those who wait for a batch that there is none."""
-        with contextlib.suppress(FileNotFoundError):  # without the folder they know
+        """Tells waiting readers that no more batches come."""
+        with contextlib.suppress(FileNotFoundError):  # they also stop if the folder is gone
             (self.folder / _OVER).touch()
 
 
@@ -184,8 +181,8 @@ class _Reader:
     """Reads a batch by its number; called by threads or in another process.
 
     Args:
-        folder: Of an `_Order`.
-        arrays: What is read.
+        folder: The folder of an `_Order`.
+        arrays: The arrays to read.
     """
 
     def __init__(self, folder: pathlib.Path, arrays: Sequence[Stored]):
@@ -201,11 +198,11 @@ class _Reader:
         return [np.ascontiguousarray(array[block[place]]) for array in self._arrays]
 
     def _block(self, number: int) -> list[np.ndarray]:
-        """Waits until a block is told; that takes a moment where the reader is far ahead."""
+        """Waits until a block is published, which takes a moment if the reader is far ahead."""
         path = _block_path(self._folder, number)
         while not path.exists():
             if (self._folder / _OVER).exists() or not self._folder.exists():
-                raise RuntimeError("nobody waits for this batch any more")
+                raise RuntimeError("this batch is not needed any more")
             time.sleep(_POLL_S)
         return pickle.loads(path.read_bytes())
 

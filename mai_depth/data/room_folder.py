@@ -1,8 +1,8 @@
-"""A folder of procedural rooms, seen standing and from near: what `--data_dir=rooms` means.
+"""A folder of procedural rooms, seen across and from near: what `--data_dir=rooms` means.
 
-`train/rgb/NAME.jpg`, `train/depth/NAME.png` (uint16, mm, 640x480) and `dataset.json`, which says
-what the pictures are: kind and unit, what made them, and for each `train/NAME` the focal length in
-picture widths, unrounded: every picture has a camera of its own.
+`train/rgb/NAME.jpg`, `train/depth/NAME.png` (uint16, mm, 640x480) and `dataset.json`: kind, unit,
+the arguments that made the pictures, and for each `train/NAME` the focal length in picture widths,
+unrounded, since every picture has a camera of its own.
 """
 
 import os
@@ -23,26 +23,26 @@ from mai_depth.data.synthetic import write_pair
 from mai_depth.json_file import read_json
 
 NAME = "rooms"
-"""The word for such a folder on the command line, and its name in the cache."""
-VERSION = 1  # of the pictures; a folder of another version is made anew
+"""Such a folder's name on the command line and in the cache."""
+VERSION = 1  # of the pictures; a folder of another version is rebuilt
 
-_STREAM = 2  # beside 0 and 1, the splits of the default data set: no scene is in both
-# As of the RealSense D405 (18 mm), which measures from 7 cm: nearer than a stereo camera for rooms.
+_STREAM = 2  # 0 and 1 are the splits of the default data set: no scene is in both
+# Around that of the RealSense D405 (18 mm), which measures nearer than stereo cameras for rooms.
 _NEAR_BASELINES_M = (0.012, 0.03)
-_NEAR_BRIGHTNESS = (0.24, 0.8)  # tops of white laminate are often photographed near to white
+_NEAR_BRIGHTNESS = (0.24, 0.8)  # in photographs, tops of white laminate are often nearly white
 
 
 def make_view(seed: tuple[int, int, int], from_near: bool) -> tuple[np.ndarray, np.ndarray, float]:
     """Makes one picture of a random room, its depth, and the focal length.
 
     Args:
-        seed: Another one gives another room.
+        seed: Another seed gives another room.
         from_near: Look at a table top, desk, worktop or shelf from 0.3 to 1.5 m, instead of across
             the room.
 
     Returns:
         RGB, uint8 [480, 640, 3]; z depth, float32 [480, 640] in metres, rounded to millimetres,
-        0 = missing, at least 0.15 (near) or 0.4 (standing); focal length in picture widths.
+        0 = missing, at least 0.15 (from near) or 0.4; focal length in picture widths.
     """
     random = np.random.default_rng(seed)
     scene = (near if from_near else room)(random)
@@ -61,10 +61,10 @@ def make_view(seed: tuple[int, int, int], from_near: bool) -> tuple[np.ndarray, 
 def rooms_folder(
     cache_dir: str | os.PathLike, *, count: int = 2400, near_share: float = 0.5, seed: int = 0
 ) -> pathlib.Path:
-    """The folder of rooms in a cache; made on the first call, on all cores.
+    """Returns the folder of rooms in a cache; the first call makes it, on all cores.
 
     Args:
-        cache_dir: Where it lies, under the name `rooms`.
+        cache_dir: The folder that holds it, as `rooms`.
         count: See `make_rooms`.
         near_share: See `make_rooms`.
         seed: See `make_rooms`.
@@ -89,14 +89,14 @@ def make_rooms(
 ) -> pathlib.Path:
     """Writes a folder of rooms; it appears when it is complete, or not at all.
 
-    A folder that was written with the same arguments is left as it is. What a killed process had
-    begun is removed.
+    A folder that was written with the same arguments is kept. What a killed process left is
+    removed.
 
     Args:
         folder: Where to put it; its parents are made.
-        count: Number of pairs; the first ones of a larger folder are those of a smaller one.
-        near_share: How many of them are near views, 0..1; their names begin with `near`, the
-            others' with `room`.
+        count: Number of pairs; a larger folder begins with the pairs of a smaller one.
+        near_share: Share of near views, 0..1; their names begin with `near`, the others' with
+            `room`.
         seed: Another seed gives other rooms.
         workers: Number of processes; all cores when None. The pictures do not depend on it.
 

@@ -1,6 +1,6 @@
-"""Pairs of picture and depth files: checked, then decoded.
+"""Checks pairs of picture and depth files, then decodes them.
 
-Everything that can be seen without decoding a picture is checked before the first one is decoded.
+Everything that can be checked without decoding a picture is checked before the first is decoded.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ MIN_HEIGHT = 48
 
 _RGB_FORMATS = ("PNG", "JPEG")
 _DEPTH_FORMATS = ("PNG",)
-_THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes outside the interpreter lock
+_THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes without the interpreter's lock
 
 
 def check_pair(pair: PairFiles, allow_resize: bool) -> None:
@@ -44,7 +44,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
         allow_resize: Accept a depth map of another size than its picture, of the same aspect.
 
     Raises:
-        UserError: Names the file and the remedy.
+        UserError: The pair cannot be used.
     """
     width, height = rgb_size = _rgb_header(pair.rgb.path)
     depth_size = _depth_header(pair.depth.path)
@@ -66,7 +66,7 @@ def check_pair(pair: PairFiles, allow_resize: bool) -> None:
 def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
     """Decodes a checked pair at 480x640.
 
-    Another size is resized: the picture with Pillow's antialiased bilinear filter, depth by
+    Other sizes are resized: the picture with Pillow's antialiased bilinear filter, depth by
     taking the nearest pixel, so that no depth is made up between two surfaces.
 
     Args:
@@ -74,15 +74,15 @@ def decode_pair(pair: PairFiles, missing_value: int | None = None) -> Sample:
         missing_value: See `depth.clear_missing`.
 
     Returns:
-        The sample; its digest is that of both files' bytes, and of what was not taken for missing.
+        The sample. Its digest covers both files' bytes, and the depth if pixels were cleared.
 
     Raises:
-        UserError: A file is broken, changed or vanished.
+        UserError: A file is broken, or has changed or vanished.
     """
     digest = _digest(pair.rgb.path) + _digest(pair.depth.path)
     rgb = decode_rgb(pair.rgb.path)
     depth, cleared = decode_depth(pair.depth.path, missing_value)
-    if cleared:  # the same bytes may be other depth
+    if cleared:  # then the same bytes may give other depth
         digest += hashlib.sha256(depth.data).digest()
     return Sample(pair.name, rgb, depth, digest, cleared)
 
@@ -125,7 +125,7 @@ def decode_depth(
 
 
 def read_rgb(path: str | os.PathLike | Openable) -> Image.Image:
-    """Decodes the picture of a pair at its own size; each pixel is that of its depth.
+    """Decodes the picture of a pair at its own size; its pixels match those of the depth.
 
     16-bit gray is scaled to 8 bits, transparency is dropped.
 
@@ -136,7 +136,7 @@ def read_rgb(path: str | os.PathLike | Openable) -> Image.Image:
         The picture, RGB.
 
     Raises:
-        UserError: It cannot be read or is broken, or EXIF turns it, but not its depth.
+        UserError: It cannot be read or is broken, or EXIF turns it but not its depth.
     """
     with open_picture(path, _RGB_FORMATS) as image:
         image.load()
@@ -189,7 +189,7 @@ def _rgb_header(path: FilePath) -> tuple[int, int]:
 
 
 def _refuse_turned(path: object, image: Image.Image) -> None:
-    # Pillow would decode a PNG to look for EXIF behind the pixels.
+    # Pillow would decode a PNG to look for EXIF after the pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return
     if (turn := orientation(image)) != 1:

@@ -38,10 +38,10 @@ from mai_depth.depth import INVERSE_DEPTH_DIR
 from mai_depth.depth import MISSING_UNITS
 from mai_depth.errors import UserError
 
-SCENES = "scenes"  # the default data set, where nothing else is asked for
+SCENES = "scenes"  # the default data set
 CACHED_PAIRS = 10_000
-"""Of a packed split: up to so many (15 GB) it is decoded once like a folder of files, so that an
-epoch decodes nothing; a larger one is decoded as it is read."""
+"""A packed split of at most this many pairs (15 GB) is decoded once, like a folder of files, so
+that an epoch decodes nothing; a larger one is decoded as it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +51,13 @@ class DataOptions:
     Attributes:
         data_dir: One or more of `FOLDER[:SHARE]`: folders in MAI layout, `rooms`, or
             `nyu_depth_v2` for tensorflow-datasets; none for the default scenes. An epoch has as
-            many pictures as the first, of which SHARE come from that folder.
-        cache_dir: Where decoded pictures, scenes and teachers' answers are kept.
-        depth_units_per_m: Depth file units in a metre.
-        missing_depth_value: One more code that means missing, beside 0 and 65535.
+            many pictures as the first folder; SHARE of them come from that FOLDER.
+        cache_dir: Folder for decoded pictures, scenes and teachers' answers.
+        depth_units_per_m: Units of the depth files per metre.
+        missing_depth_value: Another code that means missing, besides 0 and 65535.
         validation_count: Pairs of the training split to validate on; 0 uses the folder
             `validation`.
-        split_seed: Which ones.
+        split_seed: The seed that picks them.
         on_bad_sample: `fail` or `skip`.
         allow_resize: Whether depth may have another size than its picture.
     """
@@ -75,10 +75,10 @@ class DataOptions:
 def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
     """Opens the training and the validation pairs; scenes and rooms are made on the first call.
 
-    Of several folders the first gives the validation pairs, and the camera whose metres the network
-    shall answer: measured depth of the others is brought to its focal length (as Yin et al. 2023,
-    Metric3D, do). Where that is unknown, and of depth that teachers said, the shape counts alone;
-    of inverse depth without a unit, what no scale and no shift changes.
+    Of several folders the first gives the validation pairs and the camera whose metres the network
+    learns: measured depth of the others is scaled to its focal length (as in Metric3D, Yin et al.
+    2023). If that of a folder is unknown, or its depth was predicted by teachers, only the shape
+    counts; of inverse depth without a unit only what scale and shift do not change.
 
     Args:
         options: Where they come from.
@@ -87,7 +87,7 @@ def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
         Training pairs (of several folders a `Mixture`), validation pairs.
 
     Raises:
-        UserError: What is wrong with a folder or a file in it.
+        UserError: A folder or a file in it cannot be used.
     """
     asked = [parse_share(text) for text in options.data_dir] or [(SCENES, None)]
     train, validation = _open_first(asked[0][0], options)
@@ -99,7 +99,7 @@ def open_data(options: DataOptions) -> tuple[Pairs, Pairs]:
 
 
 def open_others(options: DataOptions) -> dict[str, Pairs]:
-    """Opens the validation pairs of all folders but the first, of those that have some.
+    """Opens the validation pairs of all folders but the first, where there are any.
 
     Args:
         options: As in `open_data`.
@@ -108,7 +108,7 @@ def open_others(options: DataOptions) -> dict[str, Pairs]:
         Pairs by folder.
 
     Raises:
-        UserError: What is wrong with a folder or a file in it.
+        UserError: A folder or a file in it cannot be used.
     """
     names = [parse_share(text)[0] for text in options.data_dir[1:]]
     return {name: open_split(name, "validation", **_settings(name, options))
@@ -116,7 +116,7 @@ def open_others(options: DataOptions) -> dict[str, Pairs]:
 
 
 def parse_share(text: str) -> tuple[str, float | None]:
-    """Splits `FOLDER:SHARE`; a folder whose own name ends so is meant where it is there.
+    """Splits `FOLDER:SHARE`, unless there is a folder of that whole name.
 
     Args:
         text: A value of `--data_dir`.
@@ -125,7 +125,7 @@ def parse_share(text: str) -> tuple[str, float | None]:
         The folder, and its share of an epoch or None.
 
     Raises:
-        UserError: The share is no number between 0 and 1.
+        UserError: The share is not between 0 and 1.
     """
     name, colon, share = text.rpartition(":")
     if not colon or not name or pathlib.Path(text).exists():
@@ -135,7 +135,7 @@ def parse_share(text: str) -> tuple[str, float | None]:
     except ValueError:
         return text, None
     if not 0 < value < 1:
-        raise UserError(f"--data_dir={text}: a share is between 0 and 1; give one, e.g. "
+        raise UserError(f"--data_dir={text}: a share must be between 0 and 1; give one, e.g. "
                         f"--data_dir={name}:0.3")
     return name, value
 
@@ -147,7 +147,7 @@ def _open_first(name: str, options: DataOptions) -> tuple[Pairs, Pairs]:
             return split_pairs(train, options.validation_count, options.split_seed)
         return train, open_nyu_depth_v2(options.cache_dir, "validation")
     if name == ROOMS and not options.validation_count and not pathlib.Path(name).exists():
-        raise UserError(f"--data_dir={name}: nothing to validate with; give your own folder first, "
+        raise UserError(f"--data_dir={name}: nothing to validate on; give your own folder first, "
                         "or --validation_count=100")
     folder = _folder(name, options)
     settings = _settings(folder, options)
@@ -177,13 +177,13 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
 
 
 def home_focal_length(options: DataOptions) -> float | None:
-    """Tells the focal length of the camera whose metres are learned: that of the first folder.
+    """Returns the focal length of the camera whose metres are learned, that of the first folder.
 
     Args:
-        options: As in `open_data`, which has been called.
+        options: As in `open_data`.
 
     Returns:
-        In picture widths; None where nobody has told it.
+        In picture widths; None if it is unknown.
     """
     name = (parse_share(options.data_dir[0]) if options.data_dir else (SCENES, None))[0]
     if name == NYU_DEPTH_V2:
@@ -223,16 +223,16 @@ def open_pictures(
     Args:
         data_dir: Folder in MAI layout; None for the default scenes, made on the first call.
         split: `train`, `validation`, or another folder there.
-        cache_dir: Where decoded pictures and scenes are kept.
-        depth_units_per_m: Depth file units in a metre.
-        missing_depth_value: One more code that means missing, beside 0 and 65535.
+        cache_dir: Folder for decoded pictures and scenes.
+        depth_units_per_m: Units of the depth files per metre.
+        missing_depth_value: Another code that means missing, besides 0 and 65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
 
     Returns:
         The pairs.
 
     Raises:
-        UserError: What is wrong with the folder or a file in it.
+        UserError: The folder or a file in it cannot be used.
     """
     return open_split(data_dir or _default_scenes(cache_dir), split, cache_dir=cache_dir,
                       depth_units_per_m=depth_units_per_m,
@@ -254,21 +254,20 @@ def open_split(
 
     Args:
         data_dir: Folder in MAI 2021 layout, `SPLIT/rgb/NAME.{png,jpg}`, `SPLIT/depth/NAME.png`; or
-            a packed one, whose units and missing code count.
+            a packed one, whose own units, missing code and `allow_resize` apply.
         split: `train` or `validation`, or any other folder there.
-        cache_dir: Where decoded pictures are kept (1.5 MB a pair).
-        depth_units_per_m: Units of the depth files in a metre; 1000 for millimetres.
-        missing_depth_value: One more code of the depth files that means missing, beside 0 and
-            65535.
+        cache_dir: Folder for decoded pictures (1.5 MB a pair).
+        depth_units_per_m: Units of the depth files per metre; 1000 for millimetres.
+        missing_depth_value: Another code that means missing, besides 0 and 65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `"fail"`, or `"skip"` to leave broken pairs out, up to 1 % of them.
-        relative: Read inverse depth without a unit, `SPLIT/inverse_depth`, in the place of depth.
+        relative: Read inverse depth without a unit, `SPLIT/inverse_depth`, instead of depth.
 
     Returns:
         The pairs, at 480x640.
 
     Raises:
-        UserError: Whatever is wrong with the folder or a file in it.
+        UserError: The folder or a file in it cannot be used.
     """
     _refuse_impossible(depth_units_per_m, missing_depth_value)
     split_dir = pathlib.Path(data_dir).expanduser() / split

@@ -1,7 +1,7 @@
 """The default data set: procedural rooms and streets with exact depth, written once, no download.
 
-A scene is a pure function of (seed, split, index): the same on one core and on many, today and
-tomorrow. The pictures come from the ray caster in `mai_depth.data.scenes`.
+A scene is a pure function of (seed, split, index), on any number of cores. The pictures come from
+the ray caster in `mai_depth.data.scenes`.
 """
 
 import os
@@ -20,14 +20,14 @@ from mai_depth.data.scenes.shading import render
 from mai_depth.data.scenes.streets import street
 from mai_depth.json_file import read_json
 
-VERSION = 1  # of the pictures; a folder of another version is made anew
+VERSION = 1  # of the pictures; a folder of another version is rebuilt
 _RECORD = "synthetic.json"
 _SPLITS = ("train", "validation")
 _SHARE_OF_ROOMS = 0.65
 
 
 def make_scene(seed: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Makes one picture of a random room or street, and its depth as a stereo sensor gives it.
+    """Makes one picture of a random room or street, and its depth as a stereo sensor measures it.
 
     Args:
         seed: One or several integers >= 0.
@@ -54,7 +54,7 @@ def write_synthetic(
     """Writes the data set as `SPLIT/rgb/NAME.jpg` and `SPLIT/depth/NAME.png` (uint16, mm).
 
     The folder appears when it is complete, or not at all. A folder that was written with the same
-    arguments is left as it is.
+    arguments is kept.
 
     Args:
         folder: Where to put it; its parents are made.

@@ -1,9 +1,9 @@
 """Views of the training pictures, drawn beforehand, with a teacher's answer to each.
 
-A teacher's answer to a part of a picture is not that part of its answer to the whole: so the crops
-and flips are drawn before the training, the teacher is asked for exactly these views, and each
-epoch shows one of them (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and
-consistent"). Needs NumPy alone.
+A teacher's answer to a crop is not a crop of its answer to the whole picture. So crops and flips
+are drawn before the training, the teacher answers exactly these views, and each epoch shows one of
+them (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent"). Needs
+only NumPy.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class TeacherViews:
     Attributes:
         crops: float32 [N, V, 5], see `draw_crops`.
         depth: uint16 [N * V, h, w], the teacher's answers, picture after picture, in the units of
-            the pairs and in the metres of the view: a longer lens makes things look nearer.
+            the pairs. A crop is seen as through a longer lens, so its answers are nearer.
     """
 
     crops: np.ndarray
@@ -29,11 +29,11 @@ class TeacherViews:
 
 
 def count_views(asked: int, augmentation: Augmentation) -> int:
-    """How many views a picture has: without crops there is but the picture and its mirror image.
+    """Returns the number of views of a picture; uncropped, there are only two: itself and mirrored.
 
     Args:
         asked: How many are wanted.
-        augmentation: Of the training.
+        augmentation: The run's augmentation.
 
     Returns:
         At most `asked`, at least 1.
@@ -44,16 +44,16 @@ def count_views(asked: int, augmentation: Augmentation) -> int:
 
 
 def draw_crops(count: int, views: int, augmentation: Augmentation, seed: int) -> np.ndarray:
-    """Draws the views of pictures: their crops are those of `augment`, every second one mirrored.
+    """Draws the views of pictures: crops as in `augment`, every second one mirrored.
 
-    A view depends on seed, picture and its own number alone: with more views or more pictures the
-    first ones stay what they are.
+    A view depends only on the seed, the picture and its own number: more views or more pictures do
+    not change the first ones.
 
     Args:
-        count: N, how many pictures.
-        views: V, how many of each.
-        augmentation: `min_crop`, `max_roll_deg` and `flip` count.
-        seed: Of the training.
+        count: N, the number of pictures.
+        views: V, the number of views of each.
+        augmentation: Its `min_crop`, `max_roll_deg` and `flip` apply.
+        seed: The run's seed.
 
     Returns:
         float32 [N, V, 5]: top and left edge and side of the crop as shares of the picture's sides,

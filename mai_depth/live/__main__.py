@@ -1,11 +1,11 @@
-"""Shows a camera's depth on a page, with a tape measure. Needs no TensorFlow.
+"""Shows a camera's depth on a web page, with a tape measure. Needs no TensorFlow.
 
     python -m mai_depth.live --input=0
     python -m mai_depth.live --input=picamera2 --model=student.tflite --alert_below_m=0.5
     python -m mai_depth.live --input=clip.mp4 --host=0.0.0.0 --token=a-long-secret
     python -m mai_depth.live --export=site --litert_js=npm_folder   # the network in the browser
 
-Then open the address that it prints. Ctrl-C ends it. --export writes a static site and ends.
+Open the address that it prints; Ctrl-C ends it. --export writes a static site and exits.
 """
 
 import importlib.util
@@ -42,41 +42,45 @@ from mai_depth.tflite.graph import MAX_THREADS
 from mai_depth.tflite.runner import TfliteNetwork
 
 _INPUT = flags.DEFINE_string(
-    "input", "0", "The number of a camera, picamera2, a video file, or a folder of pictures.")
+    "input", "0", "A camera number, picamera2, a video file, or a folder of pictures.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .tflite file of export.py, or the name of a shipped one. Default: "
+    "model", None, "A .tflite file from export.py, or the name of a shipped network. Default: "
     "indoor_student_90m_int8.")
 _PORT = number_flags.define_integer(
-    "port", 8000, "Where the page is; 0 for any free one.", 0, 65535)
+    "port", 8000, "Serve the page on this port; 0 picks a free one.", 0, 65535)
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "0.0.0.0 lets other machines look; that needs a --token.")
+    "host", "127.0.0.1", "Listen on this address; 0.0.0.0 lets other machines connect and needs a "
+    "--token.")
 _TOKEN = flags.DEFINE_string(
-    "token", None, f"A secret of {MIN_TOKEN} letters or more; the printed address holds it.")
-_CAMERA = flags.DEFINE_string("camera", None, "A calibration of mai_depth.calibrate or the page.")
+    "token", None, f"Ask visitors for this secret of at least {MIN_TOKEN} characters; the printed "
+    "address contains it.")
+_CAMERA = flags.DEFINE_string(
+    "camera", None, "Scale depth by this calibration, written by mai_depth.calibrate or the page.")
 _FOCAL_LENGTH_PX = number_flags.define_float(
     "focal_length_px", None, "Focal length of the camera in pixels of its pictures: scales depth, "
     "unless --camera does.", 1.0, 1e6)
 _FIELD_OF_VIEW_DEG = number_flags.define_float(
-    "field_of_view_deg", None, "The same as the angle that the camera sees along the longer side.",
+    "field_of_view_deg", None, "The same, as the angle that the camera sees along the longer side.",
     1.0, 170.0)
-_SMOOTH = flags.DEFINE_bool("smooth", True, "Take the flicker out of depth where nothing moves.")
+_SMOOTH = flags.DEFINE_bool("smooth", True, "Remove the flicker from depth where nothing moves.")
 _ALERT_BELOW_M = number_flags.define_float(
-    "alert_below_m", None, "Mark the page when something in its middle third is nearer.", 0.01,
-    100.0)
+    "alert_below_m", None, "Raise an alert on the page when something in the middle third of the "
+    "picture is nearer than this.", 0.01, 100.0)
 _ALERT_COMMAND = flags.DEFINE_string(
-    "alert_command", None, "Run this then, at most once a second, with the distance in the "
-    "variable MAI_DEPTH_NEAREST_M.")
+    "alert_command", None, "Run this command on an alert, at most once a second, with the distance "
+    "in the environment variable MAI_DEPTH_NEAREST_M.")
 _NUM_THREADS = number_flags.define_integer(
     "num_threads", min(os.cpu_count() or 1, MAX_THREADS), "Threads for one picture.", 1,
     MAX_THREADS)
 _LITERT_JS = flags.DEFINE_string(
-    "litert_js", None, f"The folder of `{INSTALL}`: lets a visitor run the network in the browser.")
+    "litert_js", None, "Let visitors run the network in their browser, with the LiteRT.js of this "
+    f"folder, where `{INSTALL}` was run.")
 _EXPORT = flags.DEFINE_string(
-    "export", None, "Write the page as a static site into this folder and end; needs --litert_js.")
-_TLS_CERT = flags.DEFINE_string("tls_cert", None, "A certificate in PEM: serves https.")
-_TLS_KEY = flags.DEFINE_string("tls_key", None, "The certificate's private key in PEM.")
+    "export", None, "Write the page as a static site into this folder and exit; needs --litert_js.")
+_TLS_CERT = flags.DEFINE_string("tls_cert", None, "Serve https with this PEM certificate.")
+_TLS_KEY = flags.DEFINE_string("tls_key", None, "The certificate's private key, PEM.")
 
-# What --export reads; the rest is of the server and its camera.
+# The flags that --export uses; the others are for the server and its camera.
 _OF_EXPORT = {"export", "litert_js", "model", "alert_below_m"}
 _PACKAGES = {"cv2": "opencv-python-headless", "starlette": "starlette", "uvicorn": "uvicorn",
              "websockets": "websockets"}
@@ -93,7 +97,7 @@ def main() -> None:
     litert = _litert_js()
     source = find_source(_INPUT.value, expand(_INPUT.value, "input"))
     if _ALERT_COMMAND.value and _ALERT_BELOW_M.value is None:
-        raise UserError("--alert_command: give --alert_below_m, the distance below which it is run")
+        raise UserError("--alert_command: give --alert_below_m, the distance below which it runs")
     from mai_depth.live.alert import Alert
     from mai_depth.live.inference import DepthLoop
     from mai_depth.live.measuring import Calibration
@@ -126,14 +130,14 @@ def main() -> None:
 
 
 def _export() -> None:
-    """Writes the static site."""
+    """Refuses flags that have no effect, then writes the static site."""
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         if flag.present and flag.name not in _OF_EXPORT:
             raise UserError(f"--{flag.name}: has no effect on an exported page; leave it out with "
                             "--export")
     litert = _litert_js()
     if litert is None:
-        raise UserError(f"--export: run {INSTALL} in a folder and give it as --litert_js")
+        raise UserError(f"--export: run {INSTALL} in a folder and give that folder as --litert_js")
     model, folder = _model(), expand(_EXPORT.value, "export")
     size = export_site(folder, model, litert, _here(model))
     print(f"{folder}: {size / 1e6:.1f} MB, with {model.name} and LiteRT.js {litert.version}; any "
@@ -168,14 +172,14 @@ def _check_packages() -> None:
 def _token() -> str | None:
     if not _TOKEN.value:
         if _HOST.value not in LOOPBACK:
-            raise UserError(f"--host={_HOST.value}: everybody in the network could look; give a "
+            raise UserError(f"--host={_HOST.value}: anyone in the network could watch; give a "
                             f"secret as well, for instance --token={secrets.token_urlsafe(9)}")
         return None
     if len(_TOKEN.value) < MIN_TOKEN:
-        raise UserError(f"--token: too short, it can be guessed; give {MIN_TOKEN} letters or more, "
-                        f"for instance {secrets.token_urlsafe(9)}")
+        raise UserError("--token: too short, it could be guessed; give at least "
+                        f"{MIN_TOKEN} characters, for instance {secrets.token_urlsafe(9)}")
     if not (_TOKEN.value.isascii() and _TOKEN.value.replace("-", "").replace("_", "").isalnum()):
-        raise UserError("--token: stands in an address; use letters, digits, - and _ alone")
+        raise UserError("--token: is part of an address; use only letters, digits, - and _")
     return _TOKEN.value
 
 
@@ -185,7 +189,7 @@ def _model() -> pathlib.Path:
     shipped = named_file(_MODEL.value)
     path = shipped or expand(_MODEL.value, "model")
     if path.suffix != ".tflite":
-        raise UserError(f"--model={path}: give a .tflite file; python export.py makes one of a "
+        raise UserError(f"--model={path}: give a .tflite file; python export.py makes one from a "
                         ".keras file")
     if shipped is None:
         check_graph(path, _say)

@@ -1,4 +1,4 @@
-"""Who may look: this machine alone, or whoever has the token; never another site's page."""
+"""Access control: this machine only, or anyone with the token; never another site's page."""
 
 import hmac
 import http.cookies
@@ -14,18 +14,18 @@ _POLICY_VIOLATION = 1008
 
 
 class Access:
-    """An ASGI application around another one, that lets through what is allowed.
+    """ASGI middleware that passes on only the requests that are allowed.
 
-    Without a token only names of this machine are answered (not the name of another site that it
-    lets point here), and an `Origin`, which every browser tells, must be the page's own. With a
-    token, `/?token=...` sets a cookie and goes on to `/`; all else needs the cookie or `?token=`.
+    An `Origin`, which browsers send, must be the page's own. Without a token, the `Host` must be a
+    name of this machine, which stops other sites from pointing theirs here (DNS rebinding). With a
+    token, `/?token=...` sets a cookie and redirects to `/`; all else needs the cookie or `?token=`.
 
     Args:
-        app: What is protected.
-        port: Where it is served.
+        app: The application to protect.
+        port: The port that it is served on.
         token: The token, or None.
-        refused: Is told why somebody was sent away.
-        secure: Whether it is served by https: the cookie then goes by nothing else.
+        refused: Called with the reason of each refusal.
+        secure: Whether it is served over https; the cookie is then sent over https only.
     """
 
     def __init__(self, app: Any, port: int, token: str | None, refused: Callable[[str], None],
@@ -38,7 +38,7 @@ class Access:
                        for name in (f"{host}:{port}", host)}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
-        """Answers a request, or sends it away in one line."""
+        """Passes a request on, or refuses it in one line."""
         if scope["type"] not in ("http", "websocket"):
             return
         headers = {key.decode("latin-1"): value.decode("latin-1")
@@ -55,7 +55,7 @@ class Access:
             await self._app(scope, receive, send)
 
     def _reason(self, scope: dict, headers: dict[str, str]) -> str:
-        """Why a request is refused; empty if it is not."""
+        """Returns why a request is refused; empty if it is allowed."""
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return "wrong Origin: only the page itself may connect"
@@ -64,7 +64,7 @@ class Access:
                 f"wrong Host: open {self._scheme}://127.0.0.1 instead")
         given = _query(scope).get("token", [self._cookie_of(headers)])[0]
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            return "wrong token: open the address that the command has printed"
+            return "wrong token: open the address that the command printed"
         return ""
 
     def _cookie_of(self, headers: dict[str, str]) -> str:

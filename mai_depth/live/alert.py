@@ -1,4 +1,4 @@
-"""What happens when something comes too near: a mark on the page, a command of the user's."""
+"""The alert when something is too near: a mark on the page and the user's command."""
 
 import os
 import shlex
@@ -15,16 +15,16 @@ _PERIOD_S = 1.0
 
 
 class Alert:
-    """Watches the nearest distance.
+    """Compares the nearest distance with a limit, and runs a command below it.
 
     Args:
-        below_m: Nearer than that is too near; None for never.
-        command: A command that is run then, at most once a second and never twice at a time, with
-            the distance in `MAI_DEPTH_NEAREST_M`; None for none.
-        say: Is told if the command cannot be started any more.
+        below_m: The limit in metres; None disables the alert.
+        command: What to run, with the distance in `MAI_DEPTH_NEAREST_M`: at most once a second, and
+            not while the last one runs; None for nothing.
+        say: Called with a line if the command can no longer be started.
 
     Raises:
-        UserError: The command cannot be found.
+        UserError: The command is not found.
     """
 
     def __init__(self, below_m: float | None, command: str | None, say: Callable[[str], None]):
@@ -34,7 +34,7 @@ class Alert:
         self._last = -_PERIOD_S
 
     def check(self, nearest_m: float | None) -> bool:
-        """Tells whether something is too near, and runs the command then."""
+        """Returns whether something is too near, and if so runs the command."""
         if self.below_m is None or nearest_m is None or nearest_m >= self.below_m:
             return False
         if self._command and time.monotonic() - self._last >= _PERIOD_S:

@@ -1,4 +1,4 @@
-"""What the page must know of a network that runs in the browser: its numbers, colours, checksum."""
+"""Describes a network to the page, which runs it in the browser."""
 
 import os
 from typing import Any
@@ -12,21 +12,22 @@ from mai_depth.tflite.runner import TfliteNetwork
 
 MODEL_FILE = "model.tflite"  # its name on the server and in the static site
 
-_FLOATS = ("float32", "float16 weights")  # WebGPU was off by 0.09 m with integers
+_FLOATS = ("float32", "float16 weights")  # WebGPU was off by 0.06 to 0.12 m with integers
 
 
 def describe(path: str | os.PathLike, alert_below_m: float | None) -> dict[str, Any]:
     """Describes a network for the page.
 
     Args:
-        path: A `.tflite` file that was checked.
-        alert_below_m: When the page marks something near; None for never.
+        path: A checked `.tflite` file.
+        alert_below_m: Distance below which the page raises its alert; None for never.
 
     Returns:
-        The `here` of `page.json`.
+        The value of `here` in `page.json`.
 
     Raises:
-        UserError: LiteRT.js cannot feed it: it knows float32 and uint8 tensors alone.
+        UserError: LiteRT.js cannot handle its tensors: the input is neither float32 nor plain
+            uint8, or the output is not float32.
     """
     network, file = TfliteNetwork(path), TfliteFile(path)
     [taken] = network.interpreter.get_input_details()

@@ -1,8 +1,7 @@
-"""A frame of the page: photo and coloured depth as JPEG, and what is said of them.
+"""A frame for the page: a JSON head, and photo and coloured depth as JPEG.
 
-A message is the length of its JSON head (uint32, little-endian), the head, and the two JPEG files.
-Colours go through OpenCV's table: indexing with NumPy takes 6 to 14 ms a picture, more than the
-network does.
+A message is the length of the head (uint32, little-endian), the head, and the two JPEG files.
+OpenCV looks up the colours: indexing with NumPy takes 6 to 14 ms a picture, more than the network.
 """
 
 import json
@@ -18,18 +17,18 @@ from mai_depth.video_frames import load_opencv
 
 _PHOTO_QUALITY = 80
 _DEPTH_QUALITY = 90
-_SPARSE = 4  # every so many rows and columns tell a percentile as well as all
-_NEAREST_PERCENTILE = 2  # a few stray pixels are no obstacle
+_SPARSE = 4  # every fourth row and column is enough for a percentile
+_NEAREST_PERCENTILE = 2  # a few stray pixels are not an obstacle
 
 
 def nearest_in_middle(depth_m: np.ndarray) -> float | None:
-    """Tells how far the nearest thing in the middle third of the picture is.
+    """Returns the distance of the nearest thing in the middle third of the picture.
 
     Args:
         depth_m: [height, width] in metres.
 
     Returns:
-        The 2nd percentile of what is valid there; None where nothing is.
+        The 2nd percentile of the valid depth there, in metres; None if there is none.
     """
     height, width = depth_m.shape
     middle = depth_m[height // 3 : height - height // 3, width // 3 : width - width // 3]
@@ -39,25 +38,25 @@ def nearest_in_middle(depth_m: np.ndarray) -> float | None:
 
 
 def color_table() -> np.ndarray:
-    """The colours of depth from far to near: uint8 [256, 3], RGB."""
+    """Returns the colours of depth from far to near: uint8 [256, 3], RGB."""
     shades = np.linspace(2.0, 1.0, 256)[None]
     return colorize(shades, 1.0, 2.0)[0]
 
 
 class Painter:
-    """Draws depth and writes JPEG, with OpenCV."""
+    """Colours depth and encodes JPEG, with OpenCV."""
 
     def __init__(self) -> None:
         self._cv2: Any = load_opencv()
         self._table = np.ascontiguousarray(color_table()[:, None, ::-1])
 
     def color(self, depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarray:
-        """Draws depth as `colormap.colorize` does, in BGR.
+        """Colours depth as `colormap.colorize` does, in BGR.
 
         Args:
             depth_m: float32 [height, width] in metres, 0 = missing.
-            near_m: What gets the warmest colour.
-            far_m: What gets the coldest colour.
+            near_m: Depth of the warmest colour.
+            far_m: Depth of the coldest colour.
 
         Returns:
             uint8 [height, width, 3].
@@ -72,22 +71,22 @@ class Painter:
         return colors
 
     def reduce(self, rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Makes a photo smaller, in BGR; of its own size it stays as it is."""
+        """Converts a photo to BGR and reduces it to `size`, (width, height)."""
         bgr = self._cv2.cvtColor(rgb, self._cv2.COLOR_RGB2BGR)
         if size == rgb.shape[1::-1]:
             return bgr
         return self._cv2.resize(bgr, size, interpolation=self._cv2.INTER_AREA)
 
     def message(self, head: dict[str, Any], photo: np.ndarray, colors: np.ndarray) -> bytes:
-        """Makes the message of a frame.
+        """Encodes the message of a frame.
 
         Args:
-            head: What is said of it; `photo_bytes` is added.
-            photo: BGR.
-            colors: BGR.
+            head: The fields of its head; `photo_bytes` is added.
+            photo: uint8 [height, width, 3], BGR.
+            colors: The same, of the depth.
 
         Returns:
-            The bytes for the page.
+            The message.
         """
         photo_jpeg = self._jpeg(photo, _PHOTO_QUALITY)
         depth_jpeg = self._jpeg(colors, _DEPTH_QUALITY)

@@ -1,4 +1,4 @@
-"""The one loop that turns the newest picture into a frame of the page, for all who look at it."""
+"""The loop that turns the newest picture into a frame, once for all pages."""
 
 import asyncio
 import functools
@@ -27,21 +27,21 @@ from mai_depth.predict.scale import Scale
 from mai_depth.predict.steady import SteadyDepth
 from mai_depth.predict.video import SteadyRange
 
-_VIEW_SIDE = 640  # px: the networks know nothing finer
-_SPARSE = 8  # every so many rows and columns tell the range of colours as well as all
+_VIEW_SIDE = 640  # px; the networks see no finer detail
+_SPARSE = 8  # every eighth row and column is enough for the range of colours
 _TICKS = 6
 _WAIT_S = 0.25
 
 
 class LiveFrame:
-    """One picture with its depth, and the message that shows it.
+    """A picture with its depth, and the message that shows both.
 
     Attributes:
-        number: Of the picture.
-        captured_at: When it came from the camera, by `time.monotonic`.
+        number: The picture's number.
+        captured_at: When it was captured, by `time.monotonic`.
         rgb: uint8 [height, width, 3], the photo.
-        depth_m: float32 [height, width] in metres of this camera.
-        scale: What the network's answer was multiplied by.
+        depth_m: float32 [height, width], scaled to this camera's metres.
+        scale: The factor that was applied to the network's depth.
     """
 
     def __init__(self, captured: Captured, depth_m: np.ndarray, scale: float,
@@ -52,39 +52,39 @@ class LiveFrame:
 
     @functools.cached_property
     def message(self) -> bytes:
-        """What the page is sent; made when the first one looks."""
+        """The message for the page, made on first use."""
         return self._paint(self)
 
     async def ready_message(self) -> bytes:
-        """Gives `message` without keeping others waiting while it is made."""
+        """Returns `message`; makes it in a thread, so that the event loop goes on."""
         if "message" in vars(self):
             return self.message
         return await asyncio.to_thread(getattr, self, "message")
 
     def depth_at(self, x: float, y: float) -> float:
-        """Gives the depth at a point in metres, 0 = missing.
+        """Returns the depth at a point in metres, 0 = missing.
 
         Args:
             x: From the left, as a share of the width, 0 to 1.
-            y: From the top.
+            y: From the top, as a share of the height.
         """
         height, width = self.depth_m.shape
         return float(self.depth_m[min(int(y * height), height - 1), min(int(x * width), width - 1)])
 
 
 class DepthLoop:
-    """Predicts in a thread of its own and publishes frames.
+    """Predicts depth in its own thread and publishes frames.
 
     Args:
-        reader: Where pictures come from.
+        reader: Source of the pictures.
         network: The network.
-        scale: What is known of the camera.
-        calibration: What was clicked, which decides before `scale`.
-        smooth: Filter over time, see `SteadyDepth`.
-        stills: The pictures have nothing to do with each other: nothing is filtered, and each has
-            its own range of colours.
-        alert: Told how near things are.
-        say: Is told, once each, of what goes wrong.
+        scale: The camera's scale, as the flags give it.
+        calibration: Points clicked on the page; they override `scale`.
+        smooth: Filter depth over time, see `SteadyDepth`.
+        stills: The pictures are unrelated: depth is not filtered, and each picture gets its own
+            range of colours.
+        alert: Checked with the nearest distance of each frame.
+        say: Called with each fault once.
     """
 
     def __init__(self, reader: FrameReader, network: DepthNetwork, scale: Scale,
@@ -104,16 +104,16 @@ class DepthLoop:
 
     @property
     def status(self) -> str:
-        """What the page says of the camera, empty while all is well."""
+        """The state of the camera in words for the page; empty while all is well."""
         return self._reader.status
 
     def start(self) -> None:
-        """Begins."""
+        """Starts reading and predicting."""
         self._reader.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the camera's thread and its own, after their present picture."""
+        """Stops the camera's thread and its own after their current picture."""
         self._reader.stop()
         self._stop.set()
         self._thread.join(_WAIT_S)
@@ -128,7 +128,7 @@ class DepthLoop:
             try:
                 frame = self._frame(captured)
                 if self.watched:
-                    _ = frame.message  # here, once, and not in each client's turn
+                    _ = frame.message  # made here, once, before clients ask for it
             except UserError as error:
                 self._say_once(str(error))
                 continue
@@ -171,7 +171,7 @@ class DepthLoop:
         height, width = frame.depth_m.shape
         photo = self._painter.reduce(frame.rgb, (width, height))
         colors = self._painter.color(frame.depth_m, head["near_m"], head["far_m"])
-        # The head is written before the JPEG files are complete: it tells the last frame's time.
+        # The head is written before the JPEG files are complete: it holds the last frame's time.
         message = self._painter.message({**head, "drawing_ms": self._drawing_ms}, photo, colors)
         self._drawing_ms = 1000 * (time.perf_counter() - begin)
         return message
@@ -183,7 +183,7 @@ class DepthLoop:
 
 
 def _whole(prediction: Prediction, size: tuple[int, int]) -> np.ndarray:
-    """The depth of a prediction; where the network saw the picture as it is, without a resize."""
+    """The depth of a prediction; not resized if the network saw the picture unchanged."""
     answer, placement = prediction.answer, prediction.placement
     is_plain = (answer.shape == size[::-1] and placement.magnification == 1
                 and placement.picture == placement.network == (0.0, 0.0, 1.0, 1.0))

@@ -1,7 +1,7 @@
-"""LiteRT.js as npm installs it, made ready for the page: what runs a `.tflite` in a browser.
+"""LiteRT.js, which runs a `.tflite` in a browser: npm's files, adapted to the page.
 
-A worker has no import map, so the one import of its package by name is rewritten to a path. The
-npm package lacks the text of its licence, which is added.
+Workers have no import map, so the one import by package name is rewritten to a path. The npm
+package lacks the text of its licence, which is added.
 """
 
 import importlib.resources
@@ -11,11 +11,11 @@ import pathlib
 
 from mai_depth.errors import UserError
 
-VERSION = "2.5.3"  # that is tested
+VERSION = "2.5.3"  # the tested one
 INSTALL = f"npm install @litertjs/core@{VERSION}"
 
 _BY_NAME, _BY_PATH = '"@litertjs/wasm-utils"', '"./wasm_utils.js"'
-# With relaxed SIMD, and for browsers without it. Threads would need headers that few hosts send.
+# With relaxed SIMD, and for browsers without it. Threads need headers that few hosts send.
 _VARIANTS = ("litert_wasm_internal", "litert_wasm_compat_internal")
 
 
@@ -23,13 +23,13 @@ class LiteRtJs:
     """An npm installation of LiteRT.js.
 
     Attributes:
-        version: Of `@litertjs/core`.
+        version: The version of `@litertjs/core`.
 
     Args:
         folder: Where `npm install` was run: it holds `node_modules`.
 
     Raises:
-        UserError: It is not there, or laid out otherwise.
+        UserError: LiteRT.js is missing there, or has another layout.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -44,12 +44,12 @@ class LiteRtJs:
             raise self._unusable(str(error)) from error
         self._core = self._text("core/dist/index.js")
         if self._core.count(_BY_NAME) != 1:
-            raise self._unusable(f"version {self.version} is built otherwise")
+            raise self._unusable(f"version {self.version} is built differently")
         self._wasm = {f"{name}.{suffix}": self._file(f"core/wasm/{name}.{suffix}")
                       for name in _VARIANTS for suffix in ("js", "wasm")}
 
     def files(self) -> dict[str, bytes | pathlib.Path]:
-        """Gives what the page needs below `litert/`: names, and contents or where they lie."""
+        """Returns what the page loads from `litert/`: name -> content or path."""
         return {
             "litert.js": _without_map(self._core.replace(_BY_NAME, _BY_PATH)),
             "wasm_utils.js": _without_map(self._text("wasm-utils/dist/index.js")),
@@ -74,11 +74,11 @@ class LiteRtJs:
 
 
 def apache_license() -> bytes:
-    """The Apache License 2.0, of LiteRT.js and of this page."""
+    """Returns the Apache License 2.0, that of LiteRT.js and of this page."""
     return (importlib.resources.files("mai_depth.live") / "page" / "APACHE-2.0.txt").read_bytes()
 
 
 def _without_map(script: str) -> bytes:
-    """A script without the line that names its source map, which is not served."""
+    """Drops the line that names a script's source map, which is not served."""
     lines = [line for line in script.splitlines() if not line.startswith("//# sourceMappingURL=")]
     return ("\n".join(lines) + "\n").encode()

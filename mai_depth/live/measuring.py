@@ -1,6 +1,6 @@
-"""The factor that turns a network's depth into metres while the page is used, and can be corrected.
+"""Calibration by clicks on the page: the factor from a network's depth to metres.
 
-Everybody who looks shares one camera, so they share its calibration.
+All pages show the same camera, so they share one calibration.
 """
 
 import os
@@ -15,11 +15,11 @@ MAX_POINTS = 1000
 
 
 class Calibration:
-    """Points that were clicked, and the factor that follows.
+    """Clicked points and the factor fitted to them.
 
     Args:
         network: The network's file.
-        known: What the page says of `--camera`, which holds until something is clicked.
+        known: Description of `--camera`, which applies until a point is clicked.
     """
 
     def __init__(self, network: str | os.PathLike, known: str = ""):
@@ -36,11 +36,11 @@ class Calibration:
         return self._camera
 
     def add(self, answered_m: float, measured_m: float) -> None:
-        """Takes in a point.
+        """Adds a point.
 
         Args:
-            answered_m: What the network says there, before any factor.
-            measured_m: What it is.
+            answered_m: The network's depth there, before any factor.
+            measured_m: The true distance.
         """
         with self._lock:
             self._points = [*self._points, (answered_m, measured_m)][-MAX_POINTS:]
@@ -50,12 +50,12 @@ class Calibration:
                 fit.scale, fit.standard_error, len(self._points), self._name, self._sha256)
 
     def reset(self) -> None:
-        """Forgets the points; what the flags say holds again."""
+        """Forgets the points; the scale of the flags applies again."""
         with self._lock:
             self._points, self._camera, self._disagreeing = [], None, 0
 
     def told(self) -> dict:
-        """What the page is told of it."""
+        """Returns the message that describes it to a page."""
         with self._lock:
             camera = self._camera
             if camera is None:

@@ -7,7 +7,7 @@ _WINDOW_S = 2.0
 
 
 class Rate:
-    """Counts events of the last two seconds. One thread ticks; any may ask."""
+    """Counts the events of the last two seconds. One thread ticks; any may ask."""
 
     def __init__(self) -> None:
         self._times: collections.deque[float] = collections.deque(maxlen=512)
@@ -17,7 +17,7 @@ class Rate:
         self._times.append(time.monotonic() if now is None else now)
 
     def per_second(self, now: float | None = None) -> float:
-        """Gives events in a second; 0 with less than two in the window."""
+        """Returns events per second; 0 with fewer than two in the window."""
         now = time.monotonic() if now is None else now
         recent = [at for at in list(self._times) if now - at <= _WINDOW_S]
         if len(recent) < 2 or recent[-1] <= recent[0]:

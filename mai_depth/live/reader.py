@@ -1,4 +1,4 @@
-"""The newest picture of a source, read in a thread of its own, so that nothing delays a camera."""
+"""Reads a source in its own thread and keeps the newest picture: nothing delays the camera."""
 
 import itertools
 import threading
@@ -14,12 +14,12 @@ from mai_depth.live.rate import Rate
 from mai_depth.live.sources import Source
 
 _RETRY_S = 1.0
-_LONGEST_READ_S = 0.8  # what Ctrl-C waits for a picture
-_NOTICE_S = 2.0  # that a clip begins again is shown for so long, if it has lasted longer
+_LONGEST_READ_S = 0.8  # how long Ctrl-C waits for the current picture
+_NOTICE_S = 2.0  # how long a restart is shown; not at all for a clip shorter than this
 
 
 class Captured(NamedTuple):
-    """A picture: its number, when it came (`time.monotonic`), how long reading took, the pixels."""
+    """A picture: its number, arrival (`time.monotonic`), time to read it, and pixels."""
 
     number: int
     at: float
@@ -28,17 +28,17 @@ class Captured(NamedTuple):
 
 
 class FrameReader:
-    """Reads a source for ever: what ends begins again, what vanishes is tried again.
+    """Reads a source forever: restarts it at its end, and tries again when it is lost.
 
     Attributes:
-        rate: Pictures in a second.
+        rate: Pictures per second.
 
     Args:
         source: The source.
-        say: Is told in one line when it is lost and when it is back.
+        say: Called with a line when the source is lost and when it is back.
 
     Raises:
-        UserError: It cannot be opened, or gives no picture.
+        UserError: The source cannot be opened, or gives no picture.
     """
 
     def __init__(self, source: Source, say: Callable[[str], None]):
@@ -53,7 +53,7 @@ class FrameReader:
 
     @property
     def status(self) -> str:
-        """What the page says of the source, empty while all is well."""
+        """The state of the source in words for the page; empty while all is well."""
         if self._lost:
             return f"No picture from {self._source.name}; trying again."
         if time.monotonic() - self._ended_at < _NOTICE_S:
@@ -61,20 +61,20 @@ class FrameReader:
         return ""
 
     def start(self) -> None:
-        """Begins to read."""
+        """Starts reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread as soon as its present picture is read, and waits for that.
+        """Stops the thread after its current picture, and waits for that.
 
-        A thread that is inside of OpenCV when Python ends takes the process down with SIGABRT.
+        A thread that is inside OpenCV when Python exits takes the process down with SIGABRT.
         """
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_LONGEST_READ_S)
 
     def newer_than(self, number: int, timeout_s: float) -> Captured | None:
-        """Waits for a picture with a higher number; None if none came in time."""
+        """Waits for a picture with a higher number; returns None if none comes in time."""
         with self._news:
             self._news.wait_for(
                 lambda: self._newest is not None and self._newest.number > number, timeout_s)
@@ -100,12 +100,12 @@ class FrameReader:
                 try:
                     opened = self._source.open()
                     break
-                except Exception:  # drivers and decoders raise many types; this thread must live
+                except Exception:  # drivers and decoders raise many types; the thread must survive
                     self._note_loss()
                     self._stop.wait(_RETRY_S)
 
     def _read(self, frames: Iterator[np.ndarray], period_s: float | None) -> int:
-        """Takes the pictures of one opening at their pace; returns how many there were."""
+        """Reads an opened source to its end, at its own pace; returns the number of pictures."""
         count, due = 0, time.monotonic()
         while not self._stop.is_set():
             begin = time.monotonic()
@@ -145,7 +145,7 @@ class FrameReader:
             self._ended_at = time.monotonic()
         if not self._said_end:
             self._said_end = True
-            self._say(f"{self._source.name}: has ended and starts again, as often as it ends")
+            self._say(f"{self._source.name}: has ended and starts again, now and at every end")
 
     def _note_loss(self) -> None:
         if not self._lost:

@@ -1,4 +1,4 @@
-"""The page's server: fixed paths and a socket; no path names a file of the machine."""
+"""The page's server: fixed paths and a WebSocket; no requested path is ever opened as a file."""
 
 import asyncio
 import errno
@@ -33,17 +33,17 @@ _HEADERS = {
                                "worker-src 'self'; style-src 'self'; "
                                "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; "
                                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
-_KEPT = {**_HEADERS, "Cache-Control": "private, max-age=3600"}  # 10 MB that do not change
+_KEPT = {**_HEADERS, "Cache-Control": "private, max-age=3600"}  # 10 MB that never change
 _LONGEST_MESSAGE = 4096
-_REFUSALS_S = 10.0  # the same refusal is said once in so long, with its number
+_REFUSALS_S = 10.0  # a repeated refusal is reported once in this time, with a count
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Takes a port.
+    """Opens the listening socket.
 
     Args:
         host: An address of this machine.
-        port: 0 for any that is free.
+        port: 0 picks a free one.
 
     Returns:
         The listening socket.
@@ -54,12 +54,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=256)
-        # Connections inherit it. asyncio sets it for what says that it is TCP, which this does not:
-        # every frame would wait 40 ms for the acknowledgement of the one before.
+        # Connections inherit this. asyncio sets it only on sockets of protocol TCP, and this one's
+        # is 0: every frame would wait 40 ms for the acknowledgement of the one before.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except PermissionError as error:
-        raise UserError(f"--port={port}: needs the rights of root; give one above 1023") from error
+        raise UserError(f"--port={port}: needs root; give a port above 1023") from error
     except socket.gaierror as error:
         raise UserError(f"--host={host}: no such address; give 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
@@ -78,12 +78,12 @@ def serve(
     """Serves the page until Ctrl-C.
 
     Args:
-        listening: Of `listen`.
-        hub: Where frames come from.
-        token: What a visitor must know, or None.
-        say: Is told of visitors who were sent away.
-        started: Called when the first one can come.
-        extra: What the page loads beside itself, see `site`: its paths, and contents or files.
+        listening: The socket from `listen`.
+        hub: Source of the frames.
+        token: The secret that a visitor needs, or None.
+        say: Called with a line about visitors who were refused.
+        started: Called once the page can be opened.
+        extra: What the page loads besides its own files, see `site`: path -> content or file.
         certificate: For https; None for http.
     """
     refusals = Refusals(say)
@@ -105,7 +105,7 @@ async def _serve(
     def fault(loop: asyncio.AbstractEventLoop, context: dict) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            refused("more connections than this system lets a program have")
+            refused("more connections than this system allows a program")
         else:
             loop.default_exception_handler(context)
 
@@ -130,7 +130,7 @@ def _application(
         number = request.query_params.get("frame", "")
         frame = hub.frame(int(number)) if number.isdecimal() and len(number) < 16 else None
         if frame is None:
-            return PlainTextResponse("nobody looks at this frame any more\n", 404, _HEADERS)
+            return PlainTextResponse("no page shows this frame any more\n", 404, _HEADERS)
         content = await asyncio.to_thread(depth_png, frame.depth_m)
         return Response(content, 200, _HEADERS, "image/png")
 
@@ -156,10 +156,10 @@ def _file(name: str, content: bytes | pathlib.Path) -> Callable:
 
 
 class Refusals:
-    """Says why visitors were sent away: of many with one reason, one line in ten seconds.
+    """Reports why visitors were refused: for each reason at most one line in ten seconds.
 
     Args:
-        say: Is told the lines.
+        say: Called with each line.
     """
 
     def __init__(self, say: Callable[[str], None]):
@@ -167,7 +167,7 @@ class Refusals:
         self._since: dict[str, tuple[float, int]] = {}
 
     def __call__(self, reason: str) -> None:
-        """Notes one."""
+        """Reports a refusal, or counts it."""
         at, count = self._since.get(reason, (-_REFUSALS_S, 0))
         now = time.monotonic()
         if now - at < _REFUSALS_S:

@@ -1,4 +1,4 @@
-"""The page's files: what the server serves, and the static site that any web host serves."""
+"""The page's files, for our server and as a static site for any web host."""
 
 import importlib.resources
 import json
@@ -24,7 +24,7 @@ _WEIGHTS_LICENSE = "LICENSE-WEIGHTS.txt"
 
 
 def page_files() -> dict[str, bytes]:
-    """The page itself: names and contents."""
+    """Returns the files of the page itself: name -> content."""
     folder = importlib.resources.files("mai_depth.live") / "page"
     return {found.name: found.read_bytes() for found in folder.iterdir()
             if found.name.endswith((".html", ".css", ".js"))}
@@ -33,25 +33,25 @@ def page_files() -> dict[str, bytes]:
 def files_to_run_here(
     model: pathlib.Path, litert: LiteRtJs
 ) -> dict[str, bytes | pathlib.Path]:
-    """What the page needs beside itself to run a network in the browser.
+    """Returns what the page needs besides its own files to run a network in the browser.
 
     Args:
         model: The `.tflite` file.
         litert: LiteRT.js.
 
     Returns:
-        Paths below the page, and contents or where they lie.
+        Path below the page -> content or file.
     """
     return {MODEL_FILE: model,
             **{f"litert/{name}": content for name, content in litert.files().items()}}
 
 
 def page_json(here: dict[str, Any] | None, server: bool) -> bytes:
-    """Tells the page where its frames can come from.
+    """Makes `page.json`, which tells the page where its frames can come from.
 
     Args:
-        here: Of `browser_model.describe`; None where the network is not offered to the browser.
-        server: Whether a server sends frames of a camera of its own.
+        here: From `browser_model.describe`; None if the browser is not to run the network.
+        server: Whether a server sends frames of its own camera.
     """
     return (json.dumps({"server": server, "here": here}) + "\n").encode()
 
@@ -62,16 +62,16 @@ def export_site(
     """Writes the page as a static site, atomically.
 
     Args:
-        folder: Where; an earlier site there is replaced.
+        folder: Where to; an earlier site there is replaced.
         model: The `.tflite` file.
         litert: LiteRT.js.
-        here: Of `browser_model.describe`.
+        here: From `browser_model.describe`.
 
     Returns:
         Its size in bytes.
 
     Raises:
-        UserError: There is something else at that place, or nothing can be written there.
+        UserError: The folder holds something else, or cannot be written.
     """
     files: dict[str, bytes | pathlib.Path] = {
         **page_files(), "page.json": page_json(here, server=False),
@@ -100,7 +100,7 @@ def _write(path: pathlib.Path, content: bytes | pathlib.Path) -> int:
 
 
 def _refuse_other(folder: pathlib.Path, files: dict[str, bytes | pathlib.Path]) -> None:
-    """Refuses to replace what no export has written: a home folder, a repository."""
+    """Refuses to replace what no export wrote, such as a home folder or a repository."""
     if not os.path.lexists(folder):
         return
     if not folder.is_dir() or folder.is_symlink():

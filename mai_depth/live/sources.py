@@ -1,4 +1,4 @@
-"""Where live pictures come from: a camera, a clip that begins again, a folder that is shown."""
+"""Where live pictures come from: a camera, a clip in a loop, or a folder as a slide show."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from mai_depth.video_frames import read_frames
 
 PICAMERA2 = "picamera2"
 
-_SHOWN_S = 2.0  # each picture of a folder
+_SHOWN_S = 2.0  # for each picture of a folder
 _PICAMERA_SIZE = (640, 480)
 _CAMERA_DIGITS = 4
 
@@ -27,11 +27,11 @@ class Source:
     """A source of pictures.
 
     Attributes:
-        name: What messages call it.
-        open: Opens it: pictures as RGB uint8 [height, width, 3], and seconds between two of them,
-            None where the camera itself sets the pace. Raises `UserError` where that fails.
-        ends: Whether it has an end and begins again; a camera that ends has vanished.
-        stills: Whether its pictures have nothing to do with each other.
+        name: Its name in messages.
+        open: Opens it. Returns its pictures, RGB uint8 [height, width, 3], and the seconds between
+            two of them, None if the camera sets the pace. Raises `UserError` if that fails.
+        ends: Whether it ends and starts again; a camera that ends has vanished.
+        stills: Whether its pictures are unrelated.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Source:
 
 
 def find_source(value: str, path: pathlib.Path) -> Source:
-    """Finds out what `--input` means.
+    """Interprets `--input`.
 
     Args:
-        value: As the user typed it.
+        value: What the user typed.
         path: The same as a path.
 
     Returns:
         The source, not opened yet.
 
     Raises:
-        UserError: There is no such thing.
+        UserError: There is no such source.
     """
     if value == PICAMERA2 and not path.exists():
         return Source("picamera2", _open_picamera2, ends=False)
@@ -85,7 +85,7 @@ def _open_pictures(path: pathlib.Path) -> tuple[Iterator[np.ndarray], float]:
 
 
 def _pictures(paths: list[pathlib.Path]) -> Iterator[np.ndarray]:
-    """The pictures that can be read; the fault of the last one where none can."""
+    """Yields the pictures that can be read; raises the last fault if none can."""
     count, fault = 0, None
     for path in paths:
         try:
@@ -102,18 +102,18 @@ def _pictures(paths: list[pathlib.Path]) -> Iterator[np.ndarray]:
 def _open_picamera2() -> tuple[Iterator[np.ndarray], None]:
     try:
         from picamera2 import Picamera2
-    except Exception as error:  # its own imports fail in many ways, by NumPy's version for instance
+    except Exception as error:  # its imports fail in many ways, for instance on NumPy's version
         raise UserError(f"--input=picamera2: cannot be loaded ({type(error).__name__}: {error}); "
                         "apt install python3-picamera2, in a venv made with --system-site-packages"
                         ) from error
     try:
         camera = Picamera2()
         camera.configure(camera.create_video_configuration(
-            {"size": _PICAMERA_SIZE, "format": "BGR888"}))  # in memory that is RGB
+            {"size": _PICAMERA_SIZE, "format": "BGR888"}))  # RGB in memory
         camera.start()
     except Exception as error:
         raise UserError(f"--input=picamera2: the camera cannot be opened ({error}); another "
-                        "program may use it, or its cable is loose") from error
+                        "program may be using it, or its cable is loose") from error
     return _picamera_frames(camera), None
 
 
@@ -122,7 +122,7 @@ def _picamera_frames(camera: Any) -> Iterator[np.ndarray]:
         while True:
             try:
                 rgb = camera.capture_array()
-            except Exception:  # its cable was pulled: for the reader it has ended
+            except Exception:  # the cable was pulled: the reader then finds that it has ended
                 return
             yield rgb
     finally:

@@ -1,4 +1,4 @@
-"""The certificate for https: browsers give a camera to no page of another machine without it."""
+"""The certificate for https, without which browsers give no camera to another machine's page."""
 
 import os
 import ssl
@@ -8,7 +8,7 @@ from mai_depth.errors import UserError
 
 
 class Certificate(NamedTuple):
-    """A certificate and its private key, two PEM files that fit each other."""
+    """A certificate and its private key: the paths of two PEM files."""
 
     cert: str
     key: str
@@ -17,17 +17,17 @@ class Certificate(NamedTuple):
 def read_certificate(
     cert: str | os.PathLike | None, key: str | os.PathLike | None
 ) -> Certificate | None:
-    """Checks a certificate before a visitor meets it.
+    """Checks a certificate and its key before the server starts.
 
     Args:
         cert: `--tls_cert`, or None.
         key: `--tls_key`, or None.
 
     Returns:
-        Both; None where neither is given.
+        Both; None if neither is given.
 
     Raises:
-        UserError: One is missing or broken, or they do not fit.
+        UserError: One is missing or broken, or they do not match.
     """
     if cert is None and key is None:
         return None
@@ -41,7 +41,7 @@ def read_certificate(
             raise UserError(f"--{flag}={os.fspath(path)}: cannot be read ({error.strerror}); "
                             "mkcert makes one") from error
     try:
-        # A key with a password would ask for it on the terminal.
+        # Given a password, even an empty one, OpenSSL does not ask for it on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except (ssl.SSLError, ValueError) as error:
         raise UserError(f"--tls_cert={os.fspath(cert)}, --tls_key={os.fspath(key)}: not a "

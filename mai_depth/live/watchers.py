@@ -1,4 +1,4 @@
-"""Those who look at the page: each is sent the newest frame when it has drawn the one before."""
+"""The connected pages: each is sent the newest frame once it has drawn the one before."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,9 @@ from mai_depth.live.measuring import Calibration
 
 MAX_WATCHERS = 64
 
-_STATUS_S = 0.5  # how often the camera is asked how it is
-_FULL = 1013  # try again later
-_GARBAGE = 1007
+_STATUS_S = 0.5  # between two looks at the camera's status
+_FULL = 1013  # close code of WebSockets: try again later
+_GARBAGE = 1007  # close code: invalid data
 _FARTHEST_M = 10_000.0
 
 
@@ -29,7 +29,7 @@ class Hub:
     Args:
         loop: The inference.
         calibration: Shared by all watchers.
-        alert_below_m: What the page tells of it, or None.
+        alert_below_m: The alert's limit, for the page's text; None for no alert.
     """
 
     def __init__(self, loop: DepthLoop, calibration: Calibration, alert_below_m: float | None):
@@ -39,26 +39,26 @@ class Hub:
         self._event_loop: asyncio.AbstractEventLoop | None = None
 
     def connect(self) -> None:
-        """Begins to carry; call it where the server runs."""
+        """Starts carrying frames; call it in the server's event loop."""
         self._event_loop = asyncio.get_running_loop()
         self.loop.publish = self._from_thread
 
     def disconnect(self) -> None:
-        """Carries no more."""
+        """Stops carrying frames."""
         self.loop.publish = lambda frame: None
 
     def hello(self) -> dict:
-        """What a page is told first."""
+        """Returns the first message to a page."""
         return {"type": "hello", "colors": color_table().tolist(),
                 "alert_below_m": self._alert_below_m}
 
     def frame(self, number: int) -> LiveFrame | None:
-        """Finds a frame that somebody looks at."""
+        """Returns the frame of that number if a page still holds it, else None."""
         held = [frame for watcher in self.watchers for frame in watcher.held]
         return next((frame for frame in held if frame.number == number), None)
 
     async def newer_than(self, number: int) -> LiveFrame | None:
-        """Waits for a frame with a higher number; None if it takes long."""
+        """Waits for a frame with a higher number; returns None if that takes long."""
         news = self._news
         newest = self.loop.newest
         if newest is None or newest.number <= number:
@@ -72,12 +72,12 @@ class Hub:
             await watcher.tell(message)
 
     def count(self) -> None:
-        """Notes whether anybody looks: else nothing is drawn."""
+        """Tells the loop whether anyone is watching; if not, nothing is drawn."""
         self.loop.watched = bool(self.watchers)
 
     def _from_thread(self, frame: LiveFrame) -> None:
         if self._event_loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
                 self._event_loop.call_soon_threadsafe(self._announce)
 
     def _announce(self) -> None:
@@ -86,10 +86,10 @@ class Hub:
 
 
 class Watcher:
-    """One connection.
+    """The connection of one page.
 
     Attributes:
-        held: The frame that it has drawn and the one that is on its way.
+        held: The frame that the page has drawn and the one on its way.
     """
 
     def __init__(self, socket: WebSocket, hub: Hub):
@@ -105,7 +105,7 @@ class Watcher:
         return [frame for frame in (self._drawn, self._sent) if frame is not None]
 
     async def run(self) -> None:
-        """Serves it until it goes; `ValueError` if it sends what is no message."""
+        """Serves the page until it disconnects; raises `ValueError` on an invalid message."""
         await self.tell(self._hub.hello())
         await self.tell(self._hub.calibration.told())
         tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
@@ -119,13 +119,13 @@ class Watcher:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def tell(self, message: dict) -> None:
-        """Sends a message; one who is gone does not hear it."""
+        """Sends a message; does nothing if the page is gone."""
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             async with self._writing:
                 await self._socket.send_text(json.dumps(message))
 
     async def _send(self) -> None:
-        number, status = 0, None  # who comes later is told as well that the camera is there
+        number, status = 0, None  # not "", so that a new page is told that the camera is well
         while True:
             frame = await self._hub.newer_than(number)
             if self._hub.loop.status != status:
@@ -156,9 +156,9 @@ class Watcher:
                 raise ValueError("no such message")
 
     async def _acknowledged(self, message: dict[str, Any]) -> None:
-        """A frame was drawn, or a point was chosen in the one that is drawn already.
+        """Handles the acknowledgement of a frame, or a point chosen in the one already drawn.
 
-        A frozen page does not free the way for the next frame.
+        While a page is frozen, no further frame is sent to it.
         """
         if self._sent is not None and message["ack"] == self._sent.number:
             self._drawn = self._sent
@@ -184,7 +184,7 @@ class Watcher:
         answered_m = depth_m / frame.scale
         self._hub.calibration.add(answered_m, metres)
         await self._hub.tell_all(self._hub.calibration.told())
-        if (camera := self._hub.calibration.camera) is not None:  # the next frame may be long off
+        if (camera := self._hub.calibration.camera) is not None:  # a frozen page gets no new frame
             await self.tell({"type": "distance", "distance_m": camera.scale * answered_m})
 
 
@@ -192,17 +192,17 @@ async def watch(socket: WebSocket, hub: Hub) -> str:
     """Serves a connection.
 
     Args:
-        socket: Not accepted yet.
-        hub: Where frames come from.
+        socket: The connection, not accepted yet.
+        hub: Source of the frames.
 
     Returns:
-        Why it was sent away; empty if it went by itself.
+        Why it was refused; empty if it ended by itself.
     """
     if len(hub.watchers) >= MAX_WATCHERS:
         await socket.close(_FULL)
         return f"more than {MAX_WATCHERS} pages at once"
     watcher = Watcher(socket, hub)
-    hub.watchers.add(watcher)  # before the handshake, which others could overtake
+    hub.watchers.add(watcher)  # before the handshake, during which others may connect
     hub.count()
     try:
         await socket.accept()
@@ -212,8 +212,8 @@ async def watch(socket: WebSocket, hub: Hub) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         with contextlib.suppress(RuntimeError):
             await socket.close(_GARBAGE)
-        return "a message that is none of the page's"
-    except RuntimeError:  # starlette: it went while something was sent
+        return "a message that the page never sends"
+    except RuntimeError:  # Starlette: the page went while something was being sent
         pass
     finally:
         hub.watchers.discard(watcher)
@@ -231,12 +231,12 @@ async def _wait(event: asyncio.Event) -> None:
 def _parsed(text: str) -> dict[str, Any]:
     message = json.loads(text)
     if not isinstance(message, dict):
-        raise ValueError("no message")
+        raise ValueError("not a message")
     return message
 
 
 def _share(message: dict[str, Any]) -> tuple[float, float]:
     x, y = float(message["x"]), float(message["y"])
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError("a point outside")
+        raise ValueError("a point outside the picture")
     return x, y

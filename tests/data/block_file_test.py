@@ -79,7 +79,7 @@ def test_no_flipped_bit_is_believed(stored):
         for number, block in enumerate(ARRAY):
             if number == offset // stride:
                 with pytest.raises(UserError, match=rf"depth.u16: block {number} is damaged \(its "
-                                   rf"checksum does not fit\); delete {stored.parent} and run"):
+                                   rf"checksum does not match\); delete {stored.parent} and run"):
                     blocks[number]
             else:
                 assert np.array_equal(blocks[number], block)
@@ -110,7 +110,7 @@ def test_only_the_first_reading_costs(stored, monkeypatch):
 def test_a_file_of_another_size_is_none_of_ours(stored):
     with open(stored, "ab") as file:
         file.write(b"x")
-    with pytest.raises(ValueError, match="not of 5 blocks of 100 bytes"):
+    with pytest.raises(ValueError, match="does not have 5 blocks of 100 bytes"):
         open_blocks(stored)
 
 
@@ -137,9 +137,9 @@ def test_training_on_a_cache_that_was_changed_ends_in_one_line(data, tmp_path, n
         flip(cached(data) / name, 614_000)
     else:
         os.truncate(cached(data) / name, kept)
-    what = "was cut off while it was in use" if kept else "block 0 is damaged"
+    what = "was truncated while in use" if kept else "block 0 is damaged"
     with pytest.raises(UserError, match=rf"{name}: {what}.*; delete .*/cache/train-\w+ and run "
-                       "again, it is made anew$") as fault:
+                       "again, it is rebuilt$") as fault:
         fit_depth_model(run)
     assert "\n" not in str(fault.value)
     assert not list((tmp_path / "run").glob("student*"))

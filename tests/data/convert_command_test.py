@@ -51,9 +51,10 @@ def replace(folder, pattern, write):
 FAULTS = {  # layout, what is done to it, words of the answer
     "not there": ("npy", lambda d: shutil.rmtree(d), ["cannot be listed"]),
     "empty": ("npy", lambda d: [shutil.rmtree(path) for path in d.iterdir()],
-              ["no depth in any layout", "rgb/NAME.jpg", "docs/own_data.md"]),
-    "no depth": ("npy", lambda d: shutil.rmtree(d / "depth"), ["no depth in any layout"]),
-    "no pictures": ("npy", lambda d: shutil.rmtree(d / "images"), ["no pictures in any layout"]),
+              ["no depth in any known layout", "rgb/NAME.jpg", "docs/own_data.md"]),
+    "no depth": ("npy", lambda d: shutil.rmtree(d / "depth"), ["no depth in any known layout"]),
+    "no pictures": (
+        "npy", lambda d: shutil.rmtree(d / "images"), ["no pictures in any known layout"]),
     "other names": (
         "npy", lambda d: [path.rename(path.with_stem(f"x{path.stem}"))
                           for path in (d / "depth").iterdir()],
@@ -125,10 +126,10 @@ FAULTS = {  # layout, what is done to it, words of the answer
         ["confidence/000000.png"]),
     "a camera of nothing": (
         "stray_scanner", lambda d: next(d.rglob("camera_matrix.csv")).write_text("1, 2\n"),
-        ["camera_matrix.csv", "--focal_length can tell"]),
+        ["camera_matrix.csv", "give --focal_length instead"]),
     "a camera of zero": (
         "stray_scanner", lambda d: next(d.rglob("camera_matrix.csv")).write_text("0 " * 9),
-        ["camera_matrix.csv", "--focal_length can tell"]),
+        ["camera_matrix.csv", "give --focal_length instead"]),
 }
 
 
@@ -226,7 +227,7 @@ def test_the_command_says_what_it_does(tmp_path):
     ([], "--input: give"),
     (["--input=nowhere"], "--output: give"),
     (["--input=nowhere", "--output=x"], "--input=nowhere: no such folder"),
-    (["--input=tests", "--output=/proc/x"], "no depth in any layout"),
+    (["--input=tests", "--output=/proc/x"], "no depth in any known layout"),
     (["--format=pfm"], "--format"),
     (["--validation_share=nan"], "--validation_share"),
     (["--every=0"], "--every"),

@@ -273,7 +273,7 @@ def test_no_valid_depth_at_all_is_refused(data):
 def test_skip_leaves_one_broken_pair_out_and_says_so(data):
     path = data / "train" / "rgb" / "0004.png"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.warns(UserWarning, match=r"1 pairs left out.*rgb/0004.png"):
+    with pytest.warns(UserWarning, match=r"1 pair left out.*rgb/0004.png"):
         pairs = open_train(data, on_bad_sample="skip")
     assert len(pairs) == 5 and "0004" not in pairs.names
     assert "rgb/0004.png" in pairs.excluded[0]

@@ -177,7 +177,7 @@ def test_a_damaged_description_is_named(tmp_path, said, words):
 
 
 def test_rooms_alone_need_a_count_before_they_are_made(tmp_path):
-    with pytest.raises(UserError, match=r"--data_dir=rooms: nothing to validate with; give your"):
+    with pytest.raises(UserError, match=r"--data_dir=rooms: nothing to validate on; give your"):
         open_data(DataOptions(("rooms",), str(tmp_path / "cache")))
     assert not (tmp_path / "cache").exists()
 
@@ -187,8 +187,9 @@ def test_shares_are_told_from_names(tmp_path):
     assert parse_share("b:0.3") == ("b", 0.3)
     assert parse_share(f"{tmp_path}/a:0.3") == (f"{tmp_path}/a:0.3", None)
     assert parse_share("C:/pictures") == ("C:/pictures", None)
+    words = r"a share must be between 0 and 1; give one, e.g. .*b:0.3"
     for text in ("b:0", "b:1.5", "b:nan"):
-        with pytest.raises(UserError, match=r"a share is between 0 and 1; give one, e.g. .*b:0.3"):
+        with pytest.raises(UserError, match=words):
             parse_share(text)
 
 

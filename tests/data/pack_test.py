@@ -61,7 +61,7 @@ def test_a_record_by_hand():
     data = b"\x05\0\x05\0\x02\0\0\0a.jpgb.png12345"
     assert encode(record) == data and decode(data) == record
     for broken in (b"", data[:7], data[:-3]):
-        with pytest.raises(ValueError, match="no record of a pair"):
+        with pytest.raises(ValueError, match="not a record of a pair"):
             decode(broken)
 
 
@@ -187,7 +187,7 @@ def test_broken_pairs_fail_or_are_left_out(tiny_data, tmp_path):
     assert tuple(pairs.names) == plain.names and pairs.fingerprint == plain.fingerprint
     said.clear()
     pack(data, tmp_path / "other", Options(on_bad_sample="skip"), said.append, workers=1)
-    assert said == [f"{tmp_path / 'other'}: already packed, and whole"]
+    assert said == [f"{tmp_path / 'other'}: already packed and undamaged"]
 
 
 def test_shards_do_not_depend_on_the_processes(tiny_data, packed, tmp_path, monkeypatch):
@@ -251,7 +251,7 @@ def test_a_damaged_shard_is_named_and_packed_again(tiny_data, packed, copy, monk
     monkeypatch.setattr(packing, "SHARD_BYTES", 2_000_000)
     said = []
     pack(tiny_data, copy, Options(), said.append, workers=1)
-    assert said[0] == f"{copy / 'train-00001.arrayrecord'}: missing or damaged, packed again"
+    assert said[0] == f"{copy / 'train-00001.arrayrecord'}: missing or damaged; it is packed again"
     for path in packed.iterdir():
         assert path.read_bytes() == (copy / path.name).read_bytes() or path.name == ".lock"
     assert len(open_split(str(copy), "train", cache_dir="").rgb[:]) == 12
@@ -293,7 +293,7 @@ def test_what_packing_refuses(tiny_data, tmp_path, prepare, options, words):
 
 
 def test_a_packed_folder_is_not_packed_and_not_its_own_output(tiny_data, copy):
-    with pytest.raises(UserError, match="is packed already; copy it as it is"):
+    with pytest.raises(UserError, match="is already packed; copy it as it is"):
         pack(copy, copy.with_name("again"), Options())
     with pytest.raises(UserError, match="this is the input"):
         pack(tiny_data, tiny_data, Options())

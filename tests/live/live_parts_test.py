@@ -143,7 +143,7 @@ def test_a_clip_begins_again_and_says_so_once(monkeypatch):
     wait_for(lambda: reader.status == "clip has ended and starts again.")
     wait_for(lambda: (reader.newer_than(0, 0) or [0])[0] > 15)
     reader.stop()
-    assert said == ["clip: has ended and starts again, as often as it ends"]
+    assert said == ["clip: has ended and starts again, now and at every end"]
 
 
 def test_a_camera_that_vanishes_is_tried_again_and_says_so_once(monkeypatch):

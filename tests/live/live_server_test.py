@@ -207,7 +207,7 @@ def test_more_connections_than_there_are_files_are_one_line(clip):  # noqa: F811
         time.sleep(1.5)
         assert Page(command.socket_url).frame()
         _, said = command.stop()
-    assert said[0] == "refused: more connections than this system lets a program have"
+    assert said[0] == "refused: more connections than this system allows a program"
     assert not any("Traceback" in line for line in said) and len(said) <= 4
 
 
@@ -217,7 +217,7 @@ def test_a_token_is_asked_for_everything(clip):  # noqa: F811
         assert command.url == f"{base}?token=a-long-secret"
         for path in ("", "live.js", "depth.png?frame=1", "?token=wrong", "?token=%ff"):
             assert get(base, path) == (
-                403, b"wrong token: open the address that the command has printed\n")
+                403, b"wrong token: open the address that the command printed\n")
         with pytest.raises(InvalidStatus, match="403"):
             Page(base.replace("http", "ws") + "frames")
         assert Page(command.socket_url).frame()
@@ -228,7 +228,7 @@ def test_a_token_is_asked_for_everything(clip):  # noqa: F811
         assert answer.status == 303 and "HttpOnly; SameSite=Strict" in cookie
         assert get(base, Cookie=cookie.split(";")[0])[0] == 200
         _, said = command.stop()
-        assert said[0] == ("refused: wrong token: open the address that the command has printed")
+        assert said[0] == "refused: wrong token: open the address that the command printed"
         assert "a-long-secret" not in "".join(said)
 
 
@@ -253,9 +253,9 @@ def test_ctrl_c_ends_it_soon_and_the_port_is_free_again(clip):  # noqa: F811
     (["--input=README.md"], "README.md: not a picture that can be read"),
     (["--input=99999"], "no camera has such a number"),
     (["--input=picamera2"], "apt install python3-picamera2"),
-    (["--host=0.0.0.0"], "everybody in the network could look; give a secret as well"),
+    (["--host=0.0.0.0"], "anyone in the network could watch; give a secret as well"),
     (["--token=short"], "--token: too short"),
-    (["--token=a secret with blanks"], "--token: stands in an address"),
+    (["--token=a secret with blanks"], "--token: is part of an address"),
     (["--alert_command=true"], "give --alert_below_m"),
     (["--alert_below_m=nan"], "alert_below_m"),
     (["--model=student.keras"], "give a .tflite file; python export.py makes one"),

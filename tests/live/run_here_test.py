@@ -195,7 +195,7 @@ def test_a_page_without_its_files_says_so(browser, site, tmp_path, litert_js):
                     "in this browser (model.tflite: HTTP 404).'")
         (tmp_path / "depth" / "page.json").unlink()
         page.goto(f"http://127.0.0.1:{port}/depth/")
-        until(page, "document.getElementById('status').textContent.startsWith('The page is not c')")
+        until(page, "document.getElementById('status').textContent.startsWith('The page is inc')")
         page.close()
 
 

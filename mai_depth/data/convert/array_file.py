@@ -1,4 +1,4 @@
-"""Arrays of .npy and .npz files, of which nobody knows yet what they hold."""
+"""Arrays of .npy and .npz files whose content is unchecked."""
 
 import pathlib
 import zipfile
@@ -16,19 +16,19 @@ def read_array(path: pathlib.Path, names: tuple[str, ...]) -> np.ndarray:
 
     Args:
         path: A .npy, or a .npz.
-        names: Of a .npz, the array that is called by the first of these that it holds; else its
-            only one.
+        names: Names of the array in a .npz, in order of preference; its only array may have any
+            name.
 
     Returns:
         The array.
 
     Raises:
-        UserError: It cannot be read, is larger than any picture, or none is called so.
+        UserError: It cannot be read, is larger than any picture, or none has such a name.
     """
     try:
         if path.suffix.lower() == ".npz":
             return _read_member(path, names)
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # the size is known from the head
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # the header tells the size
         _check_size(path, array.nbytes)
         return np.array(array)
     except OSError as error:
@@ -48,7 +48,7 @@ def _read_member(path: pathlib.Path, names: tuple[str, ...]) -> np.ndarray:
             chosen = next(iter(there))
         if chosen is None:
             raise UserError(f"{path}: holds {', '.join(there) or 'nothing'}, but no {names[0]}; "
-                            f"call the array {names[0]}")
+                            f"name the array {names[0]}")
         _check_size(path, there[chosen].file_size)
         with archive.open(there[chosen]) as file:
             return np.lib.format.read_array(file, allow_pickle=False)

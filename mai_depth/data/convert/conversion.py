@@ -1,4 +1,4 @@
-"""From a folder in any layout of the table to one that training reads."""
+"""Converts a folder in any layout of the table to the one that training reads."""
 
 import dataclasses
 import hashlib
@@ -40,24 +40,23 @@ from mai_depth.workdir import require_space
 VERSION = 1  # raise it when the same input gives other files
 
 _BYTES_PER_PAIR = 500_000
-_FOCAL_APART = 0.01  # zoomed or other cameras: then there is no focal length of the whole folder
+_FOCAL_APART = 0.01  # sequences that differ by more are of other cameras, or zoomed
 _NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a user may say about the input.
+    """What the user says about the input.
 
     Attributes:
         format: A name of the table of layouts, or `auto`.
-        validation_share: Of the pairs; see `split.plan`.
-        every: Take each that many-th frame of a sequence.
-        focal_length: Of the pictures as they lie there, in picture widths; None for what the files
-            tell.
-        depth_units_per_m: Of the depth files; None for what the layout has.
+        validation_share: Share of the pairs for validation, see `split.plan`.
+        every: Take every Nth frame of a sequence.
+        focal_length: That of the input's pictures, in picture widths; None for what the files say.
+        depth_units_per_m: Units of the depth files per metre; None for those of the layout.
         on_bad_sample: `fail` or `skip`, as in training.
-        license: Of the pictures, in words, and
-        origin: where they come from; both are handed on (`data.origin`).
+        license: The pictures' licence, in words; passed on, see `data.origin`.
+        origin: Where they come from; passed on as well.
     """
 
     format: str = AUTO
@@ -79,14 +78,14 @@ def convert(
     Args:
         source: Pictures and depth in a layout of the table.
         output: The folder for `SPLIT/rgb`, `SPLIT/depth`, `dataset.json` and `sheet.png`.
-        options: What the user says of it.
-        say: Is told in lines what is done.
+        options: What the user says about it.
+        say: Called with each line of the report.
 
     Returns:
         The content of `dataset.json`.
 
     Raises:
-        UserError: What is wrong with the input, a file in it or the output.
+        UserError: The input, a file in it or the output cannot be used.
     """
     if source.resolve() == output.resolve():
         raise UserError(f"--output={output}: this is the input; give another folder")
@@ -217,7 +216,7 @@ def _dependencies(source: pathlib.Path, layout: Format, options: Options) -> dic
 
 
 def _fingerprint(tasks: list[Task]) -> str:
-    """Tells whether a file was added, removed or changed, without reading one."""
+    """Digests the files' names, sizes and times, so that a change shows without reading them."""
     digest = hashlib.sha256()
     for task in tasks:
         stamps = [_stamp(path) for path in task.frame[1:] if isinstance(path, pathlib.Path)]
@@ -228,7 +227,7 @@ def _fingerprint(tasks: list[Task]) -> str:
 def _stamp(path: pathlib.Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
-    except OSError:  # it is named when it is read
+    except OSError:  # reported when it is read
         return path.name, -1, -1
     return path.name, status.st_size, status.st_mtime_ns
 

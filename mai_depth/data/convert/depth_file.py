@@ -1,4 +1,4 @@
-"""Depth of any file that is read, in metres."""
+"""Depth in metres, from any kind of file that is read."""
 
 import pathlib
 import warnings
@@ -13,7 +13,7 @@ from mai_depth.depth import valid_mask
 from mai_depth.errors import UserError
 from mai_depth.picture import open_picture
 
-DEEPEST_M = MAX_UNITS / 1000  # that 16 bits in millimetres hold
+DEEPEST_M = MAX_UNITS / 1000  # the most that 16 bits in millimetres hold
 
 _NAMES = ("depth", "depth_m", "arr_0")  # of the array in a .npz
 _QUALITY_NAMES = ("mask", "depth_mask", "confidence", "arr_0")
@@ -24,15 +24,15 @@ def read_depth_m(path: pathlib.Path, units_per_m: float | None = None) -> np.nda
 
     Args:
         path: A 16-bit gray PNG, a TIFF, a .npy or a .npz.
-        units_per_m: File units in a metre; None takes whole numbers for millimetres and fractions
-            for metres.
+        units_per_m: File units per metre; None takes integers for millimetres and floats for
+            metres.
 
     Returns:
-        float32 [height, width] in metres, 0 = missing: also what is not finite, negative, or 65535
-        in 16 bits.
+        float32 [height, width] in metres, 0 = missing, which includes what is not finite, negative,
+        or 65535 in 16 bits.
 
     Raises:
-        UserError: Not a depth map, or most of it is deeper than is plausible.
+        UserError: Not a depth map, or most of it is implausibly deep.
     """
     stored = _read(path)
     if stored.ndim == 3 and 1 in (stored.shape[0], stored.shape[2]):
@@ -51,12 +51,12 @@ def read_depth_m(path: pathlib.Path, units_per_m: float | None = None) -> np.nda
 
 
 def clear_poor(depth_m: np.ndarray, quality: pathlib.Path, least: int) -> None:
-    """Makes missing what a map of quality does not vouch for.
+    """Makes depth missing where its quality is too low.
 
     Args:
         depth_m: [height, width], changed in place.
         quality: A gray 8-bit PNG or a .npy of the same size: DIODE's mask, ARKit's confidence.
-        least: What is good enough.
+        least: The lowest quality that is kept.
 
     Raises:
         UserError: It cannot be read, or has another size.
@@ -77,27 +77,27 @@ def _read(path: pathlib.Path) -> np.ndarray:
     if suffix in (".npy", ".npz"):
         return read_array(path, _NAMES)
     if suffix == ".png":
-        with open_picture(path, ("PNG",)):  # what its header claims is checked here
+        with open_picture(path, ("PNG",)):  # checks what its header claims
             return read_depth_units(path)
     return _read_tiff(path)
 
 
 def _read_tiff(path: pathlib.Path) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tags that do not matter
+        warnings.simplefilter("ignore")  # about tags that do not matter
         with open_picture(path, ("TIFF",)) as image:
             values = np.array(image)
     if image.mode not in ("F", "I", "I;16", "I;16B"):
-        raise UserError(f"{path}: depth is {image.mode}, expected 32-bit fractions in metres or "
-                        "16-bit whole numbers; convert the file")
+        raise UserError(f"{path}: depth is {image.mode}, expected 32-bit floats in metres or "
+                        "16-bit integers; convert the file")
     return values.astype(np.uint16) if image.mode.startswith("I;16") else values
 
 
 def _check_unit(path: pathlib.Path, depth_m: np.ndarray) -> None:
-    """Millimetres that are read as metres would all be missing, without a word."""
+    """Refuses millimetres that are read as metres: all would silently become missing."""
     measured = depth_m[depth_m > 0]
     if np.count_nonzero(measured > DEEPEST_M) > measured.size / 2:
         raise UserError(
             f"{path}: half of it is deeper than {np.median(measured):.0f} m, and 16 bits in "
-            f"millimetres hold {DEEPEST_M:g}; if the unit is another one, give "
+            f"millimetres hold at most {DEEPEST_M:g}; if the unit is wrong, give "
             "--depth_units_per_m, e.g. 1000 for millimetres")

@@ -1,4 +1,4 @@
-"""The table of layouts: what they are called, how they are told, and what their numbers mean."""
+"""The table of layouts: their names, how they are recognised, and what their numbers mean."""
 
 import functools
 import pathlib
@@ -22,7 +22,7 @@ from mai_depth.errors import UserError
 AUTO = "auto"
 COMMAND = "python -m mai_depth.data.convert"
 
-_GUESS_FOLDERS = 200  # that are looked at for a mere hint
+_GUESS_FOLDERS = 200  # as many as a hint looks at
 _PACKED = {  # files that hold recordings -> what to do
     ".sens": "export color and depth with ScanNet's SensReader",
     ".bag": "export it as color_N.png and 16-bit depth_N.png, depth aligned to color",
@@ -35,15 +35,15 @@ class Format(NamedTuple):
     """A layout of pictures and depth.
 
     Attributes:
-        name: For `--format`.
-        title: What it is called.
-        layout: Which files are looked for.
+        name: Its value of `--format`.
+        title: Its name in messages.
+        layout: The files to look for.
         depth: What the numbers in the depth files mean.
-        find: Lists the sequences of a tree; none for another layout.
-        units_per_m: Depth units in a metre; None goes by the file: whole numbers are millimetres,
-            fractions are metres.
-        least_quality: Depth whose quality map is below this counts as missing.
-        note: What a user should know of what is done, or nothing.
+        find: Lists the sequences of a tree; none if it has another layout.
+        units_per_m: Depth units per metre; None goes by the file: integers are millimetres, floats
+            are metres.
+        least_quality: Depth whose quality is below this counts as missing.
+        note: What the user should know about the conversion, or nothing.
     """
 
     name: str
@@ -77,11 +77,11 @@ def _is_realsense(candidate: Candidate, depth: pathlib.PurePath) -> bool:
 
 
 def _named(*suffixes: str, **options: Any) -> Callable[[Tree], list[Sequence]]:
-    """A layout that is told by names alone, see `find_pairs`."""
+    """A layout that is recognised by names alone, see `find_pairs`."""
     return functools.partial(find_pairs, suffixes=suffixes, **options)
 
 
-# The order matters: the first that finds something is taken for the layout of the whole folder.
+# The order matters: the first that finds a pair is the layout of the whole folder.
 FORMATS = (
     Format("tum", "TUM RGB-D", "rgb.txt and depth.txt with time stamps",
            "16-bit PNG, 5000 = 1 m", timestamps.find_recordings, 5000.0),
@@ -103,7 +103,7 @@ FORMATS = (
            "16-bit PNG, mm, 65535 = missing",
            _named(".png", accepts=_is_seven_scenes,
                   known=Intrinsics(585.0, 640)),
-           note="its colour and depth are not registered: they are off by some pixels"),
+           note="its colour and depth are not registered: they are off by a few pixels"),
     Format("diode", "DIODE", "NAME.png, NAME_depth.npy, NAME_depth_mask.npy",
            ".npy, metres, with a mask",
            _named(".npy", accepts=_is_diode,
@@ -111,12 +111,12 @@ FORMATS = (
     Format("realsense", "RealSense", "names with color and depth: color_N.png, depth_N.png",
            "16-bit PNG, mm", _named(".png", accepts=_is_realsense)),
     Format("npy", ".npy", "rgb/NAME.jpg, depth/NAME.npy, or NAME.jpg, NAME.npy",
-           "fractions in metres or whole numbers in mm", _named(".npy")),
+           "floats in metres or integers in mm", _named(".npy")),
     Format("npz", ".npz", "rgb/NAME.jpg, depth/NAME.npz with the array depth, or NAME.npz with rgb "
-           "and depth", "fractions in metres or whole numbers in mm",
+           "and depth", "floats in metres or integers in mm",
            _named(".npz")),
     Format("tiff", "TIFF", "rgb/NAME.jpg, depth/NAME.tiff",
-           "32-bit fractions in metres or 16-bit mm",
+           "32-bit floats in metres or 16-bit mm",
            _named(".tif", ".tiff")),
     Format("png", "16-bit PNG", "rgb/NAME.jpg, depth/NAME.png, also SPLIT/rgb, SPLIT/depth",
            "16-bit PNG, mm", _named(".png")),
@@ -135,7 +135,7 @@ def recognise(tree: Tree, name: str = AUTO) -> tuple[Format, list[Sequence]]:
         The layout and its sequences, at least one with at least one frame.
 
     Raises:
-        UserError: There is none, or what is there cannot be read.
+        UserError: There are none, or a file cannot be read.
     """
     for layout in FORMATS:
         if name in (AUTO, layout.name):
@@ -146,7 +146,7 @@ def recognise(tree: Tree, name: str = AUTO) -> tuple[Format, list[Sequence]]:
 
 
 def other_layouts(tree: Tree, taken: Format, sequences: list[Sequence]) -> list[tuple[Format, int]]:
-    """Finds what of a folder is in other layouts than the one that was taken.
+    """Finds pairs of a folder that are in other layouts than the one that was taken.
 
     Args:
         tree: The folder.
@@ -154,7 +154,7 @@ def other_layouts(tree: Tree, taken: Format, sequences: list[Sequence]) -> list[
         sequences: What was found in it.
 
     Returns:
-        Other layouts, each with the number of pairs that belong to no other.
+        The other layouts, each with its number of pairs; a pair counts once.
     """
     known = {path for sequence in sequences for frame in sequence.frames for path in frame[1:3]}
     others = []
@@ -162,7 +162,7 @@ def other_layouts(tree: Tree, taken: Format, sequences: list[Sequence]) -> list[
         try:
             frames = [frame for sequence in layout.find(tree) for frame in sequence.frames
                       if not known & {frame.picture, frame.depth}]
-        except UserError:  # it was not asked for
+        except UserError:  # nobody asked for this layout
             continue
         if frames:
             others.append((layout, len(frames)))
@@ -171,14 +171,13 @@ def other_layouts(tree: Tree, taken: Format, sequences: list[Sequence]) -> list[
 
 
 def hint(data_dir: pathlib.Path) -> str | None:
-    """Says how a folder that training refuses becomes one that it takes.
+    """Says how to convert a folder that training refuses.
 
     Args:
-        data_dir: What was given to `--data_dir`.
+        data_dir: The value of `--data_dir`.
 
     Returns:
-        A line that names the layout and the command; None where no layout is recognised, or only
-        that which training reads.
+        A line that names the layout and the command; None if no layout is recognised.
     """
     try:
         layout, _ = recognise(scan(data_dir, most_folders=_GUESS_FOLDERS))
@@ -206,5 +205,5 @@ def _why_not(tree: Tree, name: str) -> str:
         return (f"{len(pictures)} pictures and {len(depths)} depth maps, but none with the same "
                 "name; call them rgb/NAME.jpg and depth/NAME.png")
     missing = "pictures" if depths else "depth"
-    return (f"no {missing} in any layout that is known; call the files rgb/NAME.jpg and "
-            "depth/NAME.png, or see docs/own_data.md")
+    return (f"no {missing} in any known layout; call the files rgb/NAME.jpg and depth/NAME.png, or "
+            "see docs/own_data.md")

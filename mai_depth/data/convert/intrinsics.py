@@ -1,4 +1,4 @@
-"""Focal lengths, from the files in which recorders and data sets leave them."""
+"""Focal lengths, from the files of recorders and data sets."""
 
 import pathlib
 import re
@@ -12,14 +12,14 @@ _LIMIT_BYTES = 1 << 20
 
 
 def find_intrinsics(folder: pathlib.Path, root: pathlib.Path) -> Intrinsics | None:
-    """Looks for the camera of a sequence, in its folder and then in those around it.
+    """Looks for the camera of a sequence, in its folder and then in those above it.
 
     Args:
-        folder: Of the sequence.
-        root: The folder above which nothing is looked for.
+        folder: The sequence's folder.
+        root: The last folder to look in.
 
     Returns:
-        The camera; None where no known file lies there.
+        The camera; None if there is no known file.
 
     Raises:
         UserError: The file is there but holds something else.
@@ -36,14 +36,14 @@ def find_intrinsics(folder: pathlib.Path, root: pathlib.Path) -> Intrinsics | No
 def read_intrinsics(
     path: pathlib.Path, read: Callable[[pathlib.Path], Intrinsics | None]
 ) -> Intrinsics | None:
-    """Reads a file and checks what it says.
+    """Reads a camera from a file, and checks it.
 
     Args:
         path: The file.
-        read: What reads it.
+        read: Reads files of its format.
 
     Returns:
-        The camera.
+        What `read` returns.
 
     Raises:
         UserError: It holds something else.
@@ -53,8 +53,8 @@ def read_intrinsics(
         if found and not (0 < found.focal_px < 1e6 and 0.05 < found.in_widths(found.width_px) < 50):
             raise ValueError(f"a focal length of {found.focal_px:g} of {found.width_px:g} pixels")
     except (OSError, ValueError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise UserError(f"{path}: no focal length can be read from it ({error}); mend or remove "
-                        "it, --focal_length can tell it instead") from error
+        raise UserError(f"{path}: no focal length can be read from it ({error}); fix it, or remove "
+                        "it and give --focal_length instead") from error
     return found
 
 
@@ -67,7 +67,7 @@ def read_matrix(path: pathlib.Path) -> Intrinsics:
 
 
 def _read_calibration(path: pathlib.Path) -> Intrinsics | None:
-    """ETH3D, beside recordings in the layout of TUM: `fx fy cx cy`. Others use that name too."""
+    """ETH3D, beside recordings in the layout of TUM: `fx fy cx cy`. Other files have that name."""
     try:
         focal, _, column, _ = _numbers(path)
     except ValueError:
@@ -86,7 +86,7 @@ def read_projection(path: pathlib.Path, camera: str) -> Intrinsics | None:
 
 
 def _read_pincam(path: pathlib.Path) -> Intrinsics:
-    """ARKitScenes: `width height fx fy cx cy`, one file a frame; they differ by parts of 1 %."""
+    """ARKitScenes: `width height fx fy cx cy`, a file for each frame; they differ by under 1 %."""
     width, _, focal, *_ = _numbers(path)
     return Intrinsics(focal, width)
 
@@ -98,7 +98,7 @@ def _read_open3d(path: pathlib.Path) -> Intrinsics:
 
 
 def _read_own(path: pathlib.Path) -> Intrinsics | None:
-    """What `mai_depth.data.convert` has written. Others use that name too."""
+    """What `mai_depth.data.convert` writes. Other files have that name, too."""
     try:
         content = read_json(path)
     except ValueError:

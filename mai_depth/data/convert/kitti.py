@@ -1,4 +1,4 @@
-"""KITTI: sparse depth of a laser scanner, apart from the pictures that it belongs to.
+"""KITTI: sparse depth of a laser scanner, in other folders than its pictures.
 
 The layout is that of the depth benchmark (Uhrig et al., "Sparsity Invariant CNNs", 3DV 2017):
 `DRIVE/proj_depth/groundtruth/image_02/N.png` beside the raw data `DATE/DRIVE/image_02/data/N.png`,
@@ -26,7 +26,7 @@ def find_drives(tree: Tree) -> list[Sequence]:
         tree: Where to look.
 
     Returns:
-        One sequence a drive and camera.
+        One sequence for each drive and camera.
 
     Raises:
         UserError: There is depth, but no picture of any drive.
@@ -76,7 +76,7 @@ def _calibration(tree: Tree, pictures: pathlib.PurePath) -> Intrinsics | None:
 
 
 def _selection(tree: Tree, folder: pathlib.PurePath) -> list[Sequence]:
-    """`val_selection_cropped`: single frames of many drives, a sequence each drive."""
+    """`val_selection_cropped`: single frames of many drives, a sequence for each drive."""
     pictures = set(tree.names(folder / "image"))
     drives: dict[str, list[Frame]] = {}
     for name in tree.names(folder / "groundtruth_depth"):

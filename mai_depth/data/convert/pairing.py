@@ -1,6 +1,6 @@
-"""Pairs of picture and depth that are told by their names.
+"""Pairs of picture and depth that are recognised by their names.
 
-A name says by a word what a file is: `rgb/0001.jpg` and `depth/0001.png`, `0001_color.png` and
+A word in a name says what the file is: `rgb/0001.jpg` and `depth/0001.png`, `0001_color.png` and
 `0001_depth.png`, `frame-000001.color.png`, `scene.png` and `scene_depth.npy`. Without the word, the
 names of the two are the same.
 """
@@ -29,7 +29,7 @@ _WORDS = {  # the first that is found says what a file is
     role: re.compile(rf"(?<![a-z])({words})(?![a-z])")
     for role, words in (("other", _OTHER), ("depth", _DEPTH), ("picture", _PICTURE))
 }
-_FOLDER = {  # words of a folder that is for one kind of file
+_FOLDER = {  # names of folders for one kind of file
     role: re.compile(rf"(({words}|raw|png|jpg|left|data|frames?|filtered|metric)([_ -]|$))+")
     for role, words in (("other", _OTHER), ("depth", _DEPTH), ("picture", _PICTURE))
 }
@@ -42,9 +42,9 @@ class Candidate(NamedTuple):
     Attributes:
         sequence: Folder without the words.
         name: File name without the word and the suffix.
-        picture: The picture; None where there is only depth.
+        picture: The picture; None if there is only depth.
         depth: Suffix -> file.
-        mask: The file of another kind whose name is that of the depth file and `_mask`.
+        mask: The file with the depth file's name and `_mask`, or None.
     """
 
     sequence: str
@@ -55,7 +55,7 @@ class Candidate(NamedTuple):
 
 
 class Role(NamedTuple):
-    """What the name of a file says: `kind` is picture, depth or other."""
+    """What a file's name says; `kind` is picture, depth or other."""
 
     kind: str
     sequence: str
@@ -73,9 +73,9 @@ def find_pairs(
 
     Args:
         tree: Where to look.
-        suffixes: Of the depth files.
-        accepts: Is asked of every candidate with its depth file.
-        known: The camera, where no file tells it.
+        suffixes: The depth files' suffixes.
+        accepts: Decides on each candidate and its depth file.
+        known: The camera if no file gives it.
 
     Returns:
         The sequences, in natural order.
@@ -107,7 +107,7 @@ def candidates(tree: Tree) -> list[Candidate]:
         tree: Where to look.
 
     Returns:
-        Whatever has depth or a picture, in natural order.
+        Whatever has a picture or depth, in natural order.
 
     Raises:
         UserError: Two pictures have the same name.
@@ -148,7 +148,7 @@ def _mask(
 
 @functools.lru_cache(maxsize=1)
 def _alone(tree: Tree) -> dict[str, list[str]]:
-    """What has no partner, for each sequence."""
+    """The names without a partner, for each sequence."""
     alone: dict[str, list[str]] = {}
     for entry in candidates(tree):
         if not (entry.picture and entry.depth):
@@ -157,7 +157,7 @@ def _alone(tree: Tree) -> dict[str, list[str]]:
 
 
 def read_role(path: pathlib.PurePath) -> Role:
-    """Tells from its path what a file is and what it belongs to.
+    """Reads from a path what the file is and what it belongs to.
 
     Args:
         path: Relative to the root.

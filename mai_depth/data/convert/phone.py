@@ -1,7 +1,7 @@
 """Phones and tablets with a lidar: Stray Scanner's folders and Apple's ARKitScenes.
 
-Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. What is
-less than high lies at edges, on dark or shiny surfaces and far away, and counts as missing.
+Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. It is
+lower at edges, on dark or shiny surfaces and far away; depth of less than 2 counts as missing.
 Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md and
 https://github.com/apple/ARKitScenes/blob/main/DATA.md.
 """
@@ -26,7 +26,7 @@ def find_stray_scanner(tree: Tree) -> list[Sequence]:
         tree: Where to look.
 
     Returns:
-        One sequence a recording.
+        One sequence for each recording.
     """
     return [_recording(tree, folder) for folder, names in tree.folders.items()
             if tree.names(folder / "depth")
@@ -41,7 +41,7 @@ def find_arkit_scenes(tree: Tree) -> list[Sequence]:
         tree: Where to look.
 
     Returns:
-        One sequence a recording.
+        One sequence for each recording.
     """
     return [_by_stem(tree, folder, "lowres_wide", "lowres_depth") for folder in tree.folders
             if tree.names(folder / "lowres_wide") and tree.names(folder / "lowres_depth")]
@@ -79,5 +79,5 @@ def _files(
 def _quality(
     qualities: dict[str, pathlib.Path], stem: str, place: pathlib.Path
 ) -> pathlib.Path | None:
-    """The map of a frame; where others have one, a missing map is a fault of that frame."""
+    """The quality map of a frame; a missing one is that frame's fault only if others have one."""
     return qualities.get(stem, place / "confidence" / f"{stem}.png") if qualities else None

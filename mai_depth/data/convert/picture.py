@@ -20,17 +20,17 @@ _TURNS = {6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
 
 
 class Picture(NamedTuple):
-    """A picture, 8-bit RGB; `is_as_stored` tells that its file is a JPEG with these pixels."""
+    """A picture, 8-bit RGB; `is_as_stored` if its file is a JPEG with exactly these pixels."""
 
     rgb: Image.Image
     is_as_stored: bool
 
 
 def read_rgb(path: pathlib.Path, is_portrait: bool) -> Picture:
-    """Reads a picture as its depth sees it.
+    """Reads a picture in the orientation of its depth.
 
     A phone stores the pixels as its sensor reads them, and a tag that turns them upright. Depth is
-    in the one frame or in the other; its aspect tells in which.
+    stored in either orientation; its aspect tells in which.
 
     Args:
         path: A PNG, a JPEG, or a .npz with an array `rgb`.
@@ -40,7 +40,7 @@ def read_rgb(path: pathlib.Path, is_portrait: bool) -> Picture:
         The picture.
 
     Raises:
-        UserError: It cannot be read, or it cannot be told how it lies to its depth.
+        UserError: It cannot be read, or it is unclear which orientation its depth has.
     """
     if path.suffix.lower() == ".npz":
         return Picture(_from_array(path), False)
@@ -59,14 +59,14 @@ def read_rgb(path: pathlib.Path, is_portrait: bool) -> Picture:
 
 
 def read_video(path: pathlib.Path) -> Iterator[Image.Image]:
-    """Yields the frames of a video as the sensor has read them, which is how depth lies."""
+    """Yields the frames of a video as the sensor reads them, which is the depth's orientation."""
     frames, _, _ = read_frames(str(path), upright=False)
     for frame in frames:
         yield Image.fromarray(frame)
 
 
 def picture_size(sequence: Sequence) -> tuple[int, int]:
-    """Tells the (width, height) of a sequence's pictures, from the first that can be read."""
+    """Returns the (width, height) of a sequence's pictures, from the first that can be read."""
     if sequence.video:
         return next(read_video(sequence.video)).size
     for frame in sequence.frames:
@@ -76,7 +76,7 @@ def picture_size(sequence: Sequence) -> tuple[int, int]:
                 return _from_array(frame.picture).size
             with open_picture(frame.picture, ("PNG", "JPEG")) as image:
                 return image.size
-        except UserError:  # it was counted as broken before
+        except UserError:  # already counted as broken
             continue
     raise AssertionError("a sequence of which a pair was converted has a picture")
 

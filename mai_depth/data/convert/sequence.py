@@ -4,15 +4,15 @@ import dataclasses
 import pathlib
 from typing import NamedTuple
 
-_OFF_CENTRE = 0.2  # no camera's principal point lies further off
+_OFF_CENTRE = 0.2  # no camera's principal point is farther off the centre
 
 
 class Frame(NamedTuple):
     """A picture and its depth, not read yet.
 
     Attributes:
-        name: What tells it from the others of its sequence.
-        picture: The file; the frame's number where the sequence is a video.
+        name: Its name within the sequence.
+        picture: The file; the frame's number if the sequence is a video.
         depth: The file; it may hold the picture as well (.npz).
         quality: A map that tells good depth from bad, or None.
     """
@@ -28,9 +28,9 @@ class Intrinsics(NamedTuple):
 
     Attributes:
         focal_px: In pixels.
-        width_px: Width of the pictures that it holds for.
-        is_exact: Whether that is their width, or twice the principal point's column, because the
-            file tells no more.
+        width_px: Width of the pictures that it applies to.
+        is_exact: Whether `width_px` is exact; else it is twice the principal point's column,
+            because the file says no more.
     """
 
     focal_px: float
@@ -38,10 +38,10 @@ class Intrinsics(NamedTuple):
     is_exact: bool = True
 
     def in_widths(self, picture_width_px: float) -> float:
-        """Gives the focal length in picture widths.
+        """Returns the focal length in picture widths.
 
         Args:
-            picture_width_px: Of the pictures that were found. They may have been scaled since.
+            picture_width_px: Width of the pictures, which may have been scaled since.
         """
         is_near = abs(self.width_px / picture_width_px - 1) < _OFF_CENTRE
         width = picture_width_px if is_near and not self.is_exact else self.width_px
@@ -55,9 +55,9 @@ class Sequence:
     Attributes:
         name: Its folder relative to the input, without what tells picture from depth.
         frames: The pairs.
-        intrinsics: Of the pictures, or None.
+        intrinsics: Those of the pictures, or None.
         video: The file that holds the pictures, or None.
-        alone: Pictures without depth and depth without picture.
+        alone: Names of pictures without depth and of depth without a picture.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which pairs are for training and which for validation, and what they are called."""
+"""Splits pairs into training and validation, and names them."""
 
 import math
 import re
@@ -11,13 +11,13 @@ from mai_depth.errors import UserError
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
 
-_OWN_SPLITS = {  # folders by which a data set says itself what is for what
+_OWN_SPLITS = {  # folders in which a data set keeps splits of its own
     TRAIN: ("train", "training"),
     VALIDATION: ("validation", "val", "valid", "test", "testing"),
 }
-_GAP_SHARE = 0.1  # of the validation pairs: so many before them are in neither split
-_LONGEST = 120  # letters of a name; a file system takes 255 bytes
-_MUCH = 1.5  # times what was asked for: a whole sequence may be that much
+_GAP_SHARE = 0.1  # this share of the validation pairs is left out before them
+_LONGEST = 120  # characters of a name; a file system takes 255 bytes
+_MUCH = 1.5  # a whole sequence may exceed what was asked for by this factor
 
 
 class Task(NamedTuple):
@@ -27,7 +27,7 @@ class Task(NamedTuple):
         sequence: Its position among the sequences.
         frame: Where it comes from.
         split: `train` or `validation`.
-        name: What it will be called there.
+        name: Its name there.
     """
 
     sequence: int
@@ -41,8 +41,8 @@ class Plan(NamedTuple):
 
     Attributes:
         tasks: The pairs, in the order of the sequences.
-        gap: How many pairs between training and validation are left out.
-        line: How the two were told apart.
+        gap: Number of pairs between training and validation that are left out.
+        line: How the pairs were split, in words.
     """
 
     tasks: list[Task]
@@ -51,15 +51,15 @@ class Plan(NamedTuple):
 
 
 def plan(sequences: list[Sequence], validation_share: float, every: int) -> Plan:
-    """Chooses the validation pairs: neighbours of a recording never lie on both sides.
+    """Chooses the validation pairs; neighbours in a recording are never in both splits.
 
-    A data set that has folders for both keeps them. Else whole sequences from the end are taken, as
-    far as they fit; where none fits, the end of the last one, with a gap before it.
+    A data set that has folders for both keeps them. Else whole sequences are taken from the end, as
+    far as they fit; if none fits, the end of the last one, with a gap before it.
 
     Args:
         sequences: What was found.
-        validation_share: Of all pairs; 0 for no validation.
-        every: Take each that many-th frame of a sequence.
+        validation_share: Share of all pairs; 0 for no validation.
+        every: Take every Nth frame of a sequence.
 
     Returns:
         The pairs with their splits and names.
@@ -127,14 +127,14 @@ def _own_split(name: str) -> str | None:
 def _name(sequence: str, frame: str) -> str:
     parts = [part for part in sequence.split("/")
              if part and not any(part.lower() in words for words in _OWN_SPLITS.values())]
-    # A file system may know no difference between A and a, and a shell takes a blank for an end.
+    # A shell splits a name at a blank.
     name = re.sub(r"[^\w.+-]+", "_", "-".join([*parts, frame]))
     return name[-_LONGEST:].lstrip(".") or "pair"
 
 
 def _unique(name: str, split: str, taken: set[tuple[str, str]]) -> str:
     number, chosen = 1, name
-    while (split, chosen.lower()) in taken:
+    while (split, chosen.lower()) in taken:  # a file system may ignore case
         number += 1
         chosen = f"{name}-{number}"
     taken.add((split, chosen.lower()))

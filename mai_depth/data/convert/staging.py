@@ -1,7 +1,7 @@
 """The output folder while it is being filled: hidden from training until it is complete.
 
-Pairs are written below `OUTPUT/.converting`, where a run that was killed leaves them and the next
-one finds them. When all are there, their folders are renamed and `dataset.json` says so.
+Pairs are written below `OUTPUT/.converting`, where the next run finds those of a killed one. When
+all are there, their folders are moved out and `dataset.json` is written.
 """
 
 import os
@@ -28,7 +28,7 @@ class Staging:
 
     Args:
         output: The folder.
-        conversion: What the pairs depend on beside the files themselves.
+        conversion: What the pairs depend on besides the files themselves.
     """
 
     def __init__(self, output: pathlib.Path, conversion: dict[str, Any]):
@@ -37,7 +37,7 @@ class Staging:
         self._conversion = conversion
 
     def finished(self) -> dict[str, Any] | None:
-        """Gives the record of the same conversion where it was completed before.
+        """Returns the record of this conversion if it was completed before, else None.
 
         Raises:
             UserError: The folder holds something else.
@@ -55,7 +55,7 @@ class Staging:
         return None
 
     def begin(self) -> None:
-        """Makes the folders, or takes up what a run that was killed has left there."""
+        """Makes the folders, or takes over what a killed run left there."""
         self._folder.mkdir(exist_ok=True)
         write_json_atomic(self._folder / "conversion.json", self._conversion)
         for split in SPLITS:
@@ -67,15 +67,15 @@ class Staging:
                 remove_abandoned(folder)
 
     def path(self, split: str, kind: str, name: str) -> pathlib.Path:
-        """Gives the path of a picture or a depth map."""
+        """Returns the path of a picture or a depth map."""
         return self._folder / split / kind / name
 
     def complete(self, kept: set[pathlib.Path], record: dict[str, Any]) -> None:
-        """Shows the folders to training.
+        """Moves the folders to where training sees them.
 
         Args:
             kept: The files that belong to the result; others were left by an earlier input.
-            record: For `dataset.json`, beside what the conversion depends on.
+            record: Content of `dataset.json`, besides what the conversion depends on.
         """
         for split in SPLITS:
             for kind in _KINDS:

@@ -1,4 +1,4 @@
-"""What was converted, for a person: a histogram of depth and a sheet of pictures."""
+"""What was converted, for a person to check: a histogram of depth and a sheet of pictures."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from mai_depth.atomic import atomic_path
 from mai_depth.colormap import colorize
 from mai_depth.colormap import depth_range
 
-MILLIMETRES = 65536  # counts of each depth, in millimetres
+MILLIMETRES = 65536  # counters, one for each depth in millimetres
 SHEET_PAIRS = 24
 
 _BARS = 12
@@ -43,7 +43,7 @@ def depth_at(counts: np.ndarray, share: float) -> float:
 
 
 def max_depth_m(counts: np.ndarray) -> float:
-    """Tells how far a camera sees: 99.9 % of what was measured is nearer, to the next 0.1 m."""
+    """Returns how far a camera sees: 99.9 % of measured depth is nearer, rounded up to 0.1 m."""
     return math.ceil(depth_at(counts, _DEEP_SHARE) * 10 - 1e-6) / 10
 
 
@@ -107,8 +107,8 @@ def draw_sheet(
 
 
 def _reduced(depth_m: np.ndarray) -> np.ndarray:
-    """Depth at the size of a tile. The points of a laser scanner would fall between its pixels, so
-    of sparse depth the nearest point of each block is drawn."""
+    """Depth at the size of a tile; of sparse depth the nearest point in each pixel's block, since
+    sampling would miss most points of a laser scanner."""
     width, height = _TILE
     rows = np.arange(height) * depth_m.shape[0] // height
     columns = np.arange(width) * depth_m.shape[1] // width

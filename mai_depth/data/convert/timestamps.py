@@ -1,7 +1,7 @@
-"""TUM RGB-D: pictures and depth with time stamps of their own, listed in two files.
+"""TUM RGB-D: pictures and depth that each have time stamps, listed in two files.
 
 The layout is that of Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS
-2012: `rgb.txt` and `depth.txt` hold `seconds path` a line, and 5000 is one metre.
+2012: each line of `rgb.txt` and `depth.txt` is `seconds path`, and 5000 is one metre.
 """
 
 import bisect
@@ -26,7 +26,7 @@ def find_recordings(tree: Tree) -> list[Sequence]:
         tree: Where to look.
 
     Returns:
-        One sequence a folder.
+        One sequence for each folder.
 
     Raises:
         UserError: A list cannot be read.
@@ -41,7 +41,7 @@ def associate(first: list[float], second: list[float], most_apart: float) -> lis
     Args:
         first: Seconds, rising.
         second: Seconds, rising.
-        most_apart: What lies further apart is no pair.
+        most_apart: Greatest difference within a pair, seconds.
 
     Returns:
         Positions in both, rising.
@@ -79,12 +79,12 @@ def _read_list(path: pathlib.Path) -> list[tuple[float, pathlib.Path]]:
                 if line.strip() and not line.startswith("#")]
         return sorted((float(row[0]), path.parent / row[1]) for row in rows)
     except (OSError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: not a list of time stamps and files ({error}); mend it"
+        raise UserError(f"{path}: not a list of time stamps and files ({error}); fix it"
                         ) from error
 
 
 def _known(place: pathlib.Path) -> Intrinsics | None:
-    """The benchmark's own cameras, told by the name of the folder."""
+    """The benchmark's own cameras, recognised by the folder's name."""
     for name, focal_px in _FOCAL_PX.items():
         if name in place.name:
             return Intrinsics(focal_px, 640)

@@ -1,4 +1,4 @@
-"""What lies in a folder and its subfolders: names alone, nothing is opened."""
+"""The names of the files in a folder and its subfolders; nothing is opened."""
 
 import os
 import pathlib
@@ -20,26 +20,26 @@ class Tree:
         self.folders = folders
 
     def path(self, folder: pathlib.PurePath, name: str) -> pathlib.Path:
-        """Gives the path of a file."""
+        """Returns the path of a file."""
         return self.root / folder / name
 
     def names(self, folder: pathlib.PurePath) -> list[str]:
-        """Lists the files of a folder, none where there is no such folder."""
+        """Lists the files of a folder; none if there is no such folder."""
         return self.folders.get(folder, [])
 
 
 def scan(
     root: pathlib.Path, leave_out: pathlib.Path | None = None, most_folders: int | None = None
 ) -> Tree:
-    """Lists a folder with its subfolders, also behind links; what is hidden is passed over.
+    """Lists a folder and its subfolders; follows links and skips what is hidden.
 
     Args:
         root: The folder.
-        leave_out: A folder that is not looked into.
-        most_folders: Stop after that many folders, for a guess at what it is.
+        leave_out: A folder to skip.
+        most_folders: Stop after this many folders, which is enough for a guess.
 
     Returns:
-        What lies there.
+        The tree.
 
     Raises:
         UserError: A folder cannot be listed.
@@ -64,7 +64,7 @@ def scan(
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Makes a key that sorts `frame2` before `frame10`."""
+    """Returns a key that sorts `frame2` before `frame10`."""
     return [(int(part), "") if part.isdecimal() and len(part) < 40 else (-1, part)
             for part in re.split(r"(\d+)", name)]
 

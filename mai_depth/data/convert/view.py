@@ -18,7 +18,7 @@ class View(NamedTuple):
 
     Attributes:
         is_turned: A portrait picture is turned by 90 degrees counter-clockwise: the top of the
-            scene lies left, as the sensor of a phone that is held upright reads it.
+            scene is on the left, as the sensor of an upright phone reads it.
         box: (left, top, right, bottom) of the centred 4:3 part of the turned picture, in pixels.
         full: (width, height) of the turned picture.
         size: (width, height) of the result.
@@ -35,7 +35,7 @@ class View(NamedTuple):
         text = f"pictures of {width}x{height}"
         if self.is_turned:
             text = (f"pictures of {height}x{width} are turned by 90 degrees counter-clockwise, so "
-                    "that the top of the scene lies left")
+                    "that the top of the scene is on the left")
         box = self.box[2] - self.box[0], self.box[3] - self.box[1]
         steps = [f"{step} {size[0]}x{size[1]}" for step, size, before in
                  (("cut to", box, self.full), ("reduced to", self.size, box)) if size != before]
@@ -53,7 +53,7 @@ class View(NamedTuple):
         return not self.is_turned and self.size == self.full
 
     def focal_length(self, focal_px: float) -> float:
-        """Gives the focal length in widths of the result, from that in pixels of the picture."""
+        """Returns the focal length in widths of the result, from that in pixels of the picture."""
         return focal_px / (self.box[2] - self.box[0])
 
     def crop_picture(self, rgb: Image.Image) -> Image.Image:
@@ -65,13 +65,13 @@ class View(NamedTuple):
         return rgb if rgb.size == self.size else rgb.resize(self.size, Image.Resampling.BILINEAR)
 
     def crop_depth(self, depth_m: np.ndarray) -> np.ndarray:
-        """Does the same with depth of any size, taking the nearest pixel.
+        """Does the same to depth of any size, by the nearest pixel: no depth is made up.
 
         Args:
             depth_m: [height, width] of the whole picture.
 
         Returns:
-            [height', width'] of the result's size; no depth is made up between two surfaces.
+            [height', width'] of the result's size.
         """
         if self.is_turned:
             depth_m = np.rot90(depth_m)
@@ -92,7 +92,7 @@ def view_of(size: tuple[int, int], depth_size: tuple[int, int]) -> View:
         The view.
 
     Raises:
-        UserError: It would be too small, or picture and depth do not show the same.
+        UserError: It would be too small, or picture and depth have different aspects.
     """
     width, height = size
     if abs(width / height * depth_size[1] / depth_size[0] - 1) > _ASPECTS_APART:
@@ -112,6 +112,6 @@ def view_of(size: tuple[int, int], depth_size: tuple[int, int]) -> View:
 
 
 def _nearest(start: int, stop: int, full: int, count: int, available: int) -> np.ndarray:
-    """Which of `available` depth columns lie under the middles of `count` of the result's."""
+    """The depth columns, of `available`, that lie under the centres of the result's `count`."""
     middles = start + (np.arange(count) + 0.5) * (stop - start) / count
     return (middles * available / full).astype(int)

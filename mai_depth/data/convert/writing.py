@@ -1,4 +1,4 @@
-"""Pairs read, cut to the view that training wants, and written, several at a time."""
+"""Reads pairs, cuts them to the view that training takes, and writes them, several at a time."""
 
 import collections
 import dataclasses
@@ -57,10 +57,10 @@ class Outcome:
     Attributes:
         done: Those that were written, with the names of their pictures, in order.
         counts: [65536], how many pixels have each depth in millimetres; the first is missing.
-        deeper: Pixels that are deeper than the files hold.
+        deeper: Pixels that are deeper than the files can hold.
         without_depth: Names of pairs without any valid pixel.
         unseen: Names of depth maps beyond the end of their video.
-        broken: What is wrong with those that were skipped.
+        broken: The faults of pairs that were skipped.
     """
 
     done: list[tuple[Task, str]] = dataclasses.field(default_factory=list)
@@ -78,15 +78,15 @@ class Outcome:
                 *(f"{name}: beyond the end of the video" for name in self.unseen)]
 
     def lines(self) -> Iterator[str]:
-        """Yields what a person should know, a line each."""
+        """Yields the lines of the report."""
         if self.left_out:
             shown = "; ".join(self.left_out[:_NAMED])
             more = "; ..." if len(self.left_out) > _NAMED else ""
             noun = "pair" if len(self.left_out) == 1 else "pairs"
             yield f"left out: {len(self.left_out)} {noun} ({shown}{more})"
         if self.deeper:
-            yield (f"{self.deeper} pixels are deeper than {DEEPEST_M:g} m, which is all that 16 "
-                   "bits in millimetres hold; they count as missing")
+            yield (f"{self.deeper} pixels are deeper than {DEEPEST_M:g} m, the most that 16 bits "
+                   "in millimetres hold; they count as missing")
 
     def add(self, pair: _Pair) -> None:
         """Counts a pair that could be read."""
@@ -103,21 +103,21 @@ def write_pairs(
     sequences: list[Sequence], tasks: list[Task], staging: Staging, layout: Format,
     units_per_m: float | None, on_bad_sample: str,
 ) -> Outcome:
-    """Writes what is not there yet.
+    """Writes the pairs that are not there yet.
 
     Args:
         sequences: Where the pairs come from.
         tasks: The pairs.
-        staging: Where they go to.
-        layout: What quality is good enough.
-        units_per_m: Depth file units in a metre, see `read_depth_m`.
+        staging: Where they go.
+        layout: Their layout, which decides which quality is good enough.
+        units_per_m: Depth file units per metre, see `read_depth_m`.
         on_bad_sample: `fail` or `skip`, see `count_bad`.
 
     Returns:
         What became of them.
 
     Raises:
-        UserError: A pair is broken.
+        UserError: A pair is broken, or too many are.
     """
     outcome = Outcome()
     writer = _Writer(staging, layout, units_per_m)
@@ -139,7 +139,7 @@ def write_pairs(
 def _pictures(
     sequences: list[Sequence], tasks: list[Task], writer: "_Writer", outcome: Outcome
 ) -> Iterator[tuple[Task, Image.Image | None]]:
-    """Yields the pairs; those of a video with its frame, because a video is read in order."""
+    """Yields the pairs, those of a video with their frames, because a video is read in order."""
     grouped: dict[int, list[Task]] = collections.defaultdict(list)
     for task in tasks:
         grouped[task.sequence].append(task)
@@ -155,8 +155,8 @@ def _pictures(
             if not waiting:
                 break
         if len(waiting) == len(group):
-            raise UserError(f"{video}: no frame can be read; convert it to H.264, or its frames to "
-                            "rgb/000000.png and on")
+            raise UserError(f"{video}: no frame can be read; convert it to H.264, or write its "
+                            "frames to rgb/000000.png, rgb/000001.png and so on")
         outcome.unseen += [task.name for task in waiting.values()]
 
 
@@ -176,7 +176,7 @@ class _Writer:
             return _Pair(task, fault=error)
 
     def finished(self, task: Task) -> bool:
-        """Whether both files are there and younger than what they come from."""
+        """Whether both files are there and newer than what they come from."""
         try:
             written = min(path.stat().st_mtime_ns
                           for path in (self._picture_path(task), self._depth_path(task)))
@@ -197,7 +197,7 @@ class _Writer:
         counts = _count(np.rint(depth_m * 1000).astype(np.uint16))
         if counts[1:].any():
             write_depth(self._depth_path(task), depth_m)
-            self._write_picture(task, picture, view)  # the last, for `finished`
+            self._write_picture(task, picture, view)
         return _Pair(task, self._picture_path(task).name, counts, int(np.count_nonzero(deeper)))
 
     def _read_picture(self, task: Task, frame: Image.Image | None, depth_m: np.ndarray) -> Picture:
@@ -212,7 +212,7 @@ class _Writer:
             if path.suffix == ".png":
                 view.crop_picture(picture.rgb).save(temporary, compress_level=1)
             elif isinstance(source, pathlib.Path) and picture.is_as_stored and view.is_whole:
-                shutil.copyfile(source, temporary)  # a JPEG is not made worse
+                shutil.copyfile(source, temporary)  # encoding a JPEG again would make it worse
             else:
                 view.crop_picture(picture.rgb).save(
                     temporary, quality=_JPEG_QUALITY, subsampling=0)

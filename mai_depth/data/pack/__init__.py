@@ -1,1 +1,1 @@
-"""`python -m mai_depth.data.pack`: a folder of millions of files becomes a few hundred."""
+"""`python -m mai_depth.data.pack`: packs a folder of millions of files into a few hundred."""

@@ -3,9 +3,9 @@
     python -m mai_depth.data.pack --input=DIR --output=PACKED
     python train.py --flagfile=recipes/nyuv2.flags --data_dir=PACKED
 
-Every picture is decoded once, so that a training never meets a broken one; its bytes are stored as
-they came. Killed or interrupted, the same command goes on where it was; called again on a complete
-folder, it verifies the checksums and packs again what is damaged.
+Every picture is decoded once, so that no training meets a broken one; its bytes are stored
+unchanged. If it is killed or interrupted, the same command continues where it stopped; on a
+complete folder it verifies the checksums and packs damaged shards again.
 """
 
 from absl import flags
@@ -18,13 +18,13 @@ from mai_depth.errors import UserError
 from mai_depth.paths import flag_path
 
 _INPUT = flags.DEFINE_string("input", None, "Folder with SPLIT/rgb and SPLIT/depth.")
-_OUTPUT = flags.DEFINE_string("output", None, "The packed folder; a new one.")
+_OUTPUT = flags.DEFINE_string("output", None, "New folder for the packed files.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre; kept with the "
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files per metre; stored with the "
     "pictures.", 1e-3, 1e6)
 _MISSING_DEPTH_VALUE = number_flags.define_integer(
-    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
-    "and 65535; kept with the pictures.", 0, 65535)
+    "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
+    "and 65535; stored with the pictures.", 0, 65535)
 _ALLOW_RESIZE = flags.DEFINE_bool(
     "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
 _ON_BAD_SAMPLE = flags.DEFINE_enum(

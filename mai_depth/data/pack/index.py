@@ -1,7 +1,7 @@
 """The rows beside each shard: what is known of its pairs without reading them.
 
-They are NumPy files, mapped and read where they are asked for: names of millions of pairs would
-take gigabytes as Python's strings.
+They are memory-mapped NumPy files: as Python strings, the names of millions of pairs would take
+gigabytes.
 """
 
 import os
@@ -14,14 +14,14 @@ from mai_depth.data.mixture import Joined
 from mai_depth.data.pack.manifest import Manifest
 from mai_depth.errors import UserError
 
-_DIGEST_BYTES = 96  # at most: of the picture, of the depth, of what was not taken for missing
+_DIGEST_BYTES = 96  # at most: sha256 of the picture, of the depth, of depth with cleared pixels
 
 
 def rows_of(pairs: Sequence[tuple[str, bytes, int, int]]) -> np.ndarray:
     """Makes the rows of a shard.
 
     Args:
-        pairs: Of each its name, `Sample.digest`, `Sample.cleared` and `picture_digest`.
+        pairs: For each its name, `Sample.digest`, `Sample.cleared` and `picture_digest`.
 
     Returns:
         A structured array [n] of `name`, `digest`, `digest_bytes`, `cleared` and `picture`.
@@ -38,12 +38,12 @@ def rows_of(pairs: Sequence[tuple[str, bytes, int, int]]) -> np.ndarray:
 
 
 def column(manifest: Manifest, split: str, name: str) -> Joined:
-    """Gives a column of the rows of all shards of a split, as an array [N].
+    """Returns a column of the rows of all shards of a split, as an array [N].
 
     Args:
-        manifest: Of the packed folder.
+        manifest: The packed folder's manifest.
         split: The split's name.
-        name: Of the column.
+        name: The column's name.
 
     Raises:
         UserError: A file is damaged.
@@ -58,7 +58,7 @@ def _mapped(manifest: Manifest, name: str, pairs: int) -> np.ndarray:
         rows = np.load(path, mmap_mode="r")
         if len(rows) == pairs and {"name", "picture"} <= set(rows.dtype.names or ()):
             return rows
-        fault = f"{len(rows)} rows in the place of {pairs}"
+        fault = f"{len(rows)} rows instead of {pairs}"
     except (OSError, ValueError, TypeError, EOFError) as error:
         fault = str(error)
     raise UserError(f"{path}: damaged ({fault}); {_remedy(path, manifest)}")

@@ -1,11 +1,11 @@
-"""What a packed folder says of itself, in `pack.json`: its splits, shards, sizes and checksums.
+"""The manifest of a packed folder, `pack.json`: its splits, shards, sizes and checksums.
 
     FOLDER/pack.json
     FOLDER/SPLIT-00000.arrayrecord ...   records of pairs, in the order of their names
     FOLDER/SPLIT-00000.npy ...           a row for each of them: its name, digests
     FOLDER/dataset.json, labels.json     as in the folder that was packed, if they were there
 
-It is there from the start, and names splits when all shards are.
+It is there from the start, and names the splits once all shards are there.
 """
 
 import dataclasses
@@ -30,9 +30,9 @@ class Shard:
 
     Attributes:
         name: The file's name there.
-        pairs: How many pairs it holds.
-        bytes: Its size.
-        sha256: Its checksum.
+        pairs: Number of pairs in it.
+        bytes: The file's size.
+        sha256: The file's checksum.
     """
 
     name: str
@@ -51,14 +51,14 @@ class PackedSplit:
     """One split of a packed folder.
 
     Attributes:
-        kind: `depth`, or `inverse_depth` of no unit.
-        units_per_m: Depth file units in a metre.
-        missing_depth_value: One more code that means missing, beside 0 and 65535, or None.
+        kind: `depth`, or `inverse_depth` without a unit.
+        units_per_m: Depth file units per metre.
+        missing_depth_value: Another code that means missing, besides 0 and 65535, or None.
         allow_resize: Whether depth may have another size than its picture.
-        fingerprint: As `Pairs.fingerprint`: that of the decoded folder that was packed.
+        fingerprint: The `Pairs.fingerprint` of the folder that was packed.
         cleared_pixels: As in `Pairs`.
         cleared_maps: As in `Pairs`.
-        left_out: How many pairs of the folder are not here: broken, or without any valid depth.
+        left_out: Number of pairs that were left out: broken, or without any valid depth.
         shards: The shards in order.
     """
 
@@ -74,7 +74,7 @@ class PackedSplit:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         return sum(shard.pairs for shard in self.shards)
 
 
@@ -95,13 +95,13 @@ class Manifest:
     def check_files(self, split: str) -> None:
         """Checks that the files of a split are there, shards in their full size.
 
-        What a shard holds is checked record by record when it is read.
+        The records of a shard are checked when they are read.
 
         Args:
             split: Its name.
 
         Raises:
-            UserError: Names the file and the remedy.
+            UserError: A file is missing, or a shard has another size.
         """
         for shard in self.splits[split].shards:
             for name, expected in ((shard.name, shard.bytes), (shard.index, None)):
@@ -117,8 +117,8 @@ class Manifest:
 
     @property
     def remedy(self) -> str:
-        """What mends a damaged file of the folder."""
-        return (f"the same packing writes it again: {COMMAND} --input={self.plan['input']} "
+        """What to do about a damaged file of the folder."""
+        return (f"pack again to rewrite it: {COMMAND} --input={self.plan['input']} "
                 f"--output={self.folder}")
 
 
@@ -129,7 +129,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest | None:
         folder: Any folder; it need not exist.
 
     Returns:
-        The manifest; None where the folder is not a packed one.
+        The manifest; None if the folder is not a packed one.
 
     Raises:
         UserError: It is damaged, of another version, or packing was not finished.
@@ -152,7 +152,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest | None:
         raise _damaged(path, error) from error
     if not splits:
         raise UserError(f"{folder}: packing was not finished; run the same {COMMAND} again, it "
-                        "goes on where it was")
+                        "continues where it stopped")
     return Manifest(folder, plan, splits)
 
 
@@ -166,13 +166,13 @@ def write_manifest(manifest: Manifest) -> None:
 
 
 def packed_split(split_dir: pathlib.Path) -> tuple[Manifest, PackedSplit] | None:
-    """Finds a split of a packed folder by the path that it would have in one of files.
+    """Finds a split of a packed folder by the path that it would have unpacked.
 
     Args:
         split_dir: `FOLDER/SPLIT`.
 
     Returns:
-        The manifest and the split; None where the folder is not a packed one.
+        The manifest and the split; None if the folder is not a packed one.
 
     Raises:
         UserError: As `read_manifest`, or the folder has no such split.
@@ -184,7 +184,7 @@ def packed_split(split_dir: pathlib.Path) -> tuple[Manifest, PackedSplit] | None
         return manifest, manifest.splits[split_dir.name]
     except KeyError:
         raise UserError(f"{manifest.folder}: packed without {split_dir.name}, it has "
-                        f"{' and '.join(manifest.splits)}; pack that as well") from None
+                        f"{' and '.join(manifest.splits)}; pack {split_dir.name} as well") from None
 
 
 def _split(said: dict[str, Any]) -> PackedSplit:

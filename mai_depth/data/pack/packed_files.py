@@ -1,4 +1,4 @@
-"""The files of a packed split by the numbers of their pairs."""
+"""The files of a packed split, by the number of their pair."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from mai_depth.data.pack.shard import RecordFile
 
 
 class PackedFiles:
-    """The pictures or the depth maps of a split by their number; small, whatever their count.
+    """The pictures or the depth maps of a split, by number; takes little memory for any count.
 
     Args:
-        manifest: Of the packed folder.
+        manifest: The packed folder's manifest.
         split: The split's name.
         part: `rgb` or `depth`.
     """
@@ -25,11 +25,11 @@ class PackedFiles:
         return int(self._starts[-1])
 
     def file(self, number: int, name: str = "") -> RecordFile:
-        """Gives a file, to be opened.
+        """Returns a file, not opened yet.
 
         Args:
-            number: Of the pair.
-            name: Of the pair, for messages; its number where it is not given.
+            number: The pair's number.
+            name: The pair's name, for messages; by default its number.
         """
         number = range(len(self))[number]
         at = int(np.searchsorted(self._starts, number, side="right")) - 1

@@ -1,4 +1,4 @@
-"""A split of a packed folder as pairs, decoded when they are read: nothing of it is in memory."""
+"""A split of a packed folder as pairs, decoded when they are read; none are kept in memory."""
 
 import os
 from typing import Any
@@ -21,10 +21,10 @@ _DTYPES = {"rgb": np.uint8, "depth": np.uint16}
 
 
 class PackedArray:
-    """The pictures or the depth maps of a split as an array [N, ...], decoded where it is indexed.
+    """The pictures or the depth maps of a split as an array [N, ...], decoded when it is indexed.
 
     Args:
-        files: What it holds.
+        files: Its files.
         missing_value: See `depth.clear_missing`.
     """
 
@@ -62,11 +62,11 @@ def open_packed(manifest: Manifest, split: str) -> Pairs:
     """Opens a split of a packed folder.
 
     Args:
-        manifest: Of the folder; its files have been checked.
+        manifest: The folder's manifest; its files have been checked.
         split: The split's name.
 
     Returns:
-        The pairs. They have the fingerprint of the folder that was packed.
+        The pairs, with the fingerprint of the folder that was packed.
 
     Raises:
         UserError: A file beside a shard is damaged.

@@ -1,6 +1,6 @@
-"""Packing a folder: planned by the sizes of its files, written shard by shard on all cores.
+"""Packs a folder: plans the shards by the sizes of the files, and writes them on all cores.
 
-A shard lies where it stays as soon as it is whole; `pack.json` names the splits at the end.
+A shard is in its final place as soon as it is whole; `pack.json` names the splits at the end.
 """
 
 import dataclasses
@@ -49,20 +49,20 @@ from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 from mai_depth.workdir import require_space
 
-SHARD_BYTES = 64 << 20  # at least: a smaller folder has work for all cores
-_SHARDS = 512  # of a split at most: all of them can be open
-_ROOM = 1.02  # what records and their index take beside the files
+SHARD_BYTES = 64 << 20  # at least; small enough that a small folder keeps all cores busy
+_SHARDS = 512  # at most in a split, so that all of them can be open
+_ROOM = 1.02  # of the files' size, for records and their index
 _NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a folder is read that is packed.
+    """How to read the folder that is packed.
 
     Attributes:
-        depth_units_per_m: Units of its depth files in a metre; what `dataset.json` says counts
-            more.
-        missing_depth_value: One more code that means missing, beside 0 and 65535.
+        depth_units_per_m: Units of its depth files per metre, unless its `dataset.json` or
+            `labels.json` says otherwise.
+        missing_depth_value: Another code that means missing, besides 0 and 65535.
         allow_resize: Accept depth of another size than its picture, of the same aspect.
         on_bad_sample: `fail`, or `skip` to leave broken pairs out, up to 1 % of them.
     """
@@ -81,16 +81,16 @@ def pack(
 
     Args:
         source: A folder in MAI layout.
-        output: The folder to fill. A complete one is verified, and what is damaged written again.
-        options: How the pairs are read.
-        say: Is told in lines what is done.
+        output: The folder to fill. A complete one is verified; damaged shards are written again.
+        options: How to read the pairs.
+        say: Called with each line of the report.
         workers: Number of processes; all cores when None.
 
     Returns:
-        What was packed.
+        The manifest.
 
     Raises:
-        UserError: What is wrong with the input, a file in it or the output.
+        UserError: The input, a file in it or the output cannot be used.
         OSError: The disk is full.
     """
     array_record()
@@ -104,7 +104,7 @@ def pack(
         complete = _take_over(output, plan)
         tasks = {name: _tasks(output, name, pairs, plan) for name, (_, pairs) in splits.items()}
         if complete and not _remove_damaged(complete, say):
-            say(f"{output}: already packed, and whole")
+            say(f"{output}: already packed and undamaged")
             return complete
         write_manifest(Manifest(output, plan, {}))
         everything = [task for of_split in tasks.values() for task in of_split]
@@ -123,7 +123,7 @@ def _refuse(source: pathlib.Path, output: pathlib.Path) -> None:
     if source.resolve() == output.resolve():
         raise UserError(f"--output={output}: this is the input; give another folder")
     if read_manifest(source):
-        raise UserError(f"--input={source}: is packed already; copy it as it is")
+        raise UserError(f"--input={source}: is already packed; copy it as it is")
 
 
 def _splits(source: pathlib.Path) -> list[tuple[str, str]]:
@@ -141,7 +141,7 @@ def _splits(source: pathlib.Path) -> list[tuple[str, str]]:
 def _plan(
     source: pathlib.Path, options: Options, splits: dict[str, tuple[str, list[PairFiles]]]
 ) -> dict[str, Any]:
-    """All that the shards depend on, quickly known."""
+    """All that the shards depend on and that is quick to know."""
     return {
         "input": os.path.realpath(source),
         "shard_bytes": SHARD_BYTES,
@@ -159,7 +159,7 @@ def _listing_digest(kind: str, pairs: Sequence[PairFiles]) -> str:
 
 
 def _take_over(output: pathlib.Path, plan: dict[str, Any]) -> Manifest | None:
-    """The manifest of the same packing where it was completed; refuses a folder of others."""
+    """The manifest if the same packing was completed, else None; refuses a folder of others."""
     try:
         before = read_json(output / MANIFEST)["plan"]
     except FileNotFoundError:
@@ -183,7 +183,7 @@ def _take_over(output: pathlib.Path, plan: dict[str, Any]) -> Manifest | None:
 
 
 def _remove_damaged(manifest: Manifest, say: Callable[[str], None]) -> int:
-    """Compares the checksums of a complete folder; what is damaged can be written again then."""
+    """Verifies the checksums of a complete folder; marks damaged shards to be written again."""
     shards = [shard for split in manifest.splits.values() for shard in split.shards]
 
     def is_whole(shard: Shard) -> bool:
@@ -198,7 +198,7 @@ def _remove_damaged(manifest: Manifest, say: Callable[[str], None]) -> int:
                           leave=False, delay=2))
     damaged = [shard for shard, good in zip(shards, whole, strict=True) if not good]
     for shard in damaged:
-        say(f"{manifest.folder / shard.name}: missing or damaged, packed again")
+        say(f"{manifest.folder / shard.name}: missing or damaged; it is packed again")
         (manifest.folder / shard.index).unlink(missing_ok=True)
     return len(damaged)
 
@@ -206,7 +206,7 @@ def _remove_damaged(manifest: Manifest, say: Callable[[str], None]) -> int:
 def _tasks(
     output: pathlib.Path, split: str, pairs: Sequence[PairFiles], plan: dict[str, Any]
 ) -> list[ShardTask]:
-    """Divides the pairs by the sizes of their files, which decide alone."""
+    """Divides the pairs into shards, by nothing but the sizes of their files."""
     sizes = np.array([pair.rgb.size + pair.depth.size for pair in pairs], np.int64)
     shard_bytes = max(plan["shard_bytes"], -(-int(sizes.sum()) // _SHARDS))
     number_of = (np.cumsum(sizes) - sizes) // shard_bytes
@@ -243,12 +243,12 @@ def _write(
 def _summed_up(
     kind: str, tasks: Sequence[ShardTask], results: dict[pathlib.Path, ShardResult]
 ) -> PackedSplit:
-    """What the shards of a split hold together."""
+    """Sums up what the shards of a split hold."""
     fingerprint = hashlib.sha256(repr(float(tasks[0].units_per_m)).encode())
     cleared, shards = np.zeros(2, np.int64), []
     for task in tasks:
         rows = np.load(task.rows_path)
-        for row in rows:  # as `cache` makes it of the same pairs
+        for row in rows:  # as `cache` computes it for the same pairs
             digest = row["digest"][: row["digest_bytes"]].tobytes()
             fingerprint.update(row["name"] + b"\0" + digest)
         cleared += rows["cleared"].sum(), np.count_nonzero(rows["cleared"])
@@ -258,7 +258,7 @@ def _summed_up(
     if not shards:
         lines = [line for task in tasks
                  for line in (*results[task.path].without_depth, *results[task.path].broken)]
-        raise UserError(f"no usable pair; the first is {lines[0]}; check --input and "
+        raise UserError(f"no usable pair; the first fault is {lines[0]}; check --input and "
                         "--depth_units_per_m")
     first = tasks[0]
     return PackedSplit(

@@ -1,4 +1,4 @@
-"""One record of a packed folder: the two files of a pair, byte by byte as they came."""
+"""One record of a packed folder: the bytes of the two files of a pair, unchanged."""
 
 import io
 import os
@@ -14,7 +14,7 @@ _HEAD = struct.Struct("<HHI")  # bytes of the picture's name, of the depth map's
 
 
 class HeldFile:
-    """A file whose bytes are in memory: what reads pictures takes it in the place of a path.
+    """A file whose bytes are in memory; what reads pictures takes it instead of a path.
 
     Args:
         origin: Where it comes from, for messages.
@@ -27,7 +27,7 @@ class HeldFile:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "HeldFile":
-        """Reads a file; `UserError` where that fails or it is empty."""
+        """Reads a file; raises `UserError` if that fails or it is empty."""
         try:
             data = pathlib.Path(path).read_bytes()
         except OSError as error:
@@ -41,12 +41,12 @@ class HeldFile:
         return self._origin
 
     def read_bytes(self) -> bytes:
-        """Gives the bytes."""
+        """Returns the bytes."""
         return self._data
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Opens it for reading."""
-        # Pillow asks a file for `peek`-like reads, never for a name or a descriptor.
+        # Pillow reads and peeks; it needs neither a name nor a descriptor.
         return cast(BinaryIO, io.BufferedReader(io.BytesIO(self._data)))
 
 
@@ -60,14 +60,14 @@ class Record(NamedTuple):
 
 
 def encode(record: Record) -> bytes:
-    """Gives the bytes of a record."""
+    """Returns the bytes of a record."""
     names = os.fsencode(record.rgb_name), os.fsencode(record.depth_name)
     head = _HEAD.pack(*map(len, names), len(record.rgb))
     return b"".join((head, *names, record.rgb, record.depth))
 
 
 def decode(data: bytes) -> Record:
-    """Gives the record of `encode`'s bytes.
+    """Returns the record of `encode`'s bytes.
 
     Args:
         data: The bytes.
@@ -76,12 +76,12 @@ def decode(data: bytes) -> Record:
         ValueError: They are not such a record.
     """
     if len(data) < _HEAD.size:
-        raise ValueError("no record of a pair")
+        raise ValueError("not a record of a pair")
     sizes = _HEAD.unpack_from(data)
     parts, start = [], _HEAD.size
     for size in sizes:
         parts.append(data[start : start + size])
         start += size
     if start >= len(data):
-        raise ValueError("no record of a pair")
+        raise ValueError("not a record of a pair")
     return Record(os.fsdecode(parts[0]), os.fsdecode(parts[1]), parts[2], data[start:])

@@ -1,6 +1,6 @@
-"""A shard: records of pairs in one ArrayRecord file, written whole, read at random.
+"""A shard: records of pairs in one ArrayRecord file, written whole, read in any order.
 
-ArrayRecord (github.com/google/array_record) checks each record by a hash when it is read.
+ArrayRecord (github.com/google/array_record) checks a hash of each record when it is read.
 """
 
 import functools
@@ -22,16 +22,16 @@ from mai_depth.errors import reason_of
 
 EXTRA = "pip install 'mai_depth[scale]'"
 
-# One record a block, so that one pair is read without its neighbours; JPEG and PNG do not shrink.
+# One record a block, to read a pair without its neighbours; JPEG and PNG do not compress further.
 _WRITER = "group_size:1,uncompressed"
 # The index stays on the disk: in memory it would grow with the data.
 _READER = "readahead_buffer_size:0,footer_prefetch_bytes:0,index_storage_option:offloaded"
-_OPEN = 512  # files at a time; a process may often have 1024
+_OPEN = 512  # files at a time; a process can often open 1024
 _PLACE = re.compile(rf"(.+{re.escape(SHARD_SUFFIX)})/(\d+)/(rgb|depth)/.+", re.DOTALL)
 
 
 def array_record() -> Any:
-    """Imports ArrayRecord's module; `UserError` where the extra is not installed."""
+    """Imports ArrayRecord's module; raises `UserError` if the extra is not installed."""
     try:
         from array_record.python import array_record_module
     except ModuleNotFoundError as error:
@@ -54,7 +54,7 @@ class ShardWriter:
         self._writer.write(data)
 
     def close(self) -> None:
-        """Writes the index of the records: before that the file is none."""
+        """Writes the index of the records, without which the file cannot be read."""
         self._writer.close()
 
 
@@ -80,17 +80,17 @@ def read_record(path: pathlib.Path, number: int) -> Record:
 
     Args:
         path: The shard.
-        number: Of the record in it, from 0.
+        number: The record's number in it, from 0.
 
     Returns:
         The pair.
 
     Raises:
-        UserError: The file is missing, damaged or no shard.
+        UserError: The file is missing, damaged or not a shard.
     """
     try:
         status = path.stat()
-        # The size and time as well: what has been packed again is opened again.
+        # Size and time as well, so that a shard that was packed again is opened again.
         reader = _reader(path, status.st_size, status.st_mtime_ns)
         return decode(reader.read([number])[0])
     except OSError as error:
@@ -103,14 +103,14 @@ def read_record(path: pathlib.Path, number: int) -> Record:
 class RecordFile:
     """The picture or the depth map of a record, read when it is opened.
 
-    What reads pictures takes it in the place of a path. Its text looks like a path into the shard,
-    and `file_of` finds it again by it.
+    What reads pictures takes it instead of a path. As a string it looks like a path into the shard,
+    which `file_of` turns back into it.
 
     Args:
         shard: The shard.
-        number: Of the record in it.
+        number: The record's number in it.
         part: `rgb` or `depth`.
-        name: Of the pair.
+        name: The pair's name.
     """
 
     def __init__(self, shard: pathlib.Path, number: int, part: str, name: str):
@@ -125,23 +125,23 @@ class RecordFile:
         return getattr(read_record(self._shard, self._number), self._part)
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """Opens them."""
+        """Opens the file for reading."""
         return HeldFile(str(self), self.read_bytes()).open(mode)
 
     def resolve(self) -> pathlib.Path:
-        """Refuses: there is no file that could be linked."""
+        """Refuses, because there is no file to link to."""
         raise UserError(f"{self._shard.parent}: is packed, so it has no files to link; give the "
                         "folder that it was packed from")
 
 
 def file_of(text: str) -> pathlib.Path | RecordFile:
-    """Gives what a text names: a file, or the file of a record as `RecordFile` prints it.
+    """Returns the file that a string names.
 
     Args:
-        text: A path.
+        text: A path, or a `RecordFile` as a string.
 
     Returns:
-        What can be opened and read.
+        The path, or the `RecordFile`.
     """
     place = _PLACE.fullmatch(text)
     if not place:

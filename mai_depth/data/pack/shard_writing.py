@@ -1,6 +1,6 @@
-"""One shard written: its pairs read, checked as the training would, and stored as they came.
+"""Writes a shard: reads its pairs, checks them as the training would, and stores them unchanged.
 
-The rows of its pairs are written last: a packing that was killed goes on behind its last whole
+The rows of its pairs are written last, so a packing that was killed goes on after its last whole
 shard.
 """
 
@@ -33,12 +33,12 @@ from mai_depth.json_file import read_json
 
 
 class ShardTask(NamedTuple):
-    """What a process is given.
+    """A task for a process.
 
     Attributes:
-        path: The shard to write. What is left out stands in a `.json` beside it.
+        path: The shard to write. A `.json` beside it lists what is left out.
         pairs: The files.
-        units_per_m: Depth file units in a metre.
+        units_per_m: Depth file units per metre.
         missing_depth_value: See `depth.clear_missing`.
         allow_resize: See `samples.check_pair`.
         on_bad_sample: `fail` or `skip`.
@@ -53,12 +53,12 @@ class ShardTask(NamedTuple):
 
     @property
     def rows_path(self) -> pathlib.Path:
-        """The file for the rows: where it lies, the shard is whole."""
+        """The file for the rows; if it is there, the shard is whole."""
         return self.path.with_suffix(INDEX_SUFFIX)
 
     @property
     def notes(self) -> pathlib.Path:
-        """The file for what was left out; none where nothing was."""
+        """The file for what was left out; missing if nothing was."""
         return self.path.with_suffix(".json")
 
     @property
@@ -68,7 +68,7 @@ class ShardTask(NamedTuple):
 
 
 class ShardResult(NamedTuple):
-    """What has become of a shard: of how many pairs, and a line for each that is not in it."""
+    """What became of a shard: its number of pairs, and a line for each that was left out."""
 
     asked: int
     broken: list[str]
@@ -76,16 +76,16 @@ class ShardResult(NamedTuple):
 
 
 def write_shard(task: ShardTask) -> ShardResult:
-    """Writes a shard and reads it again.
+    """Writes a shard and reads it back; does nothing if it is done.
 
     Args:
-        task: What to write; nothing is done where it is done.
+        task: What to write.
 
     Returns:
-        What has become of it.
+        What became of it.
 
     Raises:
-        UserError: A pair is broken and `on_bad_sample` is `fail`, or the disk changes bytes.
+        UserError: A pair is broken and `on_bad_sample` is `fail`, or other bytes were read back.
         OSError: The disk is full.
     """
     result = ShardResult(len(task.pairs), [], [])
@@ -128,7 +128,7 @@ def _write_records(path: pathlib.Path, task: ShardTask, result: ShardResult) -> 
     finally:
         writer.close()
     if [zlib.crc32(data) for data in read_all(path)] != checksums:
-        raise UserError(f"{task.path}: what was written is not what is read; the disk or the "
+        raise UserError(f"{task.path}: other bytes were read back than written; the disk or the "
                         "memory is faulty, write elsewhere")
     return rows_of(rows)
 

@@ -1,4 +1,4 @@
-"""Putting bodies together: groups in their own frame, and the choice of a camera."""
+"""Puts bodies together: groups with a frame of their own, and the choice of a camera."""
 
 from collections.abc import Sequence
 
@@ -33,11 +33,11 @@ class Group:
         self.turned = rotation(yaw)
 
     def inner(self, at: Vector, yaw: float = 0.0) -> "Group":
-        """A group whose origin lies at `at` of this group."""
+        """Returns a group whose origin is at `at` of this one."""
         return Group(self.solids, tuple(self.at + self.turned @ np.asarray(at)), self.yaw + yaw)
 
     def box(self, at: Vector, size: Vector, material: Material, lean=(0.0, 0.0), **more) -> None:
-        """A box; `at` is the middle of its base, `size` its width, height and depth.
+        """Adds a box; `at` is the middle of its base, `size` its width, height and depth.
 
         `lean` is its own (pitch, roll) in radians; `more` goes to `Box`.
         """
@@ -48,7 +48,7 @@ class Group:
     def ellipsoid(
         self, at: Vector, size: Vector, material: Material, shape=Ellipsoid, **more
     ) -> None:
-        """An ellipsoid; `at` is its lowest point when upright, `size` its three diameters."""
+        """Adds an ellipsoid; `at` is its lowest point when upright, `size` its three diameters."""
         center = self.at + self.turned @ np.add(at, (0, size[1] / 2, 0))
         self.solids.append(shape(center, np.asarray(size) / 2, self.turned, material, **more))
 
@@ -62,7 +62,7 @@ class Group:
         shape=Frustum,
         **more,
     ) -> None:
-        """An upright round body of the radii `bottom` and `top`; `at` is the middle of its base."""
+        """Adds an upright frustum of radii `bottom` and `top`; `at` is the middle of its base."""
         center = self.at + self.turned @ np.add(at, (0, height / 2, 0))
         radius = max(bottom, top)
         half = np.array([radius, height / 2, radius])
@@ -71,7 +71,7 @@ class Group:
         )
 
     def rod(self, at: Vector, length: float, radius: float, material: Material, **more) -> None:
-        """A cylinder lying along the group's x axis; `at` is its middle."""
+        """Adds a cylinder along the group's x axis; `at` is its middle."""
         center = self.at + self.turned @ np.asarray(at)
         half = np.array([radius, length / 2, radius])
         turned = self.turned @ rotation(0, 0, np.pi / 2)
@@ -81,19 +81,19 @@ class Group:
 
 
 def paint(pattern, gloss: float = 0.0, emission: float = 0.0, **settings) -> Material:
-    """A material of a pattern from `textures` with its settings bound."""
+    """Returns a material with a pattern of `textures` and its settings."""
     return Material(lambda u, v, pixel: pattern(u, v, pixel, **settings), gloss, emission)
 
 
 def pick(random: np.random.Generator, colors: Sequence[Vector], spread: float = 0.12) -> np.ndarray:
-    """One of some sRGB colours, a little varied, linear float32 [3, 1]."""
+    """Picks one of several sRGB colours and varies it a little: linear float32 [3, 1]."""
     color = textures.linear(*colors[int(random.integers(len(colors)))])
     varied = color * np.exp(random.normal(0, spread)) * np.exp(random.normal(0, spread / 4, (3, 1)))
     return np.clip(varied, 0, 0.9).astype(np.float32)
 
 
 def leafy(share: float, clump: float, seed: int):
-    """A mask for foliage: `share` of the surface is solid, in clumps of about `clump` metres."""
+    """Returns a mask for foliage: `share` of the surface is solid, in clumps of `clump` metres."""
 
     def mask(points: np.ndarray) -> np.ndarray:
         u = points[0] + np.float32(0.7) * points[2] + np.float32(seed % 17)
@@ -107,7 +107,7 @@ def leafy(share: float, clump: float, seed: int):
 def best_camera(
     solids: list[Solid], candidates: list[Camera], nearest: float = 0.55, median: float = 0.8
 ) -> Camera:
-    """The candidate that sees most: many bodies, near and far, nothing right before the lens.
+    """Picks the candidate that sees most: many bodies, near and far, but not at the lens.
 
     Args:
         solids: The scene.

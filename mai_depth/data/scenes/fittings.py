@@ -1,6 +1,6 @@
-"""What belongs to a room itself: walls, floors, doors, windows, pictures.
+"""The fittings of a room: walls, floors, doors, windows, pictures.
 
-Doors, windows and pictures hang on the wall z = 0 of their group and look towards -z.
+Doors, windows and pictures hang on the wall z = 0 of their group and face -z.
 """
 
 import numpy as np
@@ -136,7 +136,7 @@ def window(group: Group, random: Generator, height: float) -> Solid:
 
 
 def picture(group: Group, random: Generator) -> None:
-    """A framed picture; the middle of its lower edge is the origin."""
+    """A framed picture; the middle of its lower edge is at the origin."""
     width, height = random.uniform(0.3, 1.1), random.uniform(0.3, 0.7)
     frame = pick(random, [*furniture.WOODS, (30, 30, 30), (235, 235, 235)])
     art = paint(

@@ -1,5 +1,7 @@
-"""Furniture out of boxes, ellipsoids and frustums. Each piece stands on the floor of its group,
-its back at z = 0 of the group and its front towards -z, x along the wall.
+"""Furniture made of boxes, ellipsoids and frustums.
+
+Each piece stands on the floor of its group, its back at z = 0 and its front towards -z, with x
+along the wall.
 """
 
 import numpy as np
@@ -107,7 +109,7 @@ def chair(group: Group, material: Material) -> None:
 
 
 def dining(group: Group, random: Generator) -> None:
-    """A table with chairs around."""
+    """A table with chairs around it."""
     width, depth = random.uniform(1.0, 1.8), random.uniform(0.7, 0.95)
     table(group.inner((0, 0, 0)), random, width, depth, 0.75)
     wood = timber(random)

@@ -1,4 +1,4 @@
-"""Near views: table tops, desks, worktops and shelves from 0.3 to 1.5 m, in rooms as in `rooms`."""
+"""Near views, from 0.3 to 1.5 m: table tops, desks, worktops and shelves, in rooms of `rooms`."""
 
 import dataclasses
 
@@ -18,17 +18,17 @@ from mai_depth.data.scenes.viewpoint import look
 
 _KINDS = {"small": 0.35, "living": 0.5, "hall": 0.15}
 _SUBJECTS = {table: 0.45, desk: 0.25, shelf: 0.17, worktop: 0.13}
-_CONTACT_M = 0.05  # small bodies darken little around them
-_AT_WALL = 0.35  # share of tables that stand at a wall
+_CONTACT_M = 0.05  # small bodies darken little of what surrounds them
+_AT_WALL = 0.35  # share of tables that stand against a wall
 
 
 def near(random: Generator) -> Scene:
     """Builds a random room and looks from near at something in it.
 
-    Pitch, field of view, roll, distance and what is promised of the view: see `viewpoint`.
+    For pitch, field of view, roll, distance and what holds of every view, see `viewpoint`.
 
     Args:
-        random: Source of everything.
+        random: Source of all choices.
     """
     while True:
         scene = _attempt(random)

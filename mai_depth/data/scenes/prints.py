@@ -1,6 +1,6 @@
-"""What is printed on small things seen from near: labels, pages, book backs, screens.
+"""What is printed on small things seen from near: labels, pages, book spines, screens.
 
-Patterns as those of `textures`: u, v and the size of a pixel, [N] in metres, to albedo [3, N].
+Patterns as in `textures`: from u, v and the size of a pixel, [N] in metres, to albedo [3, N].
 """
 
 import numpy as np
@@ -11,21 +11,21 @@ from mai_depth.data.scenes.textures import mix
 from mai_depth.data.scenes.textures import noise
 from mai_depth.data.scenes.textures import within
 
-_ROW = 1.7  # heights of a letter from one row to the next
-_INK = 0.45  # share of a letter's strokes in its cell
+_ROW = 1.7  # line spacing, in heights of a letter
+_INK = 0.45  # share of a letter's cell that is ink
 
 
 def letters(
     u: np.ndarray, v: np.ndarray, pixel: np.ndarray, height: float, seed: int
 ) -> np.ndarray:
-    """Rows of something like letters, fading to gray rows, then to gray, as pixels grow.
+    """Rows of letter-like marks, which fade to gray rows, then to gray, as pixels grow.
 
     Args:
         u: [N] metres along the rows.
         v: [N] metres.
         pixel: [N] metres.
-        height: Of a letter, metres.
-        seed: Another text.
+        height: Height of a letter, metres.
+        seed: Another seed gives another text.
 
     Returns:
         How much of a pixel is ink, 0..1, [N].
@@ -45,7 +45,7 @@ def letters(
 
 
 def label(u, v, pixel, *, half, colors, seed):
-    """A package: a band, a title, a picture of the content and small text, in four colours."""
+    """A package's face: a band, a title, a picture of the content and small text, four colours."""
     random = np.random.default_rng(seed)
     wide, high = half
     paint = colors[0] * (1 + 0.04 * noise(u, v, pixel, 0.3))
@@ -87,7 +87,7 @@ def page(u, v, pixel, *, half, seed):
 
 
 def screen(u, v, pixel, *, half, seed):
-    """A screen with windows of text before a coloured ground."""
+    """A screen with windows of text on a coloured background."""
     random = np.random.default_rng(seed)
     ground = random.uniform(0.01, 0.3, (3, 1)).astype(np.float32)
     shown = ground * np.maximum(1 + 0.35 * noise(u, v, pixel, 1.0, 1.8), 0.2)
@@ -106,7 +106,7 @@ def screen(u, v, pixel, *, half, seed):
 
 
 def back(u, v, pixel, *, color, ink, half, seed):
-    """The back of one book that stands: its title along v, between two lines."""
+    """The spine of one standing book: its title along v, between two lines."""
     size = min(1.1 * half[0], 0.014)
     title = within(v, -0.5 * half[1], (0.2 + 0.06 * (seed % 9)) * half[1], pixel)
     title = title * within(np.abs(u), -1, size / 2, pixel)

@@ -1,7 +1,7 @@
 """What a camera sees of a list of bodies: which one, and at what z depth.
 
-Rays of a camera have a z component of 1 in its frame, so that the ray parameter is the z depth
-itself, as RGB-D sensors give it.
+A camera's rays have a z component of 1 in its frame, so that the ray parameter is the z depth, as
+RGB-D sensors give it.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from mai_depth.data.scenes.solids import NEAR_M
 from mai_depth.data.scenes.solids import Solid
 from mai_depth.data.scenes.solids import rotation
 
-_MARGIN_AREA = 12  # a window that is little more than its margin: the body is smaller than a pixel
+_MARGIN_AREA = 12  # px; a window that is no more than its margin is of a body below a pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Camera:
     def rays(
         self, frame: np.ndarray | None = None, window: tuple[slice, slice] = (slice(None),) * 2
     ) -> np.ndarray:
-        """Directions of the pixel centres, 1 long along the optical axis.
+        """Directions of the pixel centres, of length 1 along the optical axis.
 
         Args:
-            frame: [3, 3], the axes of the frame to give them in, as columns; None for the world.
+            frame: [3, 3], the axes of the frame to return them in, as columns; None for the world.
             window: Rows and columns.
 
         Returns:
@@ -68,7 +68,7 @@ class Camera:
         return down[:, :, None] + along[:, None, :]
 
     def windows(self, corners: np.ndarray) -> np.ndarray:
-        """Rows and columns that bodies can cover, and where they begin.
+        """Rows and columns that bodies can cover, and their least z depth.
 
         Args:
             corners: [bodies, 3, 8], world.
@@ -105,7 +105,7 @@ def trace(solids: Sequence[Solid], camera: Camera) -> tuple[np.ndarray, np.ndarr
     depth = np.full(camera.size, np.inf, np.float32)
     number = np.full(camera.size, -1, np.int16)
     windows = camera.windows(np.stack([solid.corners for solid in solids]))
-    # From near to far, so that hidden bodies are left out.
+    # From near to far, so that hidden bodies can be skipped.
     for i in np.argsort(windows[:, 4], kind="stable"):
         top, bottom, left, right = windows[i, :4].astype(int)
         if (bottom - top) * (right - left) <= _MARGIN_AREA:

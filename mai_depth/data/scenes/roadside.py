@@ -1,4 +1,4 @@
-"""What stands beside and on a road: cars, trees, lanterns, signs, bins, people, hedges."""
+"""What stands on and beside a road: cars, trees, lanterns, signs, bins, people, hedges."""
 
 from numpy.random import Generator
 
@@ -22,8 +22,7 @@ CARS = [
 ]
 GREENS = [(70, 105, 45), (85, 115, 50), (55, 90, 50), (105, 120, 50)]
 
-
-_DETAIL_M = 25.0  # bodies farther than this from the start of the street are made of fewer parts
+_DETAIL_M = 25.0  # bodies farther than this from the start of the street have fewer parts
 
 
 def car(group: Group, random: Generator) -> None:
@@ -111,7 +110,7 @@ def dustbin(group: Group, random: Generator) -> None:
 
 
 def person(group: Group, random: Generator) -> None:
-    """Somebody who stands or walks."""
+    """A person who stands or walks."""
     cloth, trousers = (
         paint(textures.cloth, color=pick(random, CARS), second=pick(random, CARS)) for _ in range(2)
     )

@@ -16,7 +16,7 @@ from mai_depth.data.scenes.scene import Scene
 from mai_depth.data.scenes.solids import Box
 from mai_depth.data.scenes.solids import Solid
 
-# Width (x), depth (z) and height in metres, low and high, and how often.
+# Least and greatest width (x), depth (z) and height in metres, and how often there is such a room.
 SIZES = {
     "small": ((2.6, 2.8, 2.3), (3.5, 4.0, 2.6), 0.22),
     "living": ((3.8, 4.2, 2.4), (5.5, 6.5, 2.9), 0.43),
@@ -41,7 +41,7 @@ def room(random: Generator) -> Scene:
     """Builds a random room with furniture, lamps and a camera in it.
 
     Args:
-        random: Source of everything.
+        random: Source of all choices.
     """
     kinds = list(SIZES)
     kind = kinds[random.choice(len(kinds), p=[SIZES[name][2] for name in kinds])]
@@ -60,7 +60,7 @@ def room(random: Generator) -> Scene:
 
 
 def shell(random: Generator, kind: str, width: float, depth: float, height: float) -> Box:
-    """Walls, floor and ceiling of a room of a kind of `SIZES`, its size in metres."""
+    """Walls, floor and ceiling of a room; `kind` is a key of `SIZES`, its size is in metres."""
     wall = fittings.wall(random, height)
     other = fittings.wall(random, height) if random.random() < 0.3 else wall
     white = pick(random, [(245, 243, 238), (235, 235, 232)], 0.05)
@@ -176,7 +176,7 @@ def _columns(
 def lamps(
     solids: list[Solid], random: Generator, width: float, depth: float, height: float
 ) -> list[Light]:
-    """Hangs lamps under the ceiling of a room of a size in metres."""
+    """Hangs lamps from the ceiling of a room whose size is in metres; returns their lights."""
     group, lights = Group(solids), []
     count = 1 if max(width, depth) < 5 else int(random.integers(2, 5))
     warm = np.array([1.0, random.uniform(0.8, 1.0), random.uniform(0.6, 1.0)])
@@ -207,7 +207,7 @@ def sunbeam(random: Generator, pane: Solid) -> Light:
 
 
 def _camera(random: Generator, width: float, depth: float, height: float) -> Camera:
-    """Somewhere in the room, looking across it and a little down."""
+    """A camera somewhere in the room, looking across it and a little down."""
     x, z = random.uniform(-0.42, 0.42) * width, random.uniform(-0.45, 0.45) * depth
     aim = np.array([random.uniform(-0.4, 0.4) * width, random.uniform(-0.4, 0.4) * depth])
     aim = np.where(np.hypot(*(aim - (x, z))) < 0.4 * min(width, depth), -np.array([x, z]), aim)

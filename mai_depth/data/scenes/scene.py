@@ -20,9 +20,9 @@ class Light:
         color: Linear RGB; for a lamp the irradiance at 1 m.
         sun: `at` is a direction.
         spread: Radius of the lamp in metres; shadows get soft edges of that width.
-        in_turn: Near pixels see different parts of the lamp, in turn instead of by chance: less
-            grain in the wide soft shadows of near views.
-        opening: A box that the light must pass on its way (a window for the sun), or None.
+        in_turn: Neighbouring pixels see different parts of the lamp in turn instead of at random,
+            which leaves less grain in the wide soft shadows of near views.
+        opening: A box that the light must pass through (a window for the sun), or None.
     """
 
     at: tuple[float, float, float]
@@ -33,7 +33,7 @@ class Light:
     opening: Solid | None = None
 
     def towards(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32]:
-        """How the light arrives at points.
+        """Computes how the light arrives at points.
 
         Args:
             point: float32 [3, ...], metres.
@@ -47,7 +47,7 @@ class Light:
             return at / np.sqrt(dot(at, at)), np.float32(1)
         towards = at - point
         square = dot(towards, towards)
-        # The addends keep the light finite beside the lamp.
+        # The addends keep the light finite close to the lamp.
         return towards / np.sqrt(square + np.float32(1e-6)), 1 / (square + np.float32(0.3))
 
 
@@ -59,11 +59,11 @@ class Scene:
         solids: The bodies.
         lights: The lights.
         camera: The camera.
-        above: Linear RGB of the light that comes from everywhere above.
+        above: Linear RGB of the ambient light from above.
         below: The same from below.
         sky: Takes ray directions [3, N], returns linear RGB [3, N]; None indoors.
         haze: (linear RGB, distance in metres at which it hides 63 %), or None.
-        room: The room that is seen from within, or None.
+        room: The room that is seen from inside, or None.
         contact_m: Reach of the darkening beside a body, metres.
     """
 

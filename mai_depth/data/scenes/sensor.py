@@ -1,4 +1,4 @@
-"""What the two sensors make of a scene: a photo with its faults, and depth with its holes."""
+"""What two sensors make of a scene: a photo with its faults, and depth with its holes."""
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ MAX_RANGE_M = 40.0
 def photograph(
     color: np.ndarray, random: np.random.Generator, brightness: tuple[float, float] = (0.24, 0.42)
 ) -> np.ndarray:
-    """Exposes linear light: exposure, white balance, vignetting, tone curve, blur and noise.
+    """Makes a photo of linear light: exposure, white balance, vignetting, tone curve, blur, noise.
 
     Args:
         color: Linear RGB, float32 [3, height, width].
@@ -49,11 +49,11 @@ def measure(
     min_range_m: float = MIN_RANGE_M,
     baselines_m: tuple[float, float] = (0.04, 0.075),
 ) -> np.ndarray:
-    """Takes away what a stereo sensor cannot measure; the rest stays exact.
+    """Removes the depth that a stereo sensor cannot measure; the rest stays exact.
 
-    Missing are: what is out of range, what the second camera does not see beside an edge (as wide
-    as the disparity jumps), the strip that only one camera sees, most highlights, dark spots and
-    grazing surfaces, and small blobs anywhere.
+    Missing are: what is out of range, what an edge hides from the second camera (as wide as the
+    jump in disparity), the strip that only one camera sees, most highlights, some dark spots,
+    surfaces at grazing angles, and small blobs anywhere.
 
     Args:
         depth: z depth, float32 [height, width], metres, infinite in the sky.
@@ -61,7 +61,7 @@ def measure(
         shine: Highlights, float32 [height, width].
         focal: Focal length in pixels.
         random: Source of the faults.
-        min_range_m: The nearest that can be measured.
+        min_range_m: The nearest depth that can be measured.
         baselines_m: Least and greatest distance between the two cameras.
 
     Returns:
@@ -85,7 +85,7 @@ def _shadowed(depth: np.ndarray, focal_baseline: float) -> np.ndarray:
     """Pixels that a second camera to the right does not see, bool [height, width].
 
     A pixel at column x appears there at x - disparity: it is hidden when a pixel to its right
-    appears at the same place or farther left, and outside when the place is negative.
+    appears at the same place or farther left, and out of view when that place is negative.
     """
     disparity = np.where(np.isfinite(depth), focal_baseline / np.maximum(depth, 0.1), 0)
     place = np.arange(depth.shape[1], dtype=np.float32) - disparity.astype(np.float32)
@@ -96,7 +96,7 @@ def _shadowed(depth: np.ndarray, focal_baseline: float) -> np.ndarray:
 
 
 def _smooth_noise(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """Blotches of a few pixels, about unit deviation, float32 [height, width]."""
+    """Blotches of a few pixels, of standard deviation 1, float32 [height, width]."""
     height, width = shape
     total = np.zeros(shape, np.float32)
     for step in (8, 20):

@@ -11,12 +11,12 @@ from mai_depth.data.scenes.solids import Solid
 from mai_depth.data.scenes.solids import dot
 from mai_depth.data.scenes.solids import turn
 
-_STEP = 3  # light is found for every third pixel of every third row
+_STEP = 3  # light is computed for every third pixel of every third row
 
 
 @dataclasses.dataclass
 class _Surfaces:
-    """What the pixels see, [3, height, width] or [height, width]; nothing in the sky.
+    """What the pixels see, [3, height, width] or [height, width]; 0 in the sky.
 
     `key` names the body and its face: 16 * body + face, -1 in the sky.
     """
@@ -85,7 +85,7 @@ def _surfaces(scene: Scene, rays, distance, number) -> _Surfaces:
 
 
 def _materials(solid: Solid, face: np.ndarray):
-    """Pairs of a material and the pixels that wear it."""
+    """Yields each material and its pixels."""
     if not solid.faces:
         yield solid.material, slice(None)
         return
@@ -100,11 +100,11 @@ def _materials(solid: Solid, face: np.ndarray):
 
 
 def _light(scene: Scene, surfaces: _Surfaces, rays, distance) -> np.ndarray:
-    """The light on some of the surfaces.
+    """Computes the light on the surfaces at every `_STEP`-th pixel.
 
     Returns:
-        float32 [4, rows, columns] for every `_STEP`-th pixel: diffuse red, green, blue, and the
-        highlight of a perfectly glossy surface.
+        float32 [4, rows, columns]: diffuse red, green, blue, and the highlight of a perfectly
+        glossy surface.
     """
     some = (slice(None, None, _STEP),) * 2
     key, shape = surfaces.key[some], (3, -1)
@@ -138,14 +138,14 @@ def _glint(half: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def _spread(light: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Carries the light to all pixels: the mean over near pixels of the same face.
+    """Spreads the light to all pixels: each gets the mean of near pixels of the same face.
 
     The mean also smooths the grain of the soft shadows.
     """
     spread = np.empty((len(light), *key.shape), np.float32)
     padded = np.pad(light, ((0, 0), (1, 1), (1, 1)), mode="edge")
     keys = np.pad(key[::_STEP, ::_STEP], 1, mode="edge")
-    # Pixels at the same place in their squares at a time: small arrays that stay in the cache.
+    # One place of all squares at a time: such small arrays stay in the cache.
     for y in range(_STEP):
         for x in range(_STEP):
             same = np.s_[y::_STEP, x::_STEP]
@@ -154,7 +154,7 @@ def _spread(light: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_near(light: np.ndarray, keys: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """The mean light of the 3x3 coarse pixels around `mine`, those of the same face above all."""
+    """The mean light of the 3x3 coarse pixels around `mine`; those of other faces hardly count."""
     rows, columns = mine.shape
     total = np.zeros((len(light), rows, columns), np.float32)
     weight = np.zeros((rows, columns), np.float32)

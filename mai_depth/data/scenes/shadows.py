@@ -1,4 +1,4 @@
-"""Shadows: which points a lamp reaches, and how open their surroundings are."""
+"""Shadows: which points a lamp reaches, and ambient occlusion."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def visible_share(
     random: np.random.Generator,
     columns: int,
 ) -> np.ndarray:
-    """Share of a lamp that each point sees.
+    """Returns the share of a lamp that each point sees.
 
     Args:
         scene: The scene.
@@ -29,10 +29,10 @@ def visible_share(
         point: float32 [3, N], metres.
         normal: float32 [3, N].
         random: Source of the points on the lamp.
-        columns: The points are rows of so many.
+        columns: Number of points in a row.
 
     Returns:
-        float32 [N], 0..1; 0 for surfaces that look away.
+        float32 [N], 0..1; 0 for surfaces that face away.
     """
     towards, _ = lamp.towards(point)
     facing = np.flatnonzero(dot(towards, normal) > 0)
@@ -43,7 +43,7 @@ def visible_share(
         facing, start = facing[through], start[:, through]
     direction = np.array(lamp.at, np.float32).reshape(3, 1)
     if lamp.spread:
-        # Another point of the lamp for every pixel: a soft edge instead of a hard one.
+        # Each pixel sees another point of the lamp, which makes a soft edge.
         shift = random.random((3, 1021), np.float32)[:, facing % 1021] - np.float32(0.5)
         if lamp.in_turn:
             shift[[0, 2]] = (shift[[0, 2]] + _in_turn(facing, columns)) / 9
@@ -56,7 +56,7 @@ def visible_share(
 
 
 def _in_turn(index: np.ndarray, columns: int) -> np.ndarray:
-    """Two of -4..4 for each point; in a square of 3x3 points no number twice in either."""
+    """Two numbers in -4..4 for each point; neither repeats within a square of 3x3 points."""
     row, column = index // columns % 3 - 1, index % columns % 3 - 1
     return np.stack([3 * column + row, 3 * row + column]).astype(np.float32)
 
@@ -78,11 +78,11 @@ def _blocked(scene: Scene, lamp: Light, start, direction) -> np.ndarray:
 
 
 class _LampView:
-    """Points as a lamp sees them, to find quickly which a body can hide.
+    """Points as seen from a lamp, to find quickly which of them a body can hide.
 
     Points and bodies are projected from the lamp onto the ground: a body hides at most the points
-    that fall into the rectangle around it. Bodies that reach up to the lamp have no shadow on the
-    ground; they hide at most the points within a cone.
+    inside its bounding rectangle. Bodies that reach up to the lamp have no such rectangle; they
+    hide at most the points inside a cone.
     """
 
     def __init__(self, lamp: Light, point: np.ndarray):
@@ -125,14 +125,14 @@ class _LampView:
 def openness(
     scene: Scene, point: np.ndarray, normal: np.ndarray, key: np.ndarray, step: int
 ) -> np.ndarray:
-    """How much of the light from everywhere arrives: less in corners and beside bodies.
+    """Returns how much of the ambient light arrives: less in corners and beside bodies.
 
     Args:
         scene: The scene.
         point: float32 [3, N], metres.
         normal: float32 [3, N].
         key: [rows, columns] with rows * columns = N: 16 times the number of the body.
-        step: Pixels of the camera in a row or column of `key`.
+        step: Pixels of the camera for each row or column of `key`.
 
     Returns:
         float32 [N], 0..1.
@@ -160,7 +160,7 @@ def _corners_of_room(room: Box, point, normal) -> np.ndarray:
         axis, sign = face // 2, np.float32(1 if face % 2 else -1)
         wall = np.float32(room.center[axis] + sign * room.half[axis])
         gap = np.abs(point[axis] - wall)
-        # The wall itself, and what looks away from it, is not darkened.
+        # The wall itself, and what faces away from it, is not darkened.
         weight = np.clip(1 + sign * normal[axis], 0, 1)
         openness *= 1 - np.float32(0.4) * weight * np.exp(gap * np.float32(-1 / _CORNER_M))
     return openness

@@ -1,4 +1,4 @@
-"""Shelves seen from near: rows of books one by one, goods in a shop, things of a household."""
+"""Shelves seen from near: rows of single books, goods in a shop, household things."""
 
 import numpy as np
 from numpy.random import Generator
@@ -44,7 +44,7 @@ def shelf(group: Group, random: Generator) -> Sight:
 
 
 def _books(board: Group, random: Generator, width: float, free: float) -> None:
-    """A row from one side, the last ones leaning, and things in what is left."""
+    """A row of books from one side, perhaps a leaning one, and things in the space that is left."""
     x, end = -width / 2, (random.uniform(0.4, 1.0) - 0.5) * width
     usual = random.uniform(0.5, 0.8) * free
     while x < end:
@@ -54,7 +54,7 @@ def _books(board: Group, random: Generator, width: float, free: float) -> None:
         x += thick + 0.001
     if width / 2 - x > 0.2:
         lean, thick, high = random.uniform(0.15, 0.35), random.uniform(0.015, 0.04), usual
-        # Its lower left corner stands on the board, its upper one leans at the row.
+        # Its lower left corner stands on the board, its upper one leans against the row.
         rise = (thick * np.sin(lean) + high * np.cos(lean) - high) / 2
         across = (high * np.sin(lean) + thick * np.cos(lean)) / 2
         _book(board, random, x + across, (thick, high, 0.16), rise, lean)
@@ -73,7 +73,7 @@ def _book(board: Group, random: Generator, x: float, size, rise=0.0, lean=0.0) -
 
 
 def _goods(board: Group, random: Generator, width: float, free: float) -> None:
-    """Several of the same beside each other, as in a shop."""
+    """Several of the same side by side, as in a shop."""
     x = -width / 2
     while x < width / 2 - 0.15:
         kind, seed = _GOODS[random.integers(len(_GOODS))], int(random.integers(10000))
@@ -87,7 +87,7 @@ def _goods(board: Group, random: Generator, width: float, free: float) -> None:
 
 
 def _mixed(board: Group, random: Generator, width: float, free: float) -> None:
-    """This and that."""
+    """Kitchen or office things."""
     kinds = things.KITCHEN if random.random() < 0.5 else things.OFFICE
     count = int(random.integers(3, 14))
     things.strew(board, random, kinds, count, (0.1 - width / 2, -0.18), (width / 2 - 0.1, -0.1))

@@ -14,7 +14,7 @@ import numpy as np
 
 NEAR_M = 0.05
 _IDENTITY = np.eye(3).tolist()
-CLEAR_M = 2e-3  # a body does not shade the point on itself that a ray leaves from
+CLEAR_M = 2e-3  # nearer than this a body does not shade a point: it is a point of its own surface
 _CORNER_SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
 _EPSILON = np.float32(1e-20)  # added to a zero it avoids 0 / 0; it changes no other number
 
@@ -67,7 +67,7 @@ def dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What a surface looks like.
+    """How a surface looks.
 
     Attributes:
         pattern: Takes surface coordinates u and v and the size of a pixel on the surface, each
@@ -83,16 +83,16 @@ class Material:
 
 @dataclasses.dataclass(frozen=True)
 class Solid:
-    """A convex body: what all shapes share.
+    """A convex body, the base of all shapes.
 
     Attributes:
         center: World position of the local origin, metres.
         half: Half the extent along the local axes, metres.
         turned: [3, 3], the local axes as columns, see `rotation`.
-        material: Of all faces but those in `faces`.
+        material: That of all faces but those in `faces`.
         faces: Face number -> material.
-        casts: Whether it throws a shadow.
-        mask: Takes local points [3, N] and tells which are solid (foliage); None for all.
+        casts: Whether it casts a shadow.
+        mask: Takes local points [3, N] and returns which are solid (foliage); None for all.
     """
 
     center: np.ndarray
@@ -169,7 +169,7 @@ class Solid:
         shape = (3, *wanted.shape)
         origin = np.broadcast_to(origin, shape)[:, wanted]
         direction = np.broadcast_to(direction, shape)[:, wanted]
-        mask: Any = self.mask  # asked of bodies that have one
+        mask: Any = self.mask  # called only for bodies that have one
         solid[wanted] = mask(origin + distance[wanted] * direction)
         return solid
 
@@ -182,7 +182,7 @@ class Box(Solid):
 
     Attributes:
         cuts: ((nx, ny, nz), limit): keeps the local points with n . p <= limit, n of length 1.
-        inside: The box is a room seen from within.
+        inside: The box is a room seen from inside.
     """
 
     cuts: tuple[tuple[tuple[float, float, float], float], ...] = ()
@@ -237,7 +237,7 @@ class Box(Solid):
 
 @dataclasses.dataclass(frozen=True)
 class Ellipsoid(Solid):
-    """An ellipsoid with the half axes `half`."""
+    """An ellipsoid with the semi-axes `half`."""
 
     def span(self, origin, direction):
         half = np.float32(self.half).reshape((3,) + (1,) * (direction.ndim - 1))
@@ -283,7 +283,7 @@ class Frustum(Solid):
         first, second = ((sign * self.half[1] - oy) / (dy + 1e-20) for sign in (-1, 1))
         low, high = np.minimum(first, second), np.maximum(first, second)
         root = np.sqrt(np.maximum(b * b - a * c, 0))
-        # Within its ends the body is convex: a ray is in it already at an end or crosses the side.
+        # Between its ends the body is convex: a ray enters it at an end or through the side.
         enter = np.where((a * low + 2 * b) * low + c <= 0, low, np.maximum((-b - root) / a, low))
         leave = np.where((a * high + 2 * b) * high + c <= 0, high, np.minimum((root - b) / a, high))
         return enter.astype(np.float32), leave.astype(np.float32)

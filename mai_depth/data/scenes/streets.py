@@ -36,7 +36,7 @@ def street(random: Generator) -> Scene:
     """Builds a random street with a camera on the road or on a pavement.
 
     Args:
-        random: Source of everything.
+        random: Source of all choices.
     """
     solids: list[Solid] = []
     road, pavement = random.uniform(2.8, 5.0), random.uniform(1.8, 3.5)
@@ -143,7 +143,7 @@ def _houses(solids: list[Solid], random: Generator, side: int, offset: float, ru
 
 
 def _house(group: Group, random: Generator, width: float, height: float, depth: float) -> None:
-    """A house whose front, at z = 0 of the group, looks to -z."""
+    """A house whose front, at z = 0 of the group, faces -z."""
     if random.random() < 0.4:
         wall = paint(
             textures.bricks, color=pick(random, _BRICKS), joint=textures.linear(170, 162, 150)
@@ -266,7 +266,7 @@ def _beside_road(
 
 
 def _camera(random: Generator, road: float, pavement: float) -> Camera:
-    """On the road or on a pavement, looking along the street, a little aside."""
+    """A camera on the road or a pavement, looking along the street or a little to the side."""
     x = random.uniform(-0.7, 0.7) * road
     yaw = random.normal(0, 0.22)
     if random.random() < 0.4:

@@ -20,7 +20,7 @@ def linear(red: float, green: float, blue: float) -> np.ndarray:
 
 @functools.cache
 def _noise_levels(roughness: float) -> tuple[np.ndarray, np.ndarray]:
-    """A tile of 1/f noise and its reductions by 2, flattened, and where each begins."""
+    """A mipmap of 1/f noise, flattened, and where each of its levels begins."""
     random = np.random.default_rng(7)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(_TILE), np.fft.fftfreq(_TILE)))
     frequency[0, 0] = np.inf
@@ -38,7 +38,7 @@ def _noise_levels(roughness: float) -> tuple[np.ndarray, np.ndarray]:
 def noise(
     u: np.ndarray, v: np.ndarray, pixel: np.ndarray, period: float, roughness: float = 1.2
 ) -> np.ndarray:
-    """Smooth noise of about unit deviation that repeats after `period` metres.
+    """Smooth noise of a standard deviation of about 1 that repeats after `period` metres.
 
     Args:
         u: [N] metres.
@@ -106,7 +106,7 @@ def within(x: np.ndarray, low: float, high: float, pixel: np.ndarray) -> np.ndar
 def mix(
     first: np.ndarray, second: np.ndarray | np.float32, share: np.ndarray
 ) -> np.ndarray:
-    """`first` where `share` is 0, `second` where it is 1."""
+    """Blends `first`, where `share` is 0, with `second`, where it is 1."""
     return first + share * (second - first)
 
 
@@ -144,7 +144,7 @@ def planks(u, v, pixel, *, color, width=0.12, length=1.4, contrast=0.25):
 
 
 def tiles(u, v, pixel, *, color, second, joint, size=0.3, gap=0.006, spread=0.06):
-    """Square tiles in turn of two colours, with joints."""
+    """Square tiles of two alternating colours, with joints."""
     column, row = np.floor(u / size), np.floor(v / size)
     odd = np.float32((column + row) % 2)
     odd = mix(odd, np.float32(0.5), np.clip(pixel / size - 0.4, 0, 1))
@@ -205,7 +205,7 @@ def panels(u, v, pixel, *, color, half, columns=2, rows=2, knob=True):
 
 
 def books(u, v, pixel, *, half, seed):
-    """Backs of books of many colours and heights on a shelf; dark above them."""
+    """Book spines of many colours and heights on a shelf; dark above them."""
     cell = np.floor(u / 0.035)
     hue, light = chance(cell, cell * 0 + seed), chance(cell + 77, cell * 0 + seed)
     angle = 6.2832 * hue

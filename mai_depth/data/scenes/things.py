@@ -1,6 +1,6 @@
-"""Things that lie on table tops: packages, tins, books, papers; and how they are strewn there.
+"""Things that lie on table tops: packages, tins, books, papers; and how they are scattered there.
 
-Each stands on the origin of its group.
+Each stands at the origin of its group.
 """
 
 from collections.abc import Callable
@@ -38,13 +38,13 @@ Thing = Callable[[Group, Generator], None]
 
 
 def labelled(random: Generator, half: tuple[float, float], colors, gloss: float) -> Material:
-    """The print of one face of a package, `half` its half width and height."""
+    """The print on one face of a package; `half` is half its width and height."""
     seed = int(random.integers(10000))
     return paint(prints.label, gloss, half=half, colors=colors, seed=seed)
 
 
 def printed_box(group: Group, random: Generator, size: Vector, at: Vector = (0, 0, 0)) -> None:
-    """A package of a size, printed on all sides."""
+    """A package of the given size, printed on all sides."""
     colors = [pick(random, _PRINTS) for _ in range(4)]
     gloss = random.uniform(0.05, 0.3)
     width, height, depth = (value / 2 for value in size)
@@ -55,7 +55,7 @@ def printed_box(group: Group, random: Generator, size: Vector, at: Vector = (0, 
 
 
 def carton(group: Group, random: Generator) -> None:
-    """A package of cereals, tea or tissues that stands or lies."""
+    """A package of cereal, tea or tissues, standing or lying."""
     kinds = [(0.19, 0.28, 0.06), (0.14, 0.08, 0.08), (0.09, 0.14, 0.05), (0.24, 0.09, 0.12)]
     size = np.array(kinds[random.integers(len(kinds))]) * random.uniform(0.8, 1.15, 3)
     if random.random() < 0.4:
@@ -122,7 +122,7 @@ def jar(group: Group, random: Generator) -> None:
 
 
 def book(group: Group, random: Generator, height: float = 0.0) -> float:
-    """One book that lies; returns where its upper side is."""
+    """One lying book; returns the height of its upper side."""
     size = random.uniform((0.12, 0.008, 0.18), (0.21, 0.045, 0.29))
     colors = [pick(random, _COVERS) for _ in range(4)]
     cover = labelled(random, (size[0] / 2, size[2] / 2), colors, 0.15)
@@ -143,7 +143,7 @@ def books(group: Group, random: Generator) -> None:
 
 
 def papers(group: Group, random: Generator) -> None:
-    """Some sheets that overlap."""
+    """Some overlapping sheets."""
     for i in range(random.integers(1, 5)):
         at = (random.normal(0, 0.05), 0.0006 * i, random.normal(0, 0.05))
         here = group.inner(at, random.normal(0, 0.4))
@@ -209,7 +209,7 @@ RADII: dict[Thing, float] = {
     vessels.flowerpot: 0.08,
     vessels.pens: 0.045,
 }
-"""The room that a thing needs around its origin, metres."""
+"""The radius of the space that a thing needs around its origin, metres."""
 
 PACKAGES: Sequence[Thing] = (carton, carton, carton, can, tin, milk, jar, vessels.bowl, vessels.mug)
 KITCHEN: Sequence[Thing] = (
@@ -233,19 +233,19 @@ def strew(
     high: tuple[float, float],
     taken: Sequence[tuple[float, float, float]] = (),
 ) -> np.ndarray:
-    """Puts things on a table top, beside each other and now and then on each other.
+    """Scatters things on a table top, side by side and now and then on top of each other.
 
     Args:
-        group: Its origin lies on the top.
-        random: Source of everything.
-        kinds: What there may be; each a key of `RADII`.
-        count: How many are tried; those that find no room are left out.
+        group: Its origin is on the top.
+        random: Source of all choices.
+        kinds: The kinds to choose from, keys of `RADII`.
+        count: Number of things to try; those that find no room are left out.
         low: Least x and z, metres.
         high: Greatest x and z.
         taken: x, z and radius of what is there already.
 
     Returns:
-        x and z of the middle around which they lie, float64 [2].
+        x and z of the point around which they lie, float64 [2].
     """
     places = list(taken)
     middle, spread = random.uniform(low, high), random.uniform(0.08, 0.5)

@@ -1,4 +1,4 @@
-"""Table tops, office desks and worktops with what lies on them, to be seen from near."""
+"""Tables, office desks and worktops with what lies on them, to be seen from near."""
 
 import numpy as np
 from numpy.random import Generator
@@ -40,7 +40,7 @@ def surface(random: Generator) -> Material:
 
 
 def table(group: Group, random: Generator) -> Sight:
-    """A table with few or many things on it, chairs around or none."""
+    """A table with few or many things on it, with or without chairs."""
     width, depth = random.uniform(0.7, 2.2), random.uniform(0.6, 1.0)
     height = random.choice([0.42, 0.72, 0.75, 0.9], p=[0.15, 0.35, 0.4, 0.1])
     leg = furniture.timber(random)
@@ -63,7 +63,7 @@ def table(group: Group, random: Generator) -> Sight:
 
 
 def desk(group: Group, random: Generator) -> Sight:
-    """An office desk at a wall: one or two screens or a laptop, and what else lies there."""
+    """An office desk against a wall: one or two screens or a laptop, and other things."""
     width, depth = random.uniform(1.1, 1.8), random.uniform(0.6, 0.85)
     group.box((0, _TOP_M - _THICK, -depth / 2), (width, _THICK, depth), surface(random))
     side = paint(textures.plain, color=pick(random, furniture.PAINTS), mottle=0.03)
@@ -88,7 +88,7 @@ def desk(group: Group, random: Generator) -> Sight:
 def _computer(
     top: Group, random: Generator, x: float, depth: float
 ) -> list[tuple[float, float, float]]:
-    """Screen, keys and mouse; returns x, z and radius of what they take."""
+    """Screen, keyboard and mouse; returns x, z and radius of the space that they take."""
     dark = int(random.choice([30, 45, 190]))
     if random.random() < 0.3:
         _laptop(top.inner((x, 0, 0.3 - depth), random.normal(0, 0.2)), random)

@@ -34,10 +34,10 @@ _DRINKS = [(60, 35, 20), (130, 75, 30), (200, 200, 190), (190, 110, 40), (150, 5
 
 @dataclasses.dataclass(frozen=True)
 class _Hollow(Solid):
-    """A body of which `mask` leaves a wall that shades what lies behind it.
+    """A body of which `mask` leaves a wall.
 
-    Light through leaves passes at the front and is stopped at the back; here it is stopped at
-    both, so that a mug throws a whole shadow.
+    Foliage stops light only at the back of its body. Here light is stopped at the front as well, so
+    that a mug casts a whole shadow.
     """
 
     def blocks(self, origin, direction, reach):
@@ -59,7 +59,7 @@ class Shell(_Hollow, Ellipsoid):
 
 
 def below(rim: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A mask that leaves what lies below y = `rim` of the local frame."""
+    """Returns a mask that keeps what lies below y = `rim` of the local frame."""
     return lambda points: points[1] < np.float32(rim)
 
 
@@ -76,7 +76,7 @@ def shell(group: Group, height: float, radius: float, material: Material) -> Non
 
 
 def ceramic(random: Generator) -> Material:
-    """Glazed, of one colour."""
+    """Glazed ceramic of one colour."""
     gloss = random.uniform(0.1, 0.6)
     return paint(textures.plain, gloss, color=pick(random, _CERAMICS), mottle=0.03, period=0.3)
 
@@ -94,7 +94,7 @@ def mug(group: Group, random: Generator) -> None:
 
 
 def _ring(size: tuple[float, float, float]) -> Callable[[np.ndarray], np.ndarray]:
-    """A mask that takes the middle out of a flat ellipsoid."""
+    """Returns a mask that takes the middle out of a flat ellipsoid."""
 
     def mask(points: np.ndarray) -> np.ndarray:
         x, y = points[0] * np.float32(2 / size[0]), points[1] * np.float32(2 / size[1])
@@ -168,7 +168,7 @@ def flowerpot(group: Group, random: Generator) -> None:
 
 
 def pens(group: Group, random: Generator) -> None:
-    """A beaker with pens in it."""
+    """A cup with pens in it."""
     cup(group, 0.1, 0.035, 0.04, ceramic(random) if random.random() < 0.5 else furniture.metal(60))
     for _ in range(random.integers(3, 8)):
         x, z = random.uniform(-0.018, 0.018, 2)

@@ -1,4 +1,4 @@
-"""Where a camera stands that looks at something from near."""
+"""The place of a camera that looks at something from near."""
 
 import dataclasses
 import math
@@ -15,9 +15,9 @@ from mai_depth.data.scenes.solids import Solid
 from mai_depth.data.scenes.solids import rotation
 
 NEAREST_M = 0.15
-"""No surface in the view has a z depth below it."""
+"""No surface in the view has a z depth below this."""
 NEAR_M = 1.5
-"""At least `NEAR_SHARE` of the view is nearer than it."""
+"""More than `NEAR_SHARE` of the view is nearer than this."""
 NEAR_SHARE = 0.35
 DISTANCES_M = (0.3, 1.5)
 """From the lens to the point that it aims at, along the axis."""
@@ -26,19 +26,19 @@ FOVS_DEG = (45.0, 90.0)
 MAX_ROLL_DEG = 10.0
 
 _TRIES = 30
-_BODIES = 7  # a view of fewer is of a bare top
-_LARGEST = 0.75  # so is a view that one body fills so far
+_BODIES = 7  # a view of fewer bodies is too bare
+_LARGEST = 0.75  # so is a view of which one body fills more than this
 
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What is worth a look.
+    """Something to look at.
 
     Attributes:
         group: The frame of the rest; its back is at z = 0, its front towards -z.
-        low: The points to aim at lie between this and
-        high: this, metres.
-        yaw: A camera turns at most so far from looking along z, radians.
+        low: Lower corner of the box of points to aim at, metres.
+        high: Its upper corner.
+        yaw: Greatest yaw of a camera, radians; 0 looks along z.
     """
 
     group: Group
@@ -48,15 +48,15 @@ class Sight:
 
 
 def look(solids: list[Solid], sight: Sight, random: Generator) -> Camera | None:
-    """A camera near a sight: nothing right before the lens, and no bare view.
+    """Finds a camera near a sight, with nothing right at the lens and no bare view.
 
     Args:
         solids: The scene; the first is the room.
         sight: What to look at.
-        random: Source of everything.
+        random: Source of all choices.
 
     Returns:
-        The camera, or None where none of some was good.
+        The camera, or None if no candidate is good.
     """
     for _ in range(_TRIES):
         camera = _candidate(sight, random)
@@ -77,7 +77,7 @@ def _candidate(sight: Sight, random: Generator) -> Camera:
 
 
 def _is_clear(solids: list[Solid], camera: Camera) -> bool:
-    """Whether all bodies are so far that no z depth in the view can be below the limit."""
+    """Whether all bodies are so far away that no z depth in the view can be below the limit."""
     height, width = camera.size
     corner = math.hypot(width, height) / 2 / camera.focal
     needed = NEAREST_M * math.hypot(1, corner)  # along the ray in the corner of the view

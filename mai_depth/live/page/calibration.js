@@ -1,6 +1,6 @@
 "use strict";
 
-/* The factor of this device's camera from points that were clicked, as the server fits it (calibration.py). */
+/* Fits this device's camera factor to the clicked points, as the server does (calibration.py). */
 
 const DISAGREES = 1.25;
 
@@ -17,7 +17,7 @@ function fitScale(points) {
   };
 }
 
-/* What the page is told of it: the message of the server's Calibration. */
+/* The message that the server's Calibration would send (measuring.py). */
 function toldOf(points, model) {
   if (!points.length) return { points: 0, text: "" };
   const { scale, error, disagreeing } = fitScale(points), count = points.length;

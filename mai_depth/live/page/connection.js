@@ -1,6 +1,6 @@
 "use strict";
 
-/* Frames of the server's camera. Each is acknowledged when it is drawn; only then comes the next. */
+/* Frames from the server's camera. Each is acknowledged once it is drawn; only then is the next one sent. */
 
 const decoder = new TextDecoder();
 
@@ -18,7 +18,7 @@ const connection = {
     };
     socket.onclose = () => {
       if (!this.isWanted || socket !== this.socket) return;
-      say("The connection is lost; trying again.");
+      say("Connection lost; trying again.");
       setTimeout(() => this.isWanted && this.open(), this.retryMs);
       this.retryMs = Math.min(2 * this.retryMs, 4000);
     };

@@ -1,14 +1,14 @@
 "use strict";
 
-/* What the server's Python does with pictures and depth maps, for the network that runs here. */
+/* What the server does in Python with pictures and depth maps, for the network in the browser. */
 
-const MIN_DEPTH_M = Math.fround(0.001);  // depth.py: what is not more was not measured
-const MEMORY_FRAMES = 20;   // video.py: in about so many frames the colours follow the scene
+const MIN_DEPTH_M = Math.fround(0.001);  // depth.py: what is not above it was not measured
+const MEMORY_FRAMES = 20;   // video.py: the colours follow the scene in about this many frames
 const MIN_SPREAD = 1.05;    // colormap.py: a wall seen head-on is one colour
 
 function isMeasured(metres) { return Number.isFinite(metres) && metres > MIN_DEPTH_M; }
 
-/* Where a picture lies in the network's input: all of it, at its own aspect (placement.py). */
+/* Where a picture lies in the network's input: whole, with its aspect kept (placement.py). */
 function place(picture, network) {
   const scale = Math.min(network.width / picture.width, network.height / picture.height);
   const width = Math.max(1, Math.round(scale * picture.width));
@@ -19,7 +19,7 @@ function place(picture, network) {
   };
 }
 
-/* For each place of a row of the input, which one it shows: beside the picture its mirror image. */
+/* For each column or row of the input, the one to read: outside the picture, that of its mirror image. */
 function mirrored(length, first, size) {
   return Int32Array.from({ length }, (_, at) => {
     const turn = (((at - first) % (2 * size)) + 2 * size) % (2 * size);
@@ -27,7 +27,7 @@ function mirrored(length, first, size) {
   });
 }
 
-/* RGB of an input from the RGBA of a canvas on which its picture lies at `box`. */
+/* Fills `numbers`, the input's RGB, from the RGBA of a canvas on which the picture lies at `box`. */
 function numbersOf(rgba, network, box, numbers) {
   const columns = mirrored(network.width, box.left, box.width);
   const rows = mirrored(network.height, box.top, box.height);
@@ -44,7 +44,7 @@ function numbersOf(rgba, network, box, numbers) {
   }
 }
 
-/* The part of an answer that belongs to the picture, in metres of this camera. */
+/* The part of the network's answer that shows the picture, scaled to this camera's metres. */
 function cut(answer, size, box, network, scale) {
   const across = size.width / network.width, down = size.height / network.height;
   const left = Math.round(across * box.left), top = Math.round(down * box.top);
@@ -60,7 +60,7 @@ function cut(answer, size, box, network, scale) {
   return { values, width, height };
 }
 
-/* Every so many rows and columns of a part of a map: those that were measured, in rising order. */
+/* The measured depths in every `step`-th row and column of `box`, in rising order. */
 function samples(map, step, box = { left: 0, top: 0, right: map.width, bottom: map.height }) {
   const found = [];
   for (let row = box.top; row < box.bottom; row += step) {
@@ -78,7 +78,7 @@ function percentile(rising, share) {
   return rising[below] + (at - below) * (rising[above] - rising[below]);
 }
 
-/* Between which depths the colours are spread (colormap.depth_range). */
+/* The depths between which the colours are spread (colormap.depth_range). */
 function depthRange(map) {
   const rising = samples(map, 8);
   if (!rising.length) return [0, 1];
@@ -87,13 +87,13 @@ function depthRange(map) {
   return [Math.min(near, middle / spread), Math.max(far, middle * spread)];
 }
 
-/* The same of a video: an average, so that its colours do not flicker. */
+/* The same for a video: a running average, so that its colours do not flicker. */
 function followed(before, limits) {
   if (!before) return limits;
   return before.map((limit, index) => limit + (limits[index] - limit) / MEMORY_FRAMES);
 }
 
-/* How far the nearest thing in the middle third is (drawing.nearest_in_middle). */
+/* How near the nearest thing in the middle third is (drawing.nearest_in_middle). */
 function nearestInMiddle(map) {
   const across = Math.floor(map.width / 3), down = Math.floor(map.height / 3);
   const rising = samples(map, 4, {
@@ -117,7 +117,7 @@ function ticks(near, far, count) {
   }
 }
 
-/* The colours of a map; `colors` runs from far to near, and what was not measured is black. */
+/* Colours a map: `colors` runs from far to near, and what was not measured is black. */
 function colored(map, near, far, colors) {
   const picture = new ImageData(map.width, map.height), pixels = picture.data;
   const slope = 255 / Math.max(far - near, 1e-6);

@@ -12,7 +12,7 @@ async function depthPng(map) {
   const head = new DataView(new ArrayBuffer(13));
   head.setUint32(0, map.width);
   head.setUint32(4, map.height);
-  head.setUint8(8, 16);  // bits; the rest of the head is 0: gray, deflate, no interlacing
+  head.setUint8(8, 16);  // bit depth; the rest of the head is 0: gray, deflate, no interlacing
   const rows = new DataView(new ArrayBuffer(map.height * (1 + 2 * map.width)));
   map.values.forEach((metres, index) => {
     const row = Math.floor(index / map.width), column = index % map.width;

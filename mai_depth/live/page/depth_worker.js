@@ -1,17 +1,17 @@
 "use strict";
 
-/* The network on pictures of the page, with LiteRT.js. A classic worker: LiteRT.js calls importScripts. */
+/* Runs the network for the page, with LiteRT.js. A classic worker, because LiteRT.js calls importScripts. */
 
 importScripts("depth_map.js");
 
-// LiteRT.js writes its log as errors. What goes wrong is thrown as well, and the page says it.
+// LiteRT.js writes its log as errors. Real errors are thrown as well, and the page reports them.
 for (const level of ["log", "info", "warn", "error"]) console[level] = console.debug;
 
-const WRONG_M = 1e-3;  // from there on WebGPU's answer is another one than WASM's
+const WRONG_M = 1e-3;  // if WebGPU and WASM differ by more, WebGPU is wrong
 const TICKS = 6;
 
 let litert, model, colors, belowMetres, file, canvas, numbers;
-let wasm, graph;  // the network on the processor, and what is used: that or the graphics card
+let wasm, graph;  // the network on the CPU, and the one in use: that or the GPU's
 let limits = null, isWebGpuTried = false;
 
 async function open(here) {
@@ -29,7 +29,7 @@ async function open(here) {
   numbers = new Numbers(3 * model.width * model.height);
 }
 
-/* One run: the answer, and its milliseconds. Tensors are freed by hand; 400 forgotten ones crash it. */
+/* One run: the answer and its milliseconds. Tensors are freed by hand: 400 leaked ones crash LiteRT.js. */
 async function run(used) {
   const begin = performance.now();
   const picture = new litert.Tensor(numbers, [1, model.height, model.width, 3]);
@@ -43,8 +43,8 @@ async function run(used) {
   }
 }
 
-/* Takes the graphics card if its answer is right and sooner. The second run is compared: with some
-   drivers (LiteRT issue 8065) the first is right and all others are not. */
+/* Switches to WebGPU if it is right and faster. Its second run is compared: with some drivers
+   (LiteRT issue 8065) the first is right and all others are wrong. */
 async function tryWebGpu(right) {
   isWebGpuTried = true;
   if (!model.webgpu || !litert.getWebGpuDevice()) return null;
@@ -66,7 +66,7 @@ async function tryWebGpu(right) {
   }
 }
 
-/* The answer to the picture in `numbers`; a graphics card that fails on the way is left alone. */
+/* The answer to the picture in `numbers`. If WebGPU fails, WASM takes over for good. */
 async function answer() {
   try {
     return await run(graph);
@@ -90,7 +90,7 @@ function farthestOff(values, right) {
 async function show({ number, bitmap, scale, still, camera_fps, camera_ms }) {
   const begin = performance.now();
   const box = place(bitmap, model), pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = "#fff";  // a transparent picture lies on white, and not on the one before
+  pen.fillStyle = "#fff";  // behind a transparent picture, instead of the one before
   pen.fillRect(0, 0, model.width, model.height);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, box.left, box.top, box.width, box.height);
@@ -116,7 +116,7 @@ async function show({ number, bitmap, scale, still, camera_fps, camera_ms }) {
   if (!isWebGpuTried) self.postMessage({ type: "webgpu", verdict: await tryWebGpu(values) });
 }
 
-let turn = Promise.resolve();  // one message after another: some wait for the network
+let turn = Promise.resolve();  // one message at a time, since some wait for the network
 
 self.onmessage = ({ data }) => {
   turn = turn.then(async () => {

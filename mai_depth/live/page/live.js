@@ -4,7 +4,7 @@ const get = (id) => document.getElementById(id);
 const photo = get("photo"), depth = get("depth");
 const narrow = matchMedia("(max-width: 44rem)");
 
-let source = null;  // what gives the frames: `connection` or `ownCamera`
+let source = null;  // where the frames come from: `connection` or `ownCamera`
 let head, photoPicture, depthPicture, colors;
 let point = null, frozen = false, drawnAt = [];
 let belowMetres = null, speaks = false;
@@ -12,7 +12,7 @@ let recorder = null, film = null, sound = null, calibration = { points: 0 };
 
 function say(text) { get("status").textContent = text; }
 
-/* A frame of the source: what is said of it, photo and coloured depth. */
+/* Shows a frame of the source: its head, and its photo and coloured depth. */
 function show(next, pictures) {
   if (!head) say("Live");
   for (const picture of [photoPicture, depthPicture]) picture?.close();
@@ -23,7 +23,7 @@ function show(next, pictures) {
   source.drawn(head.number);
 }
 
-/* What the server, or this device in its place, has told. */
+/* Handles a message of the server, or of `ownCamera` in its place. */
 function hear(message) {
   if (message.type === "status") say(message.text || "Live");
   else if (message.type === "distance") showDistance(message.distance_m);
@@ -155,7 +155,7 @@ get("freeze").addEventListener("click", () => {
 function freeze(isFrozen) {
   frozen = isFrozen;
   get("freeze").setAttribute("aria-pressed", frozen);
-  get("freeze").textContent = frozen ? "Go on" : "Freeze";
+  get("freeze").textContent = frozen ? "Resume" : "Freeze";
 }
 
 function stamp() {
@@ -267,6 +267,6 @@ function showCalibration(message) {
   const points = message.points;
   get("reset").disabled = get("download").disabled = points === 0;
   get("calibration").textContent = points === 0 ? message.text || "Not calibrated." : `Calibrated: ${message.text}.`
-    + (message.disagreeing ? ` ${message.disagreeing} of them are off by more than a quarter; `
+    + (message.disagreeing ? ` Off by more than a quarter: ${message.disagreeing} of ${points}; `
       + "reset and measure again." : "");
 }

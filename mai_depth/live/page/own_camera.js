@@ -1,9 +1,9 @@
 "use strict";
 
-/* Frames of this device's own camera, or one picture: the network runs here, and nothing leaves. */
+/* Frames from this device's own camera, or one picture: the network runs in the page, and no picture leaves it. */
 
 const CAMERA_FAULTS = {
-  NotAllowedError: "The camera was not allowed; allow it in the address bar and start it again.",
+  NotAllowedError: "The camera is not allowed; allow it in the address bar and start it again.",
   NotFoundError: "This device has no camera; choose a picture instead.",
   NotReadableError: "The camera is busy; close the program that uses it and start it again.",
 };
@@ -35,7 +35,7 @@ const ownCamera = {
     get("engine").textContent = engineText(verdict);
   },
 
-  /* Becomes the source of the page's frames; false where this browser cannot run the network. */
+  /* Becomes the source of the page's frames; returns false if this browser cannot run the network. */
   async take() {
     if (source !== this) connection.close();
     source = this;
@@ -120,7 +120,7 @@ const ownCamera = {
   },
 
   async submit(picture, still) {
-    this.isAwaited = this.isBusy;  // a picture that was chosen meanwhile
+    this.isAwaited = this.isBusy;  // a picture was chosen meanwhile
     if (this.isBusy) return;
     this.isBusy = true;
     this.takenAt = performance.now();
@@ -131,7 +131,7 @@ const ownCamera = {
         type: "frame", number: this.number, bitmap, still, scale: this.scale,
         camera_fps: still ? null : this.stream?.getVideoTracks()[0].getSettings().frameRate ?? null,
         camera_ms: performance.now() - this.takenAt }, [bitmap]);
-    } catch {  // the camera has stopped in between
+    } catch {  // the camera has stopped meanwhile
       this.isBusy = false;
     }
   },
@@ -146,7 +146,7 @@ const ownCamera = {
     if (this.video) this.next();
   },
 
-  /* The network's metres at the point, before any factor; 0 where there is none. */
+  /* The network's metres at the point, before any factor; 0 if there are none. */
   answered() {
     if (!this.map || !point) return 0;
     const { values, width, height } = this.map;
@@ -183,7 +183,7 @@ const ownCamera = {
   depthFile() { return depthPng(this.map); },
 };
 
-/* What the page says of the hardware that it runs on. */
+/* The line that says what the network runs on. */
 function engineText(verdict) {
   if (!verdict) return "Runs on WASM.";
   if (verdict.fault) return `Runs on WASM; WebGPU failed (${verdict.fault}).`;

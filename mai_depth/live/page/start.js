@@ -1,6 +1,6 @@
 "use strict";
 
-/* Which sources the page has: its server's camera, this device's own, or both. */
+/* Offers the sources that the page has: its server's camera, this device's own, or both. */
 
 function offerHere(here) {
   ownCamera.here = here;
@@ -20,7 +20,7 @@ get("camera").addEventListener("click", () => {
 get("picture").addEventListener("change", () => {
   const [file] = get("picture").files;
   if (file) ownCamera.showPicture(file);
-  get("picture").value = "";  // the same one may be chosen again
+  get("picture").value = "";  // so that the same one can be chosen again
 });
 
 get("server").addEventListener("click", () => {
@@ -44,7 +44,7 @@ async function start() {
     sources = await (await fetch("page.json")).json();
   } catch {
     say(location.protocol === "file:" ? "Open this page through a web server: python -m http.server"
-      : "The page is not complete, or its server is gone; load it again.");
+      : "The page is incomplete, or its server is gone; reload it.");
     return;
   }
   if (sources.here) offerHere(sources.here);

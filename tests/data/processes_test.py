@@ -1,0 +1,28 @@
+"""Work on all cores: the order of the results, and signals that come at a bad moment."""
+
+import multiprocessing.context
+import operator
+import os
+import signal
+
+from mai_depth.data.processes import in_parallel
+
+
+def test_results_are_in_the_order_of_the_tasks():
+    assert list(in_parallel(operator.neg, [3, 1, 2], 1)) == [-3, -1, -2]
+    assert list(in_parallel(operator.neg, [3, 1, 2], 2)) == [-3, -1, -2]
+
+
+def test_ctrl_c_while_a_process_starts_is_the_parents_alone(monkeypatch, capfd):
+    """A terminal sends it to all processes; one that is still loading would end in a traceback."""
+    start, started = multiprocessing.context.SpawnProcess.start, []
+
+    def start_and_interrupt(process):
+        start(process)
+        os.kill(process.pid, signal.SIGINT)
+        started.append(process.pid)
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", start_and_interrupt)
+    assert list(in_parallel(operator.neg, [3, 1, 2], 2)) == [-3, -1, -2]
+    assert len(started) == 2 and "Traceback" not in capfd.readouterr().err
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
