@@ -237,7 +237,9 @@ def test_shipped_networks_are_as_good_as_stated(entry, nyu_validation):
     assert np.mean(scores) == pytest.approx(entry["metrics"]["si_rmse"], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["indoor_student_90m", "indoor_fast", "indoor_balanced", "indoor_accurate"])
+@pytest.mark.parametrize("name", [
+    entry["name"] for entry in pretrained.list_pretrained()
+    if entry["name"].startswith("indoor_") and entry["file"].endswith(".keras")])
 def test_shipped_integers_reach_near_things(name, shared):
     """Those that were calibrated on rooms alone answered 0.8 m and more, whatever was nearer."""
     folder = shared / "data" / "cameras" / "table_tops_kinect" / "train" / "rgb"
