@@ -1,4 +1,4 @@
-"""The examples of README and docs/python.md run as they stand, each in a process of its own."""
+"""The examples of README and docs/python.md run as they stand, each in its own process."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ WITHOUT_PACKAGE = "import sys; sys.modules['mai_depth'] = None; exec(open('examp
 
 @pytest.fixture
 def folder(tiny_data, tmp_path):
-    """What the examples find: pictures of a camera, a photo and a trained student."""
+    """The files of the examples: pictures of a camera, a photo and a trained student."""
     (tmp_path / "camera").symlink_to(tiny_data)
     Image.open(tiny_data / "validation/rgb/0000.png").save(tmp_path / "photo.jpg")
     (tmp_path / "runs/student").mkdir(parents=True)
