@@ -18,14 +18,14 @@ def predict_pairs(model: keras.Model, pairs: Pairs, *, batch_size: int = 8) -> I
     Args:
         model: From [batch, 480, 640, 3] RGB 0..255 to [batch, 480, 640, 1] metres.
         pairs: The pictures.
-        batch_size: Pictures at once.
+        batch_size: Pictures per batch.
 
     Yields:
         float32 [480, 640] in metres for each pair, in order.
     """
     for start in range(0, len(pairs), batch_size):
         images = np.asarray(pairs.rgb[start : start + batch_size], np.float32)
-        # One batch shape means one compiled graph: the last batch is filled up.
+        # One batch shape means one compiled graph, so the last batch is padded.
         missing = batch_size - len(images)
         padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         yield from model.predict_on_batch(padded)[: len(images), ..., 0]
@@ -58,11 +58,11 @@ def geometric_mean_depth(pairs: Pairs) -> float:
 
 
 def evaluate_constant(train: Pairs, validation: Pairs) -> dict[str, float]:
-    """Measures the answer that looks at no picture: the geometric mean of the training depth.
+    """Measures the answer that ignores the picture: the geometric mean of the training depth.
 
     Args:
-        train: Where the constant comes from.
-        validation: Where it is measured.
+        train: The pairs that give the constant.
+        validation: The pairs to measure it on.
 
     Returns:
         As `evaluate`.
