@@ -28,8 +28,8 @@ def folder(tiny_data, tmp_path):
 
 
 def test_the_examples_are_those_that_people_ask_for():
-    assert len(BLOCKS) == 5
-    for words in ("keras.saving.load_model", "load_pretrained", "encoder_decoder", "teacher =",
+    assert len(BLOCKS) == 6
+    for words in ("keras.saving.load_model", "TFLiteConverter", "load_pretrained", "encoder_decoder", "teacher =",
                   "keras.losses.Loss"):
         assert any(words in block for block in BLOCKS)
 
@@ -53,7 +53,9 @@ def test_example_runs(block, folder, commands):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if "mai_depth" not in block])
+@pytest.mark.parametrize("block", [
+    pytest.param(block, marks=[pytest.mark.slow] * ("fit(" in block))
+    for block in BLOCKS if "mai_depth" not in block])
 def test_example_runs_without_this_project(block, folder):
     (folder / "example.py").write_text(block + "\nassert 0 < depth_m.min() < depth_m.max() < 10\n")
     done = subprocess.run(
