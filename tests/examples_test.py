@@ -29,8 +29,8 @@ def folder(tiny_data, tmp_path):
 
 def test_the_examples_are_those_that_people_ask_for():
     assert len(BLOCKS) == 6
-    for words in ("keras.saving.load_model", "TFLiteConverter", "load_pretrained", "encoder_decoder", "teacher =",
-                  "keras.losses.Loss"):
+    for words in ("keras.saving.load_model", "TFLiteConverter", "load_pretrained",
+                  "encoder_decoder", "teacher =", "keras.losses.Loss"):
         assert any(words in block for block in BLOCKS)
 
 

@@ -104,7 +104,8 @@ def test_webgpu_is_dropped_where_its_second_answer_is_wrong(
     """As on some phones. Here a value is moved, since this WebGPU is right with this file."""
     exported(tmp_path, pretrained_path(SHIPPED), litert_js, webgpu=True)
     script = tmp_path / "depth" / "depth_worker.js"
-    wrong = script.read_text().replace("const verdict =", "second.values[7] += 0.01; const verdict =")
+    wrong = script.read_text().replace(
+        "const verdict =", "second.values[7] += 0.01; const verdict =")
     assert "+= 0.01" in wrong
     script.write_text(wrong)
     with another(browser.browser_type, *WEBGPU) as graphics, served(tmp_path) as port, opened(
