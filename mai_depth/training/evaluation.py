@@ -25,7 +25,7 @@ def predict_pairs(model: keras.Model, pairs: Pairs, *, batch_size: int = 8) -> I
     """
     for start in range(0, len(pairs), batch_size):
         images = np.asarray(pairs.rgb[start : start + batch_size], np.float32)
-        # One batch shape means one compiled graph, so the last batch is padded.
+        # One batch shape means one compiled graph: the last batch is filled up.
         missing = batch_size - len(images)
         padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         yield from model.predict_on_batch(padded)[: len(images), ..., 0]
