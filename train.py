@@ -77,8 +77,8 @@ _GAMMA = number_flags.define_float(
 _COLOR = number_flags.define_float(
     "color", 0.1, "Augmentation: multiply each channel by up to 1 +- this.", 0.0, 1.0)
 _MIN_CROP = number_flags.define_float(
-    "min_crop", 1.0, "Augmentation: smallest side of a random crop, as a share of the picture's.",
-    0.1, 1.0)
+    "min_crop", 1.0, "Augmentation: crop at random, to no less than this share of the picture's "
+    "sides.", 0.1, 1.0)
 _MAX_ROLL_DEG = number_flags.define_float(
     "max_roll_deg", 0.0, "Augmentation: roll the camera by up to this many degrees.", 0.0, 45.0)
 
@@ -120,8 +120,8 @@ _ENCODER_WEIGHTS = flags.DEFINE_string(
     ".keras, or the name of a shipped network, e.g. indoor_student_90m.")
 
 _TEACHER = flags.DEFINE_list(
-    "teacher", [], "A .keras depth model to distil from, or the name of a shipped network; of "
-    "several, separated by commas, the mean of log depth. Default: a teacher of the same data "
+    "teacher", [], "A .keras depth model to distil from, or the name of a shipped network; "
+    "several, separated by commas, are averaged in log depth. Default: a teacher of the same data "
     "beside --workdir, trained first if it is missing.")
 _TEACHER_PRESET = flags.DEFINE_string(
     "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub, "
