@@ -27,7 +27,7 @@ _PROBE_BYTES = 64 << 10
 def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path that becomes `final` when the block ends without an error.
 
-    The temporary file lies in the folder of `final` (a rename is atomic only within one file
+    The temporary file is in the folder of `final` (a rename is atomic only within one file
     system) and keeps its suffix, by which `keras.Model.save` chooses the format.
 
     Args:

@@ -76,7 +76,7 @@ def _become(request: dict) -> None:
     """Turns this fork into the command; never returns."""
     code = 1
     try:
-        signal.alarm(TIMEOUT_S)  # nobody handles it: a command that hangs dies of it
+        signal.alarm(TIMEOUT_S)  # not handled, so that it kills a command that hangs
         for number, name in ((1, "stdout"), (2, "stderr")):
             path = os.path.join(request["folder"], name)
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)

@@ -137,7 +137,7 @@ def test_damaged_graphs(good, tmp_path, monkeypatch):
             runner.try_graph(tmp_path / "cases" / name)
 
 
-# Python runs it at its start: from then on an invoke is fatal, or takes for ever.
+# Python runs it at its start: from then on an invoke is fatal, or takes forever.
 BROKEN_LITERT = """
 import os, time
 import ai_edge_litert.interpreter as real

@@ -85,7 +85,7 @@ class TrainingJob:
     """All settings of `train.py`.
 
     Attributes:
-        workdir: The folder to write to; a teacher's folder lies beside it.
+        workdir: The folder to write to; a teacher gets a folder beside it.
         data: The pictures.
         student: The network to train.
         teacher: Its teacher, unless `recipe.distillation_loss_weight` is 0.

@@ -75,5 +75,5 @@ class Loop:
         return self.workers.strategy.run(self._on_one_device, args=(batch, asked))
 
     def _on_one_device(self, batch: dict[str, tf.Tensor], asked: tf.Tensor) -> tuple:
-        # An argument lies on no device; the copy lies on this one.
+        # An argument is on no device; its copy is on this one.
         return self.distiller.train_step(batch), sum_over_replicas(tf.identity(asked))

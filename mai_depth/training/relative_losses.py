@@ -3,7 +3,7 @@
 If the camera is unknown, metres are a guess, and `silog` with a variance focus of 1 compares only
 the shape. A teacher without a unit answers with inverse depth up to scale and shift. Both make
 gross errors, at mirrors and windows for instance, so each loss leaves out the pixels of a picture
-with the largest error, chosen anew at every step.
+with the largest error, chosen again at every step.
 
 Shapes, units and results are those of `losses`.
 """
@@ -63,7 +63,7 @@ def scale_shift_invariant_loss(y_true: Any, y_pred: Any, trim: float = 0.2) -> A
 
     Args:
         y_true: [batch, height, width, 1] inverse depth of any scale and shift, larger = nearer,
-            0 (or whatever `valid_pixels` refuses) = missing.
+            0 (or what else `valid_pixels` refuses) = missing.
         y_pred: Depth in metres; less than 1 mm counts as 1 mm, and has no gradient.
         trim: Share of the valid pixels to leave out, rounded down.
 
