@@ -27,7 +27,7 @@ STOREYS = {
     "benchmark.peers": "published networks to compare with",
     "benchmark.study": "the paper's table, repeated",
 }
-# What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
+# What a board runs, and what opens data: nothing they reach may import TensorFlow or Keras.
 LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
          "mai_depth.data.convert.__main__", "mai_depth.data.pack.__main__",
          "mai_depth.data.reading", "mai_depth.training.job", "mai_depth.predict.__main__",

@@ -38,7 +38,7 @@ _DEVICE = "needs the board, phone or robot"
 _SYSTEM = "changes the system"
 _INSTALLS = "installs; .ci/run does so in a new environment, and wheel_test.py as on a board"
 
-# Beginning of a command: why it does not run here. The flags of those of Python are checked.
+# Start of a command -> why it does not run here. Of Python's commands the flags are checked.
 EXEMPT = {
     "python -m mai_depth.live": "needs a camera, serves until Ctrl-C; tests/live runs it on clips",
     "python examples/ros2_depth.py": f"{_DEVICE}; examples_ros2_test.py runs its callbacks",
@@ -88,7 +88,7 @@ EXEMPT = {
     "source /opt/ros": _DEVICE,
     "sudo ": _SYSTEM,
 }
-# Beginning of a command: what is added after its flag files to run it in seconds.
+# Start of a command -> flags to add after its flag files, so that it runs in seconds.
 SHORTENED = {
     "python train.py": ("--epochs=1", "--batch_size=4", "--teacher=teacher.keras",
                         "--teacher_views=1", "--encoder_weights=none", "--cache_dir=cache",
@@ -98,7 +98,7 @@ SHORTENED = {
     "python -m benchmark.sheets": ("--cache_dir=cache", "--sheets=sheets", "--csv=pictures.csv"),
 }
 SLOW = ("python train.py",)
-# Blocks that do not run: their page, something they hold, and why.
+# Blocks that do not run: page -> words in the block, and why.
 EXEMPT_BLOCKS = {
     "docs/growing.md": ("TensorflowTrainer", "needs Ray and several machines"),
     "docs/labelling.md": ("depth_anything_v2_small",

@@ -69,7 +69,7 @@ def _serve() -> None:
         if not pid:
             _become(request)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-    os._exit(0)  # taking TensorFlow down takes seconds
+    os._exit(0)  # shutting TensorFlow down takes seconds
 
 
 def _become(request: dict) -> None:

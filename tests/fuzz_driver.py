@@ -124,7 +124,7 @@ def read_in_fork(read: Callable, folder: pathlib.Path, cases: list[tuple[str, by
         os.close(reading)
         with os.fdopen(writing, "w") as answers:
             for name, data in cases:
-                # Nobody handles its signal. Time of the processor: the machine may be busy.
+                # Its signal is not handled. CPU time, since the machine may be busy.
                 signal.setitimer(signal.ITIMER_PROF, LIMIT_CPU_S)
                 (folder / name).write_bytes(data)
                 end = attempt(read, folder / name)

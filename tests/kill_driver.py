@@ -151,7 +151,7 @@ def main(data, folder, kills, seed):
         broken = folder / f"broken_{runs}"
         finished = False
         while not finished:
-            # Enough is enough: the last run is brought to its end undisturbed.
+            # Enough kills: the last run is left to finish.
             point = POINTS[done % len(POINTS)] if done < int(kills) else None
             count = random.randrange(8)
             finished = attempt(data, broken, lambda p=point, n=count: p and p(n))

@@ -29,7 +29,7 @@ UPRIGHT = {  # by hand: "row 0 is the right side, column 0 the top" and so on, E
     6: [[4, 1], [5, 2], [6, 3]],
     7: [[6, 3], [5, 2], [4, 1]],
     8: [[3, 6], [2, 5], [1, 4]],
-    0: STORED,  # what stands in no standard turns nothing
+    0: STORED,  # a number outside the standard turns nothing
     9: STORED,
 }
 
