@@ -4,6 +4,7 @@
     python export.py --model=runs/student/student.keras --output=student.tflite --overwrite
     python export.py --quantization=int8 --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
     python export.py --quantization=qat --data_dir=DIR      # learned integers, in minutes
+    python export.py --model=indoor_student_90m             # a shipped network
     python export.py --format=onnx                          # for other runtimes and compilers
 """
 
@@ -17,17 +18,21 @@ from mai_depth import number_flags
 from mai_depth.atomic import remove_abandoned
 from mai_depth.environment import check_environment
 from mai_depth.environment import start_tensorflow
+from mai_depth.network.pretrained import named_file
+from mai_depth.network.pretrained import network_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 
 _ENDINGS = {"tflite": ".tflite", "saved_model": "_saved_model", "onnx": ".onnx"}
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "The student's .keras file. Default: the newest student.keras in --workdir.")
+    "model", None, "The student's .keras file, or the name of a shipped network. Default: the "
+    "newest student.keras in --workdir.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder to search for a student.")
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "File to write (a folder for saved_model). Default: beside the student, named "
-    "after --quantization. Its description is written to OUTPUT.json, its model card to an .md.")
+    "output", None, "File to write (a folder for saved_model). Default: beside the student (here "
+    "for a shipped network), named after --quantization. Its description is written to "
+    "OUTPUT.json, its model card to an .md.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace --output if it exists.")
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "saved_model", "onnx"], "tflite for LiteRT, saved_model for TF "
@@ -37,14 +42,14 @@ _QUANTIZATION = flags.DEFINE_enum(
     "format of the weights, and for int8 and qat of the computation; qat first fine-tunes the "
     "student for it, as recipes/qat.flags does.")
 _INPUT_DTYPE = flags.DEFINE_enum(
-    "input_dtype", "float32", ["float32", "uint8"], "What the file takes: 0..255 as floats, or the "
+    "input_dtype", "float32", ["float32", "uint8"], "Input of the file: 0..255 as floats, or the "
     "camera's bytes.")
 _UPSAMPLE = flags.DEFINE_enum(
     "upsample", "fast_bilinear", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"],
     "How to enlarge the depth map; the fast forms give the same numbers in less time.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures for verification, int8 and qat: DIR/SPLIT/{rgb,depth}/"
-    "NAME.{png,jpg}. Default: procedural scenes, made on the first run.")
+    "NAME.{png,jpg}. Default: procedural scenes, rendered on the first run.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Split of --data_dir to verify with.")
 _CALIBRATION_SPLIT = flags.DEFINE_string(
     "calibration_split", "train", "Split of --data_dir to calibrate int8 on; qat learns from "
@@ -59,14 +64,15 @@ _MISSING_DEPTH_VALUE = number_flags.define_integer(
     "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
     "and 65535.", 0, 65535)
 _ALLOW_RESIZE = flags.DEFINE_bool(
-    "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
+    "allow_resize", False, "Accept depth of another size than its picture if the aspect ratio is "
+    "the same.")
 _ALLOW_INACCURATE = flags.DEFINE_bool(
     "allow_inaccurate", False, "Write the file even if it differs from the Keras model by more "
     "than the limit.")
 
 
 def main() -> None:
-    """Finds the student, exports it and prints what came of it."""
+    """Finds the student, exports it and prints the result."""
     check_environment()
     model = _model()
     output = _output(model)
@@ -114,7 +120,7 @@ def _model() -> pathlib.Path:
     from mai_depth.errors import UserError
 
     if _MODEL.value:
-        return expand(_MODEL.value, "model")
+        return expand(network_file(_MODEL.value, "model"), "model")
     workdir = expand(_WORKDIR.value, "workdir")
     found = sorted(workdir.rglob("student.keras"), key=lambda path: path.stat().st_mtime)
     if not found:
@@ -130,14 +136,16 @@ def _output(model: pathlib.Path) -> pathlib.Path:
                         "float32; leave it out or give --format=tflite")
     suffix = "" if _QUANTIZATION.value == "none" else f"_{_QUANTIZATION.value}"
     ending = _ENDINGS[_FORMAT.value]
-    output = flag_path(_OUTPUT) or model.with_name(f"{model.stem}{suffix}{ending}")
+    shipped = _MODEL.value and named_file(_MODEL.value)
+    folder = pathlib.Path() if shipped else model.parent
+    output = flag_path(_OUTPUT) or folder / f"{model.stem}{suffix}{ending}"
     if ending.startswith(".") and output.suffix != ending:
         raise UserError(f"--output={output}: give it the suffix {ending}")
     if output.exists() and not _OVERWRITE.value:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --output")
     if output.exists() and output.is_dir() != (_FORMAT.value == "saved_model"):
-        raise UserError(f"{output}: not of the kind that --format={_FORMAT.value} writes; give "
-                        "another --output")
+        raise UserError(f"{output}: a {'folder' if output.is_dir() else 'file'}, which "
+                        f"--format={_FORMAT.value} does not write; give another --output")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder; make it, or give another --output")
     if not os.access(output.parent, os.W_OK):

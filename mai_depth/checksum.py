@@ -43,7 +43,7 @@ def check_sha256(path: str | os.PathLike, expected: str, remedy: str) -> None:
         remedy: What to do if it is not.
 
     Raises:
-        UserError: Missing or changed.
+        UserError: It is missing or changed.
     """
     try:
         found = file_sha256(path)
@@ -55,6 +55,6 @@ def check_sha256(path: str | os.PathLike, expected: str, remedy: str) -> None:
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """Gives the sha256 of a file in hexadecimal."""
+    """Returns the sha256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

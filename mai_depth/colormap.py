@@ -43,8 +43,8 @@ def colorize(
 
     Args:
         depth_m: [height, width] in metres, 0 = missing.
-        near_m: What gets the warmest colour.
-        far_m: What gets the coldest colour.
+        near_m: Depth of the warmest colour.
+        far_m: Depth of the coldest colour.
         colormap: One of `COLORMAPS`.
 
     Returns:
@@ -59,13 +59,14 @@ def colorize(
 
 
 def depth_range(depth_m: np.ndarray) -> tuple[float, float]:
-    """Finds the depths between which a picture's colours are spread.
+    """Finds the range of depth for a picture's colours.
 
     Args:
         depth_m: Any shape, in metres, 0 = missing.
 
     Returns:
-        The 2nd and the 98th percentile of what is valid, at least 5 % apart; 0 and 1 for nothing.
+        The 2nd and the 98th percentile of the valid pixels, at least 5 % apart; 0 and 1 if there
+        are none.
     """
     measured = depth_m[valid_mask(depth_m)]
     if not measured.size:
@@ -115,7 +116,7 @@ def ticks(near_m: float, far_m: float, count: int) -> list[tuple[str, float]]:
     Args:
         near_m: Its lower end in metres.
         far_m: Its upper end in metres.
-        count: At most so many, but at least 1.
+        count: Number of ticks, at most; there is always one.
 
     Returns:
         (text, metres) in rising order: multiples of 1, 2 or 5 times a power of ten, the last text

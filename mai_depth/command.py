@@ -26,7 +26,7 @@ FAULT = 1
 SIGNALLED = 128  # and the signal's number: what a shell reports
 
 flags.disclaim_key_flags()  # a flag belongs to the entry file that calls
-# Grain says at each start, in each process that reads data, that it does not find JAX.
+# Grain reports at each start, in each process that reads data, that it does not find JAX.
 logging.getLogger("absl").addFilter(lambda record: "jax profiler" not in record.getMessage())
 
 _replaceable: set[str] = set()

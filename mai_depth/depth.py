@@ -2,7 +2,7 @@
 
 On disk it is a 16-bit gray PNG in which 0 and 65535 mean missing.
 
-Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
+Needs only NumPy and Pillow, so that it runs on a board without TensorFlow.
 """
 
 import io
@@ -24,7 +24,7 @@ from mai_depth.png_file import put_gray16
 from mai_depth.png_file import write_gray16
 
 MIN_DEPTH_M = 0.001  # the challenge's scorer counts a pixel when its depth is more than 1 mm
-MISSING_UNITS = 65535  # what many sensors write where they have measured nothing
+MISSING_UNITS = 65535  # what many sensors write where they measured nothing
 MAX_UNITS = 65534
 CANONICAL_FOCAL_LENGTH = 0.811
 """Focal length of NYU Depth V2's camera in picture widths: that of the shipped networks, and the
@@ -63,7 +63,7 @@ def refuse_inverse_depth(split_dir: pathlib.Path) -> None:
 
 
 def no_unit(split_dir: pathlib.Path) -> UserError:
-    """What is said of a split without metres where they are needed."""
+    """The error for a split without metres where they are needed."""
     return UserError(f"{split_dir}: holds {INVERSE_DEPTH_DIR}, which has no unit, but metres "
                      "are needed; label the pictures again with a metric --teacher as well")
 
@@ -94,10 +94,10 @@ def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:
 
     Args:
         units: uint16, any shape; changed in place.
-        missing_value: One more code beside 0 and 65535, or None.
+        missing_value: Another code besides 0 and 65535, or None.
 
     Returns:
-        How many pixels had such a code other than 0.
+        The number of pixels with such a code other than 0.
     """
     coded = units == MISSING_UNITS
     if missing_value:
@@ -107,7 +107,7 @@ def clear_missing(units: np.ndarray, missing_value: int | None = None) -> int:
 
 
 def missing_line(pixels: int, maps: int) -> str:
-    """Says how many pixels `clear_missing` has cleared, in how many depth maps."""
+    """The message about pixels that `clear_missing` has cleared."""
     return (f"{pixels} pixels of {maps} depth maps hold {MISSING_UNITS} or --missing_depth_value "
             "and count as missing")
 
@@ -120,7 +120,7 @@ def read_depth(
 
     Args:
         path: A 16-bit gray PNG.
-        units_per_m: File units in a metre; 1000 for millimetres.
+        units_per_m: File units per metre; 1000 for millimetres.
         missing_value: See `clear_missing`.
 
     Returns:
@@ -141,10 +141,10 @@ def write_depth(
 
     Args:
         path: The file to write.
-        depth_m: [height, width] in metres; what is not valid (see `valid_mask`) becomes 0. What
-            is deeper than the format can hold (65.534 m at 1000 units per metre; the highest code
-            means missing) is clipped to that, with a warning.
-        units_per_m: File units in a metre.
+        depth_m: [height, width] in metres; invalid pixels (see `valid_mask`) become 0. Depth
+            beyond the format's limit (65.534 m at 1000 units per metre; the highest code means
+            missing) is clipped to it, with a warning.
+        units_per_m: File units per metre.
     """
     depth_m = np.asarray(depth_m)
     height, width = depth_m.shape
@@ -169,13 +169,13 @@ def write_depth_rows(
     path: str | os.PathLike, size: tuple[int, int], blocks: Iterable[np.ndarray],
     units_per_m: float = 1000.0,
 ) -> None:
-    """Writes depth that is not in memory as a whole, see `write_depth`.
+    """Writes depth that does not fit into memory, see `write_depth`.
 
     Args:
         path: The file to write.
         size: (width, height) of the whole map.
         blocks: [rows, width] in metres, from top to bottom.
-        units_per_m: File units in a metre.
+        units_per_m: File units per metre.
     """
     _warn_of_beyond(_write_rows(path, size, blocks, units_per_m), path, units_per_m)
 
@@ -184,7 +184,7 @@ def _write_rows(
     path: str | os.PathLike, size: tuple[int, int], blocks: Iterable[np.ndarray],
     units_per_m: float,
 ) -> int:
-    """Writes as `write_depth_rows` and returns how many pixels are deeper than can be written."""
+    """Writes as `write_depth_rows` and returns the number of pixels that had to be clipped."""
     beyond = 0
 
     def encoded() -> Iterator[np.ndarray]:

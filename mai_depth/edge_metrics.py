@@ -1,7 +1,7 @@
-"""How well a depth map draws the edges of things, in NumPy.
+"""How well a depth map reproduces the edges of objects, in NumPy.
 
-`y_true` and `y_pred` as in `mai_depth.metrics`: metres, equal in shape, and what is predicted where
-the truth is missing never matters.
+`y_true` and `y_pred` are as in `mai_depth.metrics`: metres, of the same shape, and predictions do
+not matter where the truth is missing.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from mai_depth.depth import MIN_DEPTH_M
 from mai_depth.depth import valid_mask
 
 THRESHOLDS = np.linspace(1.05, 1.25, 10)
-"""Ratios of two depths above which there is an edge between; also the weights of the mean."""
+"""Ratios of two depths above which there is an edge between them; also the weights of the mean."""
 
-_WIDTHS = 40  # distances in a picture's width
+_WIDTHS = 40  # distances per picture width
 
 
 def boundary_f1(y_true: np.ndarray, y_pred: np.ndarray, distance: int | None = None) -> float:
@@ -24,15 +24,15 @@ def boundary_f1(y_true: np.ndarray, y_pred: np.ndarray, distance: int | None = N
     `2 P R / (P + R)` of precision P and recall R. The result is the mean over ten thresholds t from
     1.05 to 1.25, weighted with t; it ignores the scale of the prediction.
 
-    Different from Depth Pro:
+    Differences from Depth Pro:
 
     - **The two pixels lie a fortieth of the width apart**, 16 pixels of 640. Between neighbours
-      (`distance=1`, the paper's) a small network whose 64x80 values are resized has no edge at all
-      and every one of them an F1 of 0.
-    - Only pairs count whose pixels are both valid in the truth, and only thresholds at which the
-      truth has an edge.
-    - All four directions are counted together, as in the paper's formulas; the authors' code takes
-      P and R of each direction and averages them.
+      (`distance=1`, as in the paper) a small network whose 64x80 values are resized has no edges
+      at all, so that every such network has an F1 of 0.
+    - Only pairs with both pixels valid in the truth count, and only thresholds at which the truth
+      has an edge.
+    - All four directions are counted together, as in the paper's formulas; the authors' code
+      computes P and R of each direction and averages them.
 
     Args:
         y_true: [height, width] depth in metres, 0 = missing.
@@ -40,7 +40,7 @@ def boundary_f1(y_true: np.ndarray, y_pred: np.ndarray, distance: int | None = N
         distance: Between the pixels of a pair, in pixels; None for a fortieth of the width.
 
     Returns:
-        From 0 to 1, 1 for a prediction that is right up to its scale; NaN if the truth has no edge.
+        From 0 to 1, 1 for a prediction that is right up to scale; NaN if the truth has no edge.
 
     Raises:
         ValueError: The shapes differ or are not two-dimensional.

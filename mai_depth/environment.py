@@ -20,10 +20,10 @@ _OLDEST = {"tensorflow": (2, 21), "keras": (3, 15)}
 
 
 def check_environment() -> None:
-    """Checks the settings and the versions under which everything here works.
+    """Checks the settings and versions that this project needs.
 
     Raises:
-        UserError: Another backend of Keras or Keras 2 is asked for, or a package is missing or too
+        UserError: Another backend of Keras or Keras 2 is selected, or a package is missing or too
             old.
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -40,10 +40,10 @@ def check_environment() -> None:
 def start_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages.
 
-    Errors pass. If TF_CPP_MIN_LOG_LEVEL is set, that level decides.
+    Errors are shown. If TF_CPP_MIN_LOG_LEVEL is set, it decides.
 
     Raises:
-        UserError: TensorFlow is there, but not whole, as after an installation on a full disk.
+        UserError: TensorFlow is installed only in part, as after a full disk.
     """
     if "tensorflow" in sys.modules:
         return
@@ -65,11 +65,11 @@ def _import_tensorflow() -> Any:
 
 
 def compute_deterministically() -> None:
-    """Starts TensorFlow so that it gives the same bits each time; slower. Call it first.
+    """Starts TensorFlow so that results are bit-identical each time; slower. Call it first.
 
-    TensorFlow's own switch is not enough: where two operations run at once, the default teacher's
-    gradients differed in their last bits from call to call. So operations run one after the other,
-    each on all cores.
+    TensorFlow's own switch is not enough: with two operations at once, the default teacher's
+    gradients differed in their last bits from call to call. So operations run one at a time, each
+    on all cores.
     """
     start_tensorflow()
     import tensorflow as tf

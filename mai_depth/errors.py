@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class UserNotice(UserWarning):
-    """Something that the user should know, though the work goes on.
+    """Something that the user should know although the work continues.
 
     The message is one line. Entry files print it as it is; elsewhere Python shows it with the line
     that called this package.
@@ -20,10 +20,10 @@ class UserNotice(UserWarning):
 
 
 def died_of(code: int) -> str:
-    """Says what killed a child process.
+    """Names the signal that killed a child process.
 
     Args:
-        code: Its exit code as `subprocess` has it: minus the number of the signal.
+        code: Its exit code from `subprocess`: minus the number of the signal.
 
     Returns:
         For instance `native code died of SIGSEGV`.
@@ -35,9 +35,9 @@ def reason_of(error: BaseException) -> str:
     """Returns the text of another exception in one line.
 
     Args:
-        error: Of a library, perhaps of many lines or none.
+        error: Of a library; its text may have many lines or none.
 
     Returns:
-        Its text, or its type's name where it has none.
+        Its text, or the name of its type if it has none.
     """
     return " ".join(str(error).split()) or type(error).__name__

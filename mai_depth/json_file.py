@@ -1,4 +1,4 @@
-"""Reading the small JSON files that lie beside models and graphs, from any source."""
+"""Reads the small JSON files beside models and graphs, which may come from anywhere."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
 
     Args:
         path: The file.
-        kind: What its content must be: `dict` or `list`.
+        kind: The required type of its content, `dict` or `list`.
 
     Returns:
         The content.

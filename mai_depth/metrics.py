@@ -1,8 +1,8 @@
 """The metrics of the MAI 2021 depth challenge in NumPy: the definition for the whole project.
 
-All functions take `y_true` and `y_pred`, depth in metres of one shape, 0 = missing, and look only
-at the pixels where the truth is valid (finite, more than 1 mm): what is predicted elsewhere never
-matters. A prediction is clamped below at 1 mm before a logarithm or a ratio. Sums are float64.
+All functions take `y_true` and `y_pred`, depth in metres of the same shape, 0 = missing, and use
+only the pixels where the truth is valid (finite, more than 1 mm); predictions elsewhere never
+matter. A prediction is clamped below at 1 mm before a logarithm or a ratio. Sums are float64.
 Without a valid pixel every metric is NaN.
 """
 
@@ -19,7 +19,7 @@ NAMES = ("si_rmse", "rmse", "log10", "abs_rel", "delta1", "delta2", "delta3")
 NYU_CROP = (slice(45, 471), slice(41, 601))
 """Eigen's evaluation crop [426, 560] of a 480x640 NYU picture."""
 
-_FLAT = 1e-7  # relative deviation below which a map is flat but for rounding
+_FLAT = 1e-7  # relative deviation below which a map is flat except for rounding
 
 
 def si_rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -55,7 +55,7 @@ def delta(y_true: np.ndarray, y_pred: np.ndarray, power: int = 1) -> float:
         power: 1, 2 or 3 for delta1, delta2, delta3 (Eigen et al. 2014).
 
     Returns:
-        A share from 0 to 1; a NaN prediction is a wrong one.
+        A share from 0 to 1; a NaN prediction counts as wrong.
     """
     return _delta(*_valid(y_true, y_pred), power)
 
@@ -80,12 +80,12 @@ def mean_metrics(metrics: Sequence[dict[str, float]]) -> dict[str, float]:
     """Averages the metrics of images, as the challenge does.
 
     Args:
-        metrics: What `image_metrics` gave for each image. Images without valid pixels do not
-            count; an image with a NaN prediction does (its deltas are numbers), so that a broken
-            model shows as NaN.
+        metrics: `image_metrics` of each image. Images without valid pixels do not count; an image
+            with a NaN prediction does (its deltas are numbers), so that a broken model shows as
+            NaN.
 
     Returns:
-        The means by name, and `images`, how many images they are taken over; NaN if none.
+        The means by name, NaN without images, and `images`, the number of images that count.
     """
     counted = [image for image in metrics if not np.isnan(image["delta1"])]
     means = {name: _mean(np.array([image[name] for image in counted])) for name in NAMES}
@@ -95,14 +95,14 @@ def mean_metrics(metrics: Sequence[dict[str, float]]) -> dict[str, float]:
 def pooled_metrics(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     """Computes the metrics over the pixels of all pairs at once.
 
-    The organisers' training script does so for each batch of 32. The error of each picture's scale
-    is then a part of `si_rmse`, which is therefore larger than the mean over images.
+    The organisers' training script does so for each batch of 32. `si_rmse` then contains the error
+    of each picture's scale, and is larger than the mean over images.
 
     Args:
         pairs: `(y_true, y_pred)` of each image, depth in metres.
 
     Returns:
-        The metrics by name and `images`, how many images had a valid pixel.
+        The metrics by name and `images`, the number of images with a valid pixel.
     """
     total, pixels, images = np.zeros(len(NAMES) + 1), 0, 0
     for y_true, y_pred in pairs:

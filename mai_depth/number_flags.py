@@ -1,7 +1,6 @@
-"""Flags that are numbers, each with both of its bounds.
+"""Numeric flags with a lower and an upper bound.
 
-absl's own bounds are optional and let NaN through; here only finite numbers in the range are
-accepted.
+absl's own bounds are optional and let NaN through; these accept only finite numbers in the range.
 """
 
 from collections.abc import Sequence
@@ -61,7 +60,7 @@ def define_integers(
         text: What `--help` says.
         low: The smallest number that is accepted.
         high: The largest.
-        form: What the message asks for, for instance "four whole numbers".
+        form: What the error message asks for, for instance "four whole numbers".
 
     Returns:
         The flag; its value is a list of integers.

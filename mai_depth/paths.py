@@ -19,8 +19,8 @@ def expand(value: str, flag: str) -> pathlib.Path:
         The path.
 
     Raises:
-        UserError: There is no such home folder, so that a folder called `~name` would be made, or
-            no file can have such a name.
+        UserError: There is no such home folder (a folder called `~name` would be made), or no file
+            can have this name.
     """
     path = os.path.expanduser(value)
     if path.startswith("~"):
@@ -40,7 +40,7 @@ def expand(value: str, flag: str) -> pathlib.Path:
 
 
 def flag_path(flag: Any) -> pathlib.Path | None:
-    """Expands the path that a flag holds.
+    """Expands the path in a flag.
 
     Args:
         flag: Anything with a `name` and a `value`, as absl's flags.

@@ -1,6 +1,6 @@
-"""Picture files: opened, checked before a pixel is decoded, turned as EXIF says.
+"""Opens picture files, checks them before decoding, and turns them upright by EXIF.
 
-Needs NumPy and Pillow alone, so that it runs on a board without TensorFlow.
+Needs only NumPy and Pillow, so that it runs on a board without TensorFlow.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
 
 # Pillow knows more; some of those run other programs (EPS) or are not pictures.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-_USUAL = ("PNG", "JPEG")  # what a message proposes
+_USUAL = ("PNG", "JPEG")  # what a message suggests
 _ORIENTATIONS = range(1, 9)
-_FILTERS = threading.Lock()  # Python's filters of warnings belong to all threads
+_FILTERS = threading.Lock()  # all threads share Python's warning filters
 
 
 class Openable(Protocol):
-    """A picture that is no file of its own, as in a packed folder; `str` names it in messages."""
+    """A picture without a file of its own, as in a packed folder; `str` names it in messages."""
 
     def open(self, mode: str = "rb") -> BinaryIO: ...
 
@@ -41,21 +41,21 @@ class Openable(Protocol):
 def open_picture(
     path: str | os.PathLike | Openable, formats: tuple[str, ...] = _FORMATS
 ) -> Iterator[Image.Image]:
-    """Opens a picture; its pixels are decoded when they are asked for.
+    """Opens a picture; its pixels are decoded on demand.
 
-    It is opened by its file: by its path Pillow maps an uncompressed TIFF into memory at the size
-    that the file's orientation has swapped already, and scrambles it.
+    Pillow gets an open file: given a path, it maps an uncompressed TIFF into memory with the width
+    and height already swapped by the file's orientation, and scrambles it.
 
     Args:
         path: The file; what `Openable` opens is never empty.
-        formats: What it may be, by Pillow's names.
+        formats: The accepted formats, by Pillow's names.
 
     Yields:
         The picture, its size checked.
 
     Raises:
         UserError: The file cannot be read, is not a picture or has too many pixels; or Pillow
-            fails in the block, where the picture is broken.
+            fails in the block because the picture is broken.
     """
     path = pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
     with contextlib.ExitStack() as stack:
@@ -73,32 +73,32 @@ def open_picture(
 
 
 def orientation(image: Image.Image) -> int:
-    """Reads the EXIF orientation: 1 is upright, 2 to 8 are to be turned.
+    """Reads the EXIF orientation: 1 is upright, 2 to 8 must be turned.
 
     Args:
-        image: Of `open_picture`; a PNG is decoded, because its EXIF may stand behind the pixels.
+        image: From `open_picture`; a PNG is decoded, because its EXIF may follow the pixels.
 
     Returns:
-        What the file says, 1 where it says nothing.
+        The orientation, 1 if the file has none.
     """
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turns a picture so that it is seen as it was taken.
+    """Turns a picture upright.
 
     Args:
         image: As stored, of any mode and size.
-        orientation: From the function of that name, asked before the picture was converted:
-            that drops EXIF.
+        orientation: From the function of that name, called before any conversion, which would
+            drop EXIF.
 
     Returns:
         The picture, turned where `orientation` is 2 to 8.
     """
     if orientation not in _ORIENTATIONS:
         return image
-    # A new EXIF: Pillow would write the rest of the camera's again, which fails for a damaged one
-    # whose orientation can be read.
+    # A new EXIF: Pillow would rewrite all of the camera's, which fails if it is damaged but for
+    # the orientation.
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = int(orientation)
     marked = image.copy()
@@ -107,13 +107,13 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit gray to 8 bits, where Pillow's own conversion cuts at 255.
+    """Scales 16-bit gray to 8 bits, which Pillow's own conversion clips at 255.
 
     Args:
         image: Of any mode.
 
     Returns:
-        The picture; of another mode than 16-bit gray the same.
+        The picture; unchanged unless it is 16-bit gray.
     """
     if not image.mode.startswith("I;16"):
         return image

@@ -1,6 +1,6 @@
-"""A 16-bit gray PNG written a few rows at a time, and the mark of what this package has written.
+"""Writes 16-bit gray PNG a few rows at a time, with a mark that this package wrote it.
 
-Pillow needs all of a picture in memory, twice, and compresses slower.
+Pillow needs the whole picture in memory, twice, and compresses more slowly.
 """
 
 import os
@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MARK = ("Software", "mai_depth")  # a text chunk of every answer; Pillow's `Image.info` shows it
+MARK = ("Software", "mai_depth")  # a text chunk of every depth map, also in Pillow's `Image.info`
 
 _LEVEL = 1  # of zlib: level 6 takes three times as long for half the size
 _ROW_ABOVE = 2  # the filter that stores differences to the row above: depth is smooth
-_HEAD = 512  # bytes in which writers put their text
+_HEAD = 512  # bytes, which hold the text chunks
 
 
 def write_gray16(
@@ -52,7 +52,7 @@ def put_gray16(file: BinaryIO, size: tuple[int, int], blocks: Iterable[np.ndarra
 
 
 def is_marked(path: str | os.PathLike) -> bool:
-    """Tells whether a file is a PNG that this package has written as an answer.
+    """Tells whether a file is a depth PNG that this package wrote.
 
     Args:
         path: A file of any kind; an unreadable one is not.

@@ -10,10 +10,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end: Ctrl-C, and what else is answered in the same way.
+    """A signal asked the process to end: Ctrl-C or another that is handled in the same way.
 
     Attributes:
-        signum: Which one; a shell expects the exit code 128 + signum.
+        signum: Its number; a shell expects the exit code 128 + signum.
     """
 
     def __init__(self, signum: int, message: str = "stopped"):
@@ -22,7 +22,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Request:
-    """A signal that has arrived and waits until the step is done; `signum` is None until then."""
+    """A signal to handle once the current step is done; `signum` is None until one arrives."""
 
     signum: int | None = None
 
@@ -39,7 +39,7 @@ def stops_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stops_between_steps() -> Iterator[Request]:
-    """Notes SIGTERM and Ctrl-C for the loop to ask for; a second one stops at once."""
+    """Records SIGTERM and Ctrl-C for the training loop; a second one stops at once."""
     request = Request()
 
     def note(signum: int, frame: object) -> None:

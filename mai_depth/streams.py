@@ -1,4 +1,4 @@
-"""stdout and stderr that survive a closed reader, and pass on no terminal commands of others."""
+"""stdout and stderr that survive a closed reader and escape terminal commands."""
 
 import contextlib
 import io
@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# A name in an untrusted model could retitle the terminal or write to the clipboard. What progress
-# bars need is let through: colours, going up a line, backspace, carriage return.
+# A name in an untrusted model could retitle the terminal or write to the clipboard. Only what
+# progress bars need passes: colours, going up a line, backspace, carriage return.
 _COMMANDS = re.compile(
     r"\x1b(?!\[(?:[0-9;]*m|A))|[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e"
     r"\u2066-\u2069]")
@@ -20,9 +20,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 def open_streams() -> None:
     """Makes printing safe; call it before any file is opened.
 
-    A number that the shell has closed (`>&-`) becomes /dev/null, or the next file that is opened
-    would get it, and with it all that is printed. What cannot be written because nobody reads
-    (`| head`) or the disk is full is dropped: the work itself goes on.
+    A descriptor that the shell has closed (`>&-`) becomes /dev/null; otherwise the next file to be
+    opened would get its number and everything that is printed. Output that cannot be written
+    because nobody reads it (`| head`) or the disk is full is dropped, and the work continues.
     """
     for descriptor in range(3):
         try:
@@ -35,7 +35,7 @@ def open_streams() -> None:
 
 
 def printable(text: str) -> str:
-    """Makes one line of a text: blanks for white space, escapes for what commands a terminal."""
+    """Turns a text into one line: spaces for white space, escapes for control characters."""
     return _CONTROL.sub(_escaped, " ".join(text.split()))
 
 
@@ -44,11 +44,11 @@ def without_lines(pattern: str) -> Iterator[None]:
     """Drops lines that native code writes to stderr; the others pass, even if the process dies.
 
     Args:
-        pattern: A regular expression of POSIX, of the beginning of what is dropped.
+        pattern: A POSIX regular expression for the start of the lines to drop.
     """
     command = ["sed", "-u", "-E", f"/^({pattern})/d"]
     try:
-        # Of its own session, or Ctrl-C would end it before the process that it serves.
+        # In its own session, or Ctrl-C would end it before the process that it serves.
         sieve = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, start_new_session=True)
     except OSError:  # a system without sed shows all lines
         yield
@@ -66,17 +66,17 @@ def without_lines(pattern: str) -> Iterator[None]:
 
 
 def begin_line() -> None:
-    """Ends the line of a progress bar that is still open, so that a message stands by itself."""
+    """Ends the unfinished line of a progress bar, so that a message gets its own line."""
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "is_line_open", False):
             print(file=stream, flush=True)
 
 
 class Lines(io.TextIOWrapper):
-    """Text to a descriptor.
+    """A text stream to a file descriptor.
 
     Attributes:
-        is_line_open: Whether something stands on the last line.
+        is_line_open: Whether the last line is unfinished.
 
     Args:
         descriptor: 1 or 2; left open.
@@ -91,7 +91,7 @@ class Lines(io.TextIOWrapper):
         self.is_line_open = False
 
     def write(self, text: str, /) -> int:
-        """Writes text; what would command a terminal is written as an escape."""
+        """Writes text, with terminal commands escaped."""
         if text:
             self.is_line_open = not text.endswith(("\n", "\r"))
         return super().write(_COMMANDS.sub(_escaped, text))

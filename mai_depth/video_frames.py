@@ -1,4 +1,4 @@
-"""The frames of a video file or a camera, read with OpenCV, which is loaded when it is needed."""
+"""The frames of a video file or a camera, read with OpenCV, which is loaded on demand."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def read_frames(
 
     Args:
         source: A file, or the number of a camera.
-        upright: Turn the frames as the file says; else they come as the sensor has read them.
+        upright: Turn the frames as the file says; else leave them as the sensor read them.
 
     Returns:
         Frames as RGB uint8 [height, width, 3]; frames per second of the recording; the number of
@@ -41,7 +41,7 @@ def read_frames(
 
 
 def load_opencv() -> ModuleType:
-    """Loads OpenCV, silent.
+    """Loads OpenCV with its log switched off.
 
     Returns:
         The module `cv2`.

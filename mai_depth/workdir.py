@@ -1,6 +1,6 @@
-"""The folder of a run: one process at a time, writable, and with room for what will be written.
+"""The folder of a run: locked for one process, writable, and with enough space.
 
-Needs nothing but the standard library, so that all this is known before TensorFlow is loaded.
+Needs only the standard library, so that faults are found before TensorFlow is loaded.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from mai_depth.errors import UserError
 
 LOCK = ".lock"
 
-_held: set[pathlib.Path] = set()  # by this process: a second lock of its own would shut it out
+_held: set[pathlib.Path] = set()  # by this process, which a second lock of its own would shut out
 
 
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike, flag: str = "workdir") -> Iterator[None]:
-    """Makes a folder this process's own until the block ends.
+    """Locks a folder for this process until the block ends.
 
     The lock is an advisory `flock` on `folder/.lock`: the kernel frees it when the process ends,
     however it ends, so a lock is never left behind. The file stays; it names the last holder.
@@ -33,7 +33,7 @@ def locked(folder: str | os.PathLike, flag: str = "workdir") -> Iterator[None]:
         flag: The flag by which the user chooses another folder.
 
     Raises:
-        UserError: Another process has it (the message says which), or no file can be made there.
+        UserError: Another process holds it (the message says which), or it cannot be written.
     """
     folder = pathlib.Path(folder).resolve()
     if folder in _held:
@@ -66,7 +66,7 @@ def _open_lock(folder: pathlib.Path, flag: str) -> TextIO:
 
 
 def make_workdir(folder: str | os.PathLike, flag: str = "workdir") -> pathlib.Path:
-    """Makes a folder and proves that files can be written there.
+    """Makes a folder and checks that files can be written there.
 
     Args:
         folder: Its path; `~` is the home folder.
@@ -91,7 +91,7 @@ def make_workdir(folder: str | os.PathLike, flag: str = "workdir") -> pathlib.Pa
 
 
 def remove_leftovers(*finals: pathlib.Path) -> None:
-    """Removes what killed processes left of writing these files with `atomic_path`.
+    """Removes the temporary files of killed processes that wrote these files with `atomic_path`.
 
     Args:
         finals: The files, in a folder that is locked; a stem may hold wildcards.
@@ -102,16 +102,16 @@ def remove_leftovers(*finals: pathlib.Path) -> None:
 
 
 def require_space(folder: pathlib.Path, needed_bytes: int, what: str, flag: str) -> None:
-    """Checks that a file system has room for what will be written.
+    """Checks that a file system has enough space.
 
     Args:
-        folder: Where it will be written.
-        needed_bytes: How much.
-        what: What it is, a plural.
+        folder: Where something will be written.
+        needed_bytes: Its size.
+        what: What it is, in the plural, for the message.
         flag: The flag by which the user chooses another folder.
 
     Raises:
-        UserError: There is less.
+        UserError: There is less space.
     """
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:

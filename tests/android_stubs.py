@@ -1,4 +1,4 @@
-"""Kotlin stubs of what the app calls of Android, AndroidX and LiteRT, one file for each package."""
+"""Kotlin stubs of the parts of Android, AndroidX and LiteRT that the app calls, one per package."""
 
 STUBS = {
     "android": """

@@ -28,7 +28,7 @@ def test_every_public_name_is_there(page):
 
 
 def test_sections_of_docstrings_are_read_as_such(page):
-    """As headings and lists: what pdoc cannot read it leaves as it is, with its `Args:`."""
+    """As headings and lists; what pdoc cannot read stays as it is, with its `Args:`."""
     text = html.unescape(re.sub(r"<[^>]+>", "", page))
     assert not re.search(r"^ *Args:", text, re.M)
     assert "Arguments:" in text and "Returns:" in text and "Raises:" in text

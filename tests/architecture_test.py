@@ -1,4 +1,4 @@
-"""The house: packages import one way and never in a circle, boards need no TensorFlow."""
+"""The architecture: packages import one way and never in a circle, boards need no TensorFlow."""
 
 import ast
 import functools
@@ -27,7 +27,7 @@ STOREYS = {
     "benchmark.peers": "published networks to compare with",
     "benchmark.study": "the paper's table, repeated",
 }
-# What a board runs, and what opens data: nothing that these reach may import TensorFlow or Keras.
+# What a board runs, and what opens data: nothing they reach may import TensorFlow or Keras.
 LIGHT = ("mai_depth", "mai_depth.tflite", "mai_depth.data.sources",
          "mai_depth.data.convert.__main__", "mai_depth.data.pack.__main__",
          "mai_depth.data.reading", "mai_depth.training.job", "mai_depth.predict.__main__",
@@ -56,7 +56,7 @@ def storey_of(name):
 
 
 def imported(tree, only_at_start=False):
-    """Names that a module imports: everywhere, or only when it is loaded itself."""
+    """Names that a module imports: everywhere, or only while it is being loaded."""
     nodes = _at_start(tree) if only_at_start else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -67,7 +67,7 @@ def imported(tree, only_at_start=False):
 
 
 def _at_start(tree):
-    """The nodes of a module that run when it is loaded: not those of functions or type checks."""
+    """The nodes of a module that run while it is loaded, without functions and type checks."""
     stack = list(tree.body)
     while stack:
         node = stack.pop()
@@ -84,7 +84,7 @@ def own(tree, only_at_start=False):
 
 
 def defined(name):
-    """What can be imported from a module: what it binds at its top, and what lies in its folder."""
+    """What can be imported from a module: its top-level names, and the files in its folder."""
     inside = [other.removeprefix(f"{name}.") for other in modules() if other.startswith(f"{name}.")]
     bound = set(inside)
     for node in _at_start(modules()[name]):
@@ -98,7 +98,7 @@ def defined(name):
 
 
 def without_packages(names):
-    """Modules alone: a package's `__init__` is loaded with each of them and imports nothing."""
+    """Modules only: a package's `__init__` is loaded with each of them and imports nothing."""
     return {name for name in names if name not in STOREYS}
 
 
@@ -111,7 +111,7 @@ def test_imports_point_one_way(name):
 
 @pytest.mark.parametrize("name", [name for name in modules() if name != "mai_depth"])
 def test_what_functions_import_exists(name):
-    """An import inside a function fails only when somebody calls it, perhaps after a training."""
+    """An import inside a function fails only when that is called, perhaps after a training."""
     for node in ast.walk(modules()[name]):
         if isinstance(node, ast.ImportFrom) and node.module in modules():
             missing = {alias.name for alias in node.names} - defined(node.module)
@@ -134,7 +134,7 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def reachable(start):
-    """All modules that are loaded with one, itself included."""
+    """All modules that are loaded with a module, itself included."""
     found, stack = set(), [start]
     while stack:
         name = stack.pop()

@@ -1,4 +1,4 @@
-"""A written file is the old one or the complete new one."""
+"""mai_depth.atomic: a file is the old one or the complete new one."""
 
 import contextlib
 import errno
@@ -195,7 +195,7 @@ def test_the_folder_is_as_open_as_the_umask_allows(tmp_path):
 
 @contextlib.contextmanager
 def full_disk(limit):
-    """No file of this process grows beyond `limit` bytes: writing fails with `EFBIG`."""
+    """No file of this process can grow beyond `limit` bytes: writing fails with `EFBIG`."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:

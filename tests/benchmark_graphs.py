@@ -20,7 +20,7 @@ FORMATS = ("float32", "float16", "dynamic", "int8", "int8_io", "uint8_io", "int1
 
 @functools.cache
 def graphs() -> Mapping[str, pathlib.Path]:
-    """The graphs' files, each converted when it is first asked for.
+    """The graphs' files, each converted on first use.
 
     Returns:
         By name: `FORMATS` of one depth network, and `smaller`, `nearest`, `constant`, `not_finite`,
@@ -83,11 +83,11 @@ def _models() -> dict[str, tuple[Callable, dict]]:
 
 
 def run_benchmark(*flags: str, **environment: str) -> subprocess.CompletedProcess:
-    """Runs `python -m benchmark` with as little measuring as it can do.
+    """Runs `python -m benchmark` with as few measurements as possible.
 
     Args:
         *flags: Its flags.
-        **environment: Variables beside the present ones.
+        **environment: Additional environment variables.
 
     Returns:
         What it printed, and its exit code.

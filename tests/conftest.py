@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-    """The folder with the real data and weights, where there is one."""
+    """The folder with the real data and weights, if there is one."""
     folder = pathlib.Path(os.environ.get("MAI_DEPTH_SHARED", REPOSITORY.parent / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(f"{folder} has no data; set MAI_DEPTH_SHARED to the folder with the real data")
@@ -37,7 +37,7 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def commands():
-    """Runs the commands without their start, see `forked_commands`."""
+    """Runs commands without their start-up time, see `forked_commands`."""
     commands = Commands()
     yield commands
     commands.close()
@@ -45,7 +45,7 @@ def commands():
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory) -> pathlib.Path:
-    """A Python with the packages of requirements-board.txt alone, as on a board."""
+    """A Python with only the packages of requirements-board.txt, as on a board."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -65,7 +65,7 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def data_for_int8(tmp_path_factory) -> pathlib.Path:
-    """36 training pictures, of which int8 needs 32, and 6 to verify with; nobody changes them."""
+    """36 training pictures, of which int8 needs 32, and 6 to verify with; read-only."""
     return _write_splits(tmp_path_factory.mktemp("data_for_int8"), train=36, validation=6)
 
 

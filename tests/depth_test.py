@@ -1,4 +1,4 @@
-"""The depth contract on disk and in memory, with numbers to redo by hand."""
+"""The depth contract on disk and in memory, with numbers to check by hand."""
 
 import io
 

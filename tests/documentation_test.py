@@ -1,7 +1,7 @@
 """README and docs/: every command and Python block runs, every link leads somewhere.
 
-A command runs as it stands, in a folder where what it names is there; `SHORTENED` adds flags that
-turn minutes into seconds. `EXEMPT` says why another one does not run: of these only the flags
+A command runs as it stands, in a folder that holds what it names; `SHORTENED` adds flags that
+turn minutes into seconds. `EXEMPT` gives the reason why others do not run: of these only the flags
 are checked. The blocks of README and docs/python.md run in examples_test.py, the lines of export.py
 in export_examples_test.py.
 """
@@ -38,7 +38,7 @@ _DEVICE = "needs the board, phone or robot"
 _SYSTEM = "changes the system"
 _INSTALLS = "installs; .ci/run does so in a new environment, and wheel_test.py as on a board"
 
-# Beginning of a command: why it does not run here. The flags of those of Python are checked.
+# Start of a command -> why it does not run here. Of Python's commands the flags are checked.
 EXEMPT = {
     "python -m mai_depth.live": "needs a camera, serves until Ctrl-C; tests/live runs it on clips",
     "python examples/ros2_depth.py": f"{_DEVICE}; examples_ros2_test.py runs its callbacks",
@@ -88,7 +88,7 @@ EXEMPT = {
     "source /opt/ros": _DEVICE,
     "sudo ": _SYSTEM,
 }
-# Beginning of a command: what is added after its flag files to run it in seconds.
+# Start of a command -> flags to add after its flag files, so that it runs in seconds.
 SHORTENED = {
     "python train.py": ("--epochs=1", "--batch_size=4", "--teacher=teacher.keras",
                         "--teacher_views=1", "--encoder_weights=none", "--cache_dir=cache",
@@ -98,7 +98,7 @@ SHORTENED = {
     "python -m benchmark.sheets": ("--cache_dir=cache", "--sheets=sheets", "--csv=pictures.csv"),
 }
 SLOW = ("python train.py",)
-# Blocks that do not run: their page, something they hold, and why.
+# Blocks that do not run: page -> words in the block, and why.
 EXEMPT_BLOCKS = {
     "docs/growing.md": ("TensorflowTrainer", "needs Ray and several machines"),
     "docs/labelling.md": ("depth_anything_v2_small",
@@ -120,7 +120,7 @@ CHECKED = [command for command in documented() if command.has_our_flags and exem
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What the pages name: pictures, recordings, networks, graphs, flag files, and a cache."""
+    """The files that the pages name: pictures, recordings, networks, graphs, flags and a cache."""
     folder = tmp_path_factory.mktemp("found")
     _make_pictures(folder)
     _make_networks(folder)
@@ -179,7 +179,7 @@ def _make_networks(folder: pathlib.Path) -> None:
 
 
 def _make_cache(folder: pathlib.Path) -> None:
-    """The scenes and rooms of the first run, a few of them, said to be all."""
+    """A few of the scenes and rooms of the first run, marked as complete."""
     from mai_depth.data.room_folder import make_rooms
     from mai_depth.data.synthetic import write_synthetic
 
@@ -194,13 +194,13 @@ def _make_cache(folder: pathlib.Path) -> None:
 
 @pytest.fixture
 def folder(found, tmp_path):
-    """A folder of its own for a command, since they write beside what they read."""
+    """A separate folder for each command, since they write beside what they read."""
     shutil.copytree(found, tmp_path, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
     return tmp_path
 
 
 def remove_output(command, folder: pathlib.Path) -> None:
-    """What a command makes is there for those that read it."""
+    """Removes a command's output, which is there for the commands that read it."""
     for word in command.words:
         if word.startswith("--output="):
             path = folder / word.removeprefix("--output=")
@@ -213,7 +213,7 @@ def marked(command):
 
 
 def shortened(command) -> list[str]:
-    """What follows `python`: other flags than those of a flag file stay as they are."""
+    """The words after `python`; flags other than those of a flag file stay as they are."""
     words = list(command.words[1:])
     more = next((flags for start, flags in SHORTENED.items()
                  if f"{command} ".startswith(start)), ())
@@ -232,7 +232,7 @@ def test_command_runs(command, folder, commands):
 
 @pytest.mark.parametrize("command", CHECKED, ids=str)
 def test_flags_of_other_commands_exist(command, folder, commands):
-    """Flags are read before --help is answered: absl then ends with 1 after its list."""
+    """absl reads all flags before it answers --help, and then exits with 1."""
     done = commands(*command.words[1:], "--helpshort", cwd=folder)
     assert "flags:" in done.stdout and not re.search("^error", done.stderr, re.M), done.stderr
 
@@ -248,7 +248,7 @@ def test_no_exemption_is_left_over():
 @pytest.mark.parametrize("page", [
     page for page in PAGES if python_blocks(page) and page not in ("README.md", "docs/python.md")])
 def test_python_blocks_run(page, folder, commands):
-    """All of a page, one after the other in one process: they may go on from each other."""
+    """All blocks of a page run in order in one process: they may build on each other."""
     skipped = EXEMPT_BLOCKS.get(page, (None,))[0]
     blocks = [block for block in python_blocks(page) if not (skipped and skipped in block)]
     if not blocks:
@@ -298,7 +298,7 @@ def test_readme_and_contributing_stay_short():
 
 
 def test_files_of_the_walk_exist():
-    """README names them from mai_depth/ or from the repository on."""
+    """README names them relative to mai_depth/ or to the repository."""
     text = (REPOSITORY / "README.md").read_text()
     walk = text.partition("## The walk of one batch")[2].partition("\n## ")[0]
     named = re.findall(r"`((?:\w+/)*\w+\.py)`", walk)

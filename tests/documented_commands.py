@@ -18,11 +18,11 @@ _COMMENT = re.compile(r"\s+#\s.*$", re.M)
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One command of a page, as it stands there.
+    """One command of a page.
 
     Attributes:
-        page: The page, from the repository on.
-        words: As a shell splits them.
+        page: The page, relative to the repository.
+        words: Its words, as a shell splits them.
     """
 
     page: str
@@ -33,7 +33,7 @@ class Command:
 
     @property
     def is_python(self) -> bool:
-        """Whether it runs a script or a module, not a line of code."""
+        """Whether it runs a script or a module, not code on the command line."""
         return self.words[0] == "python" and self.words[1] != "-c"
 
     @property
@@ -45,7 +45,7 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Every command of a bash block, and every `python ...` between backquotes that has a flag."""
+    """Every command in a bash block, and every `python ...` in backquotes that has a flag."""
     found: dict[str, Command] = {}
     for page in PAGES:
         for words in _commands_of((REPOSITORY / page).read_text()):
@@ -67,7 +67,7 @@ def _commands_of(text: str) -> list[list[str]]:
 
 
 def _whole_lines(text: str) -> list[list[str]]:
-    """The words of each line of a shell; quotes may hold line breaks."""
+    """The words of each shell line; quotes may hold line breaks."""
     lines, open_line = [], ""
     for line in text.splitlines():
         open_line += f"{line}\n"
@@ -81,15 +81,15 @@ def _whole_lines(text: str) -> list[list[str]]:
 
 
 def python_blocks(page: str) -> list[str]:
-    """The Python blocks of a page, in their order."""
+    """The Python blocks of a page, in order."""
     text = (REPOSITORY / page).read_text()
     return re.findall(_BLOCK.format(kind="python"), text, re.M | re.S)
 
 
 def tables_without_command(page: str) -> list[str]:
-    """The first lines of a page's tables of figures with no command between them and what follows.
+    """The first lines of a page's tables of figures that no command follows.
 
-    What follows is the next heading or table. A table that is quoted says `No command`.
+    The command must come before the next heading or table. A quoted table says `No command`.
     """
     text = (REPOSITORY / page).read_text()
     tables = list(re.finditer(r"(?:^ *\|.*\n)+", text, re.M))
@@ -104,7 +104,7 @@ def tables_without_command(page: str) -> list[str]:
 
 
 def links(page: str) -> list[str]:
-    """What a page links to or shows, without what lies elsewhere on the internet."""
+    """What a page links to or shows, except on the internet."""
     text = re.sub(r"^```.*?^```$", "", (REPOSITORY / page).read_text(), flags=re.M | re.S)
     found = re.findall(r"\]\(\s*([^)\s]+)\s*\)", text)
     return [link for link in found if not link.startswith(("http://", "https://"))]

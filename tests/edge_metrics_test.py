@@ -1,4 +1,4 @@
-"""boundary F1: a golden value by hand, what it ignores, and what it does not."""
+"""mai_depth.edge_metrics: boundary F1, by hand and by its properties."""
 
 import math
 
@@ -27,7 +27,7 @@ def room(seed=0, holes=0.2, shape=(48, 64)):
 
 
 def by_the_formulas(y_true, y_pred, distance):
-    """Precision and recall pixel by pixel, without a line of the code under test."""
+    """Precision and recall pixel by pixel, without the code under test."""
     height, width = y_true.shape
     total = weights = 0.0
     for t in THRESHOLDS:
@@ -108,7 +108,7 @@ def test_without_a_true_edge_there_is_no_value():
 
 
 def test_blur_costs_more_between_neighbours_than_farther_apart():
-    """Why the distance is what it is: an edge as a ramp of 8 pixels has no step of 5 % in it."""
+    """The reason for the distance: an edge that is a ramp of 8 pixels has no step of 5 % in it."""
     y_true = np.repeat([1.0, 1.4], 320)[None, :].repeat(480, axis=0)
     ramp = np.interp(np.arange(640), [316, 324], [1.0, 1.4])[None, :].repeat(480, axis=0)
     assert boundary_f1(y_true, ramp, distance=1) == 0

@@ -1,4 +1,4 @@
-"""mai_depth.errors: what a message says of other errors."""
+"""mai_depth.errors: how a message quotes other errors."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""examples/quickstart.ipynb: clean as it lies there, and run from top to bottom."""
+"""examples/quickstart.ipynb: stored without output, and run from top to bottom."""
 
 import os
 import shutil

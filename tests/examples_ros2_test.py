@@ -1,4 +1,4 @@
-"""examples/ros2_depth.py with a stand-in of rclpy: what it publishes for what it is given."""
+"""examples/ros2_depth.py with a stand-in for rclpy: what it publishes for what it gets."""
 
 import importlib.util
 import subprocess

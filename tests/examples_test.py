@@ -1,4 +1,4 @@
-"""The examples of README and docs/python.md run as they stand, each in a process of its own."""
+"""The examples of README and docs/python.md run as they stand, each in its own process."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ WITHOUT_PACKAGE = "import sys; sys.modules['mai_depth'] = None; exec(open('examp
 
 @pytest.fixture
 def folder(tiny_data, tmp_path):
-    """What the examples find: pictures of a camera, a photo and a trained student."""
+    """The files of the examples: pictures of a camera, a photo and a trained student."""
     (tmp_path / "camera").symlink_to(tiny_data)
     Image.open(tiny_data / "validation/rgb/0000.png").save(tmp_path / "photo.jpg")
     (tmp_path / "runs/student").mkdir(parents=True)
@@ -28,9 +28,9 @@ def folder(tiny_data, tmp_path):
 
 
 def test_the_examples_are_those_that_people_ask_for():
-    assert len(BLOCKS) == 5
-    for words in ("keras.saving.load_model", "load_pretrained", "encoder_decoder", "teacher =",
-                  "keras.losses.Loss"):
+    assert len(BLOCKS) == 6
+    for words in ("keras.saving.load_model", "TFLiteConverter", "load_pretrained",
+                  "encoder_decoder", "teacher =", "keras.losses.Loss"):
         assert any(words in block for block in BLOCKS)
 
 
@@ -53,7 +53,9 @@ def test_example_runs(block, folder, commands):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if "mai_depth" not in block])
+@pytest.mark.parametrize("block", [
+    pytest.param(block, marks=[pytest.mark.slow] * ("fit(" in block))
+    for block in BLOCKS if "mai_depth" not in block])
 def test_example_runs_without_this_project(block, folder):
     (folder / "example.py").write_text(block + "\nassert 0 < depth_m.min() < depth_m.max() < 10\n")
     done = subprocess.run(

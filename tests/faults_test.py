@@ -33,7 +33,7 @@ TINY = ("--alpha=0.35", "--decoder_filters=8,8,8,8", "--batch_size=4", "--epochs
 
 
 def train(*flags, cwd, **environment):
-    """Runs `train.py` to its end; its one line of error, if there is one, is checked for form."""
+    """Runs `train.py` to its end and checks the form of its error line, if there is one."""
     done = subprocess.run(
         [*TRAIN, *flags], cwd=cwd, env={**os.environ, **environment}, capture_output=True,
         timeout=600)
@@ -46,7 +46,7 @@ def train(*flags, cwd, **environment):
 
 
 def stop_after(process, workdir, epochs, signum):
-    """Sends a signal as soon as the state of `epochs` complete epochs, or of more, is there."""
+    """Sends a signal as soon as there is a state of `epochs` complete epochs or more."""
     wanted = f"student-{epochs:04d}.state"
     while not any(path.name >= wanted for path in workdir.glob("student-*.state")):
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -80,7 +80,7 @@ def test_a_faulty_command_line_is_one_line(tmp_path, fault):
 
 
 def test_damaged_flagfiles_end_in_one_line_or_are_read(tmp_path, monkeypatch, capsys):
-    """Fuzzing: 200 flagfiles with flipped bits, cut off, or with a nested flagfile."""
+    """Fuzzing: 200 flagfiles with flipped bits, truncated, or with a nested flagfile."""
     good = (REPOSITORY / "student.flags").read_bytes() + b"--flagfile=nested.flags\n"
     (tmp_path / "nested.flags").write_text("--epochs=1\n")
     path, dice = tmp_path / "student.flags", random.Random(0)
@@ -138,7 +138,7 @@ def test_old_and_missing_packages_are_named_with_the_command(monkeypatch):
 
 @pytest.mark.parametrize("level", [{}, {"TF_CPP_MIN_LOG_LEVEL": "3"}], ids=str)
 def test_half_an_installation_of_tensorflow_is_one_line(tmp_path, level):
-    """A full disk ends pip in the middle: the package is there, its parts are not."""
+    """A full disk stopped pip midway: the package is there, its parts are not."""
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow/__init__.py").write_text("from tensorflow.python import pywrap")
     code = "from mai_depth import command, environment; command.run(environment.start_tensorflow)"
@@ -163,7 +163,7 @@ def test_tensorflow_starts_without_a_word(tmp_path):
 
 
 def test_a_training_needs_nobody_who_reads(tiny_data, tmp_path):
-    """Its outputs are closed: Keras' bar, tqdm's bars and our own lines go nowhere."""
+    """Its outputs are closed: Keras' bar, tqdm's bars and this project's lines go nowhere."""
     words = [*TRAIN, *TINY, "--epochs=1", f"--data_dir={tiny_data}", f"--cache_dir={tmp_path}/c",
              "--workdir=run"]
     done = subprocess.run(["bash", "-c", '"$@" >&- 2>&-', "-", *words], cwd=tmp_path, timeout=300)
@@ -209,7 +209,7 @@ def test_a_teacher_that_answers_no_depth_is_refused(tiny_data, logit):
     if np.isinf(logit):
         teacher.get_layer("depth_low").scale = np.inf
     pairs = open_split(str(tiny_data), "train", cache_dir=str(tiny_data / "cache"))
-    with pytest.raises(UserError, match=r"t.keras: this teacher answers .* m to a training pict"):
+    with pytest.raises(UserError, match=r"t.keras: this teacher answers .* m for a training pic"):
         check_answer(teacher, "t.keras", pairs)
 
 
@@ -222,7 +222,7 @@ def test_a_download_that_fails_names_the_local_way(monkeypatch, tmp_path):
 
 
 def test_a_run_is_stopped_continued_finished_and_protected(commands, tiny_data, tmp_path):
-    """The whole life of a workdir whose name has spaces, umlauts and a tilde."""
+    """The life cycle of a workdir whose name has spaces, umlauts and a tilde."""
     def again(*flags):
         return commands("train.py", *command, *flags, cwd=tmp_path, HOME=str(home))
 

@@ -10,7 +10,7 @@ def attempt(work: Callable[[], None], name: str, dies_before: int) -> bool:
     """Works in a fork that dies by SIGKILL before call number `dies_before` of `os.NAME`.
 
     Returns:
-        Whether it came to its end.
+        Whether it finished.
     """
     pid = os.fork()
     if not pid:

@@ -1,8 +1,8 @@
 """Runs a command in a fork of one process that has imported TensorFlow already.
 
-A start of `train.py` takes six seconds, nearly all of them imports. A fork of a process that has
-imported everything but computed nothing is as good as a fresh one, and starts at once. What is
-decided before the import, as by `KERAS_BACKEND`, needs a process of its own.
+`train.py` takes six seconds to start, nearly all of them for imports. A fork of a process that has
+imported everything but computed nothing is as good as a new one, and starts at once. What is
+decided before the import, as by `KERAS_BACKEND`, needs a new process.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ IMPORTS = ("keras_cv", "mai_depth.training.runs", "mai_depth.export.saved_model"
 
 
 class Commands:
-    """Starts the process that is forked; call it to run a command there. Close it at the end."""
+    """Starts the process to fork; call it to run a command in a fork. Close it at the end."""
 
     def __init__(self):
         self._server = subprocess.Popen(
@@ -36,12 +36,12 @@ class Commands:
         """Runs a script of the repository, or `-m MODULE`, with its arguments.
 
         Args:
-            *command: As after `python`.
-            cwd: Where.
-            **environment: Variables beside the present ones.
+            *command: The words after `python`.
+            cwd: The folder to run it in.
+            **environment: Additional environment variables.
 
         Returns:
-            The exit code (negative: a signal) and the text that was printed.
+            The exit code (negative: a signal) and the printed text.
         """
         command = [str(word) for word in command]
         with tempfile.TemporaryDirectory() as folder:
@@ -69,14 +69,14 @@ def _serve() -> None:
         if not pid:
             _become(request)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-    os._exit(0)  # taking TensorFlow down takes seconds
+    os._exit(0)  # shutting TensorFlow down takes seconds
 
 
 def _become(request: dict) -> None:
     """Turns this fork into the command; never returns."""
     code = 1
     try:
-        signal.alarm(TIMEOUT_S)  # nobody handles it: a command that hangs dies of it
+        signal.alarm(TIMEOUT_S)  # not handled, so that it kills a command that hangs
         for number, name in ((1, "stdout"), (2, "stderr")):
             path = os.path.join(request["folder"], name)
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)

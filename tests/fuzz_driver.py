@@ -1,11 +1,11 @@
-"""Reads a file that was damaged in 200 ways with the project's own reader, in a forked child.
+"""Damages a file in 200 ways and reads each with the project's own reader, in a forked child.
 
     python tests/fuzz_driver.py READER GOOD_FILE FOLDER
 
-Case after case is read in one fork; when it dies, another one goes on with the next case. Prints a
-line of JSON a case: `end` is `read`, `refused` (a `UserError`), `traceback` or the name of the
-signal of which the fork died (`SIGPROF`: it did not come to an end); `message` is what was said,
-`left` what was left in the folder. A case that killed its fork stays there.
+Case after case is read in one fork; if that dies, another one continues with the next case. Prints
+one line of JSON per case: `end` is `read`, `refused` (a `UserError`), `traceback` or the name of
+the signal that killed the fork (`SIGPROF`: it did not finish in time); `message` is the message,
+`left` the files left in the folder. A case that killed its fork stays there.
 """
 
 import functools
@@ -31,7 +31,7 @@ LIMIT_CPU_S = 10
 
 
 def damaged(good: bytes, dice: random.Random) -> bytes:
-    """Flips one to four bits; of every third file the end is missing."""
+    """Flips one to four bits and truncates every third file."""
     data = bytearray(good)
     for _ in range(dice.randint(1, 4)):
         data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
@@ -39,7 +39,7 @@ def damaged(good: bytes, dice: random.Random) -> bytes:
 
 
 def damaged_inside(good: bytes, dice: random.Random) -> bytes:
-    """Every second time damages one file of a zip archive and packs it with a fitting CRC."""
+    """Every second time damages one file of a zip archive and packs it with a matching CRC."""
     if dice.randrange(2):
         return damaged(good, dice)
     packed = io.BytesIO()
@@ -52,7 +52,7 @@ def damaged_inside(good: bytes, dice: random.Random) -> bytes:
 
 
 def read_pair(path: pathlib.Path, partner: pathlib.Path) -> None:
-    """Decodes the only pair of a folder into a cache, as a training does; partner: a good file."""
+    """Decodes the only pair of a folder into a cache, as training does; partner: a good file."""
     from mai_depth.data.cache import read_cache
     from mai_depth.data.cache import write_cache
     from mai_depth.data.folder import list_pairs
@@ -105,7 +105,7 @@ READERS = {"pair": read_pair, "picture": read_camera_picture, "keras": read_kera
 
 
 def attempt(read: Callable, path: pathlib.Path) -> dict[str, str]:
-    """Tells how one reading ended."""
+    """Reads one case and returns how it ended."""
     try:
         read(path)
     except UserError as error:
@@ -117,14 +117,14 @@ def attempt(read: Callable, path: pathlib.Path) -> dict[str, str]:
 
 def read_in_fork(read: Callable, folder: pathlib.Path, cases: list[tuple[str, bytes]]
                  ) -> Iterator[dict]:
-    """Yields how the first cases ended, up to one of which the fork died."""
+    """Yields how the first cases ended, up to one that killed the fork."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
         os.close(reading)
         with os.fdopen(writing, "w") as answers:
             for name, data in cases:
-                # Nobody handles its signal. Time of the processor: the machine may be busy.
+                # Its signal is not handled. CPU time, since the machine may be busy.
                 signal.setitimer(signal.ITIMER_PROF, LIMIT_CPU_S)
                 (folder / name).write_bytes(data)
                 end = attempt(read, folder / name)

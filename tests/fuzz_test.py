@@ -1,6 +1,6 @@
 """Damaged pictures, models and graphs: read or refused in one line, nothing else.
 
-Each kind of file is damaged in 200 ways and read in forked children, see `fuzz_driver`. Flag and
+Each kind of file is damaged in 200 ways and read in forks, see `fuzz_driver`. Flag and
 state files are fuzzed in faults_test.py and checkpoint_test.py.
 """
 
@@ -55,7 +55,7 @@ def small_model():
 
 
 def fuzz(folder, *arguments):
-    """How each of the cases ended, by the driver's own telling."""
+    """How each of the cases ended, as reported by the driver."""
     (folder / "cases").mkdir()
     reader, file, *partner = map(str, arguments)
     done = subprocess.run(
@@ -69,7 +69,7 @@ def fuzz(folder, *arguments):
 
 
 def assert_harmless(ends, refused):
-    """No traceback, no death, nothing left behind; at least so many are refused, in one line."""
+    """No traceback, no crash, nothing left behind; at least `refused` are refused, in one line."""
     kinds = collections.Counter(end["end"] for end in ends)
     assert set(kinds) <= {"read", "refused"}, [
         end for end in ends if end["end"] not in ("read", "refused")]
@@ -83,7 +83,7 @@ def assert_harmless(ends, refused):
 @pytest.mark.parametrize(("kind", "suffix", "refused"), [
     ("rgb", "png", 190), ("rgb", "jpg", 60), ("depth", "png", 150)])
 def test_damaged_pairs(good, tmp_path, kind, suffix, refused):
-    """A JPEG has no checksum: a flipped bit in it is a spot in the picture, or not seen at all."""
+    """A JPEG has no checksum: a flipped bit is a spot in the picture, or invisible."""
     partner = good / {"rgb": "depth", "depth": "rgb"}[kind] / "a.png"
     ends = fuzz(tmp_path, "pair", good / kind / f"a.{suffix}", partner)
     assert_harmless(ends, refused)
@@ -98,7 +98,7 @@ def test_damaged_pictures_of_a_prediction(good, tmp_path, suffix, refused):
 
 
 def test_a_prediction_goes_on_behind_damaged_pictures(commands, good, tmp_path):
-    """Every damaged file is a line or a complete result."""
+    """Every damaged file gives a line or a complete result."""
     (tmp_path / "in").mkdir()
     content = (good / "rgb" / "a.jpg").read_bytes()
     for number in range(40):
@@ -118,7 +118,7 @@ def test_a_prediction_goes_on_behind_damaged_pictures(commands, good, tmp_path):
 
 
 def test_damaged_models(good, tmp_path):
-    """Half of them are packed again after the damage, so that their checksums fit."""
+    """Half of them are packed again after the damage, so that their checksums match."""
     ends = fuzz(tmp_path, "keras", good / "a.keras")
     assert_harmless(ends, 100)
     assert all(end["name"] in end["message"] for end in ends if end["end"] == "refused")
@@ -137,7 +137,7 @@ def test_damaged_graphs(good, tmp_path, monkeypatch):
             runner.try_graph(tmp_path / "cases" / name)
 
 
-# Python runs it at its start: from then on an invoke is fatal, or takes for ever.
+# Python runs it at its start: from then on an invoke is fatal, or takes forever.
 BROKEN_LITERT = """
 import os, time
 import ai_edge_litert.interpreter as real

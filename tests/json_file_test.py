@@ -1,4 +1,4 @@
-"""mai_depth.json_file: small JSON files, whoever wrote them."""
+"""mai_depth.json_file: small JSON files from anywhere."""
 
 import json
 import os

@@ -1,10 +1,10 @@
-"""Kills a training again and again and compares what comes out with an unbroken one.
+"""Kills a training again and again and compares its result with that of an unbroken one.
 
     python tests/kill_driver.py DATA_DIR FOLDER KILLS SEED
 
-Each attempt is a fork of this process, which has loaded TensorFlow but computed nothing, so an
-attempt costs no start. A fork dies by SIGKILL at a named point, put there by replacing a function
-in the fork, or at a random moment. Prints one line of JSON an attempt.
+Each attempt is a fork of this process, which has loaded TensorFlow but computed nothing, so it
+starts at once. A fork dies by SIGKILL at a named point, where a function is replaced in the fork,
+or at a random moment. Prints one line of JSON per attempt.
 """
 
 import itertools
@@ -112,7 +112,7 @@ def dies_before(count):
 
 
 def attempt(data, folder, prepare):
-    """Runs the training in a fork; returns whether it ended by itself."""
+    """Runs the training in a fork; returns whether it finished."""
     pid = os.fork()
     if pid == 0:
         silence = os.open(os.devnull, os.O_WRONLY)
@@ -128,7 +128,7 @@ def attempt(data, folder, prepare):
 
 
 def differences(folder, reference):
-    """Names what is not the same in two finished folders, bit for bit."""
+    """Names what differs between two finished folders, bit for bit."""
     found = [name for name in ("log.csv", "student.json")
              if (folder / name).read_bytes() != (reference / name).read_bytes()]
     weights = [keras.saving.load_model(place / "student.keras", compile=False).get_weights()
@@ -151,7 +151,7 @@ def main(data, folder, kills, seed):
         broken = folder / f"broken_{runs}"
         finished = False
         while not finished:
-            # Enough is enough: the last run is brought to its end undisturbed.
+            # Enough kills: the last run is left to finish.
             point = POINTS[done % len(POINTS)] if done < int(kills) else None
             count = random.randrange(8)
             finished = attempt(data, broken, lambda p=point, n=count: p and p(n))

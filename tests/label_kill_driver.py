@@ -1,4 +1,4 @@
-"""Kills a labelling at every step of its writing, and compares what comes out with an unbroken one.
+"""Kills a labelling at every write, and compares its result with that of an unbroken one.
 
     python tests/label_kill_driver.py PHOTOS FOLDER
 
@@ -25,7 +25,7 @@ STEPS = ("replace", "link", "fsync")
 
 
 def answers(asked):
-    """Depth out of colours; notes in a file that it was asked."""
+    """Turns colours into depth; records each call in a file."""
     def predict_on_batch(batch):
         with open(asked, "a") as file:
             file.write("x")

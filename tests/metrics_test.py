@@ -46,7 +46,7 @@ def scene(seed=0, shape=(48, 64), holes=0.3):
 
 
 def challenge(y_true, y_pred):
-    """The challenge's formulas, pixel by pixel, without a line of the code under test."""
+    """The challenge's formulas, pixel by pixel, without the code under test."""
     pixels = [
         (float(t), float(p))
         for t, p in zip(y_true.ravel(), y_pred.ravel(), strict=True)

@@ -1,4 +1,4 @@
-"""A small student whose numbers have the size of a trained one's."""
+"""A small student whose activations are as large as a trained one's."""
 
 import json
 
@@ -19,7 +19,7 @@ def pictures(count, size=(480, 640)):
 
 
 def normalize(model):
-    """Gives each BatchNorm factors of its own, and the statistics of noise."""
+    """Gives each BatchNorm random factors, and the statistics of noise."""
     random = np.random.default_rng(0)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     for layer in norms:

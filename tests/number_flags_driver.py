@@ -1,6 +1,6 @@
 """Imports one entry file and tries strange numbers on all its number flags; prints the answers.
 
-A process of its own: two entry files have flags of the same name, and absl keeps one list.
+Runs in its own process: entry files have flags of the same name, and absl keeps one list.
 """
 
 import importlib
@@ -14,7 +14,7 @@ STRANGE = ("nan", "-nan", "inf", "-inf", "1e308", "-1e308", "9" * 20, "9" * 5000
 
 
 def answer(flag: flags.Flag, text: str) -> dict:
-    """What a flag makes of a text: its numbers, or the error."""
+    """A flag's value for a text, or its error."""
     flag.unparse()
     try:
         flag.parse(text)

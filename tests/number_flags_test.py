@@ -1,4 +1,4 @@
-"""Every number flag of every command takes finite numbers in its range, and no other."""
+"""Every numeric flag of every command accepts finite numbers in its range, and nothing else."""
 
 import json
 import math

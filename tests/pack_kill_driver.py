@@ -1,4 +1,4 @@
-"""Kills a packing at every step of its writing, and compares what comes out with an unbroken one.
+"""Kills a packing at every write, and compares its result with that of an unbroken one.
 
     python tests/pack_kill_driver.py DATA_DIR FOLDER
 
@@ -24,7 +24,7 @@ def attempt(data, folder, name, dies_before):
 
 
 def note_decoded(path):
-    """Notes in a file that a pair was decoded."""
+    """Records in a file that a pair was decoded."""
     original = shard_writing.decode_pair
 
     def decode_pair(*arguments):

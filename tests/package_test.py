@@ -1,4 +1,4 @@
-"""The front door: what `import mai_depth` offers."""
+"""What `import mai_depth` offers."""
 
 import ast
 import pathlib

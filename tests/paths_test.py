@@ -1,4 +1,4 @@
-"""mai_depth.paths: home folders that are known, and those that nobody knows."""
+"""mai_depth.paths: known and unknown home folders."""
 
 import pathlib
 import types

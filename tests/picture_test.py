@@ -29,7 +29,7 @@ UPRIGHT = {  # by hand: "row 0 is the right side, column 0 the top" and so on, E
     6: [[4, 1], [5, 2], [6, 3]],
     7: [[6, 3], [5, 2], [4, 1]],
     8: [[3, 6], [2, 5], [1, 4]],
-    0: STORED,  # what stands in no standard turns nothing
+    0: STORED,  # a number outside the standard turns nothing
     9: STORED,
 }
 
@@ -45,7 +45,7 @@ def test_eight_orientations_by_hand(turn, dtype):
 
 
 def damaged_exif():
-    """Its orientation is 6; its width is a float, which Pillow can read and not write."""
+    """Its orientation is 6; its width is a float, which Pillow can read but not write."""
     width = struct.pack(">HHIf", ExifTags.Base.ImageWidth, 11, 1, 48.0)
     turn = struct.pack(">HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0)
     return (b"Exif\0\0" + struct.pack(">2sHIH", b"MM", 42, 8, 2) + width + turn

@@ -1,4 +1,4 @@
-"""mai_depth.png_file: every reader gets what was written, and answers are known as such."""
+"""mai_depth.png_file: every reader gets what was written, and the mark is found."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""A thin stand-in of rclpy, with the message types of ROS 2 Jazzy as rosbags has them.
+"""A thin stand-in for rclpy, with the message types of ROS 2 Jazzy from rosbags.
 
-Messages are checked when they are published, by going through the wire format (CDR) and back.
+Messages are checked when they are published, by conversion to the wire format (CDR) and back.
 """
 
 import array
@@ -17,7 +17,7 @@ _NAMES = ("Image", "CameraInfo", "PointCloud2", "PointField")
 
 
 def message_type(name):
-    """A class of sensor_msgs/msg that is made by keywords, as in rclpy, and takes byte arrays."""
+    """A class of sensor_msgs/msg with keyword arguments, as in rclpy, that accepts byte arrays."""
     base = STORE.types[f"sensor_msgs/msg/{name}"]
 
     def make(self, **fields):
@@ -57,7 +57,7 @@ def camera_info(width, height, fx, cx, cy):
 
 
 class Node:
-    """Remembers what is published and warned of; parameters are those of the class."""
+    """Records messages and warnings; parameters are those of the class."""
 
     parameters: ClassVar[dict] = {}
 
@@ -94,7 +94,7 @@ class QoSProfile:
 
 
 def install(monkeypatch):
-    """Puts the stand-ins in the place of rclpy and sensor_msgs."""
+    """Replaces rclpy and sensor_msgs by the stand-ins."""
     modules = {
         "rclpy": {"init": lambda: None, "try_shutdown": lambda: None},
         "rclpy.node": {"Node": Node},

@@ -1,4 +1,4 @@
-"""A depth model and a run of it that take seconds: what the tests of interrupted training share."""
+"""A depth model and a run of it that take seconds, for the tests of interrupted training."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ from mai_depth.training.run import RunOptions
 
 
 def small_model(filters: int = 4, dropout: float = 0.1) -> keras.Model:
-    """All that a resume must bring back: BatchNorm statistics, a seed generator, odd shapes."""
+    """Has all that a resume must restore: BatchNorm statistics, a seed generator, odd shapes."""
     layers = keras.layers
     image = layers.Input((480, 640, 3), name="image")
     x = layers.Resizing(48, 64, name="view")(image)

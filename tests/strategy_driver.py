@@ -37,7 +37,7 @@ START_TIMEOUT_S = 30
 
 
 def two_devices():
-    """Makes two of the CPU."""
+    """Splits the CPU into two devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 

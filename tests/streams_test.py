@@ -1,4 +1,4 @@
-"""mai_depth.streams: printing that nothing on the other side can end, and that commands nothing."""
+"""mai_depth.streams: printing that survives a closed reader and escapes terminal commands."""
 
 import os
 import re
@@ -31,7 +31,7 @@ command.run(main)
 
 
 def run(code, tmp_path, redirect=""):
-    """Runs Python code through a shell, with a redirection of its own."""
+    """Runs Python code through a shell, with a redirection."""
     (tmp_path / "script.py").write_text(code)
     return subprocess.run(
         ["bash", "-c", f"{sys.executable} script.py {redirect}"], cwd=tmp_path, capture_output=True,

@@ -1,4 +1,4 @@
-"""A Depth Anything that is tiny and random: the weights of the real one are downloaded."""
+"""A tiny, random Depth Anything: the weights of the real one would have to be downloaded."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def tiny_backbone():
 
 
 def tiny_teacher():
-    """A random teacher of it, as `load_teacher` gives one by its preset."""
+    """A random teacher of it, as from `load_teacher` with a preset."""
     teacher = depth_anything.depth_anything_teacher(tiny_backbone(), PRESET)
     random = np.random.default_rng(0)
     teacher.set_weights([value + random.normal(0, 0.1, value.shape).astype(value.dtype)

@@ -1,4 +1,4 @@
-"""The whole chain through the commands, as a user types them: train, export, benchmark."""
+"""The whole chain, with the commands that a user types: train, export, benchmark."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What people install: a wheel and an sdist that work without the checkout. Slow."""
+"""The wheel and the sdist work without the checkout. Slow."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The wheel and the sdist, built from a copy of what git knows: a build leaves files behind."""
+    """The wheel and the sdist, built from a copy of the tracked files: a build leaves litter."""
     folder = tmp_path_factory.mktemp("build")
     copy = folder / "copy"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True,

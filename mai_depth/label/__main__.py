@@ -5,8 +5,8 @@
     python -m mai_depth.label --input=photos --teacher=a.keras \
         --teacher_preset=depth_anything_v2_small --output=labelled
 
-Killed or interrupted, the same command goes on where it was. With --engine=ray the GPUs or cores of
-a Ray cluster share the pictures.
+After a kill or an interruption the same command continues. With --engine=ray the GPUs or cores of a
+Ray cluster share the pictures.
 """
 
 import os
@@ -38,31 +38,31 @@ from mai_depth.workdir import locked
 from mai_depth.workdir import make_workdir
 
 _INPUT = flags.DEFINE_string(
-    "input", None, "A picture, a folder (with its subfolders), a .txt with one picture a line, or "
-    "a video file, of which the frames that differ are taken.")
+    "input", None, "A picture, a folder (with its subfolders), a .txt with one picture per line, "
+    "or a video file, from which only frames that differ are taken.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the labels: OUTPUT/train/{rgb,depth} is what train.py reads.")
 _TEACHER = flags.DEFINE_list(
-    "teacher", [], ".keras depth models, or names of networks that the package brings, separated "
-    "by commas; their answers are averaged.")
+    "teacher", [], ".keras depth models, or names of shipped networks, separated by commas; their "
+    "answers are averaged.")
 _TEACHER_PRESET = flags.DEFINE_enum(
-    "teacher_preset", None, sorted(LICENSES), "Depth Anything V2, downloaded on first use, needs "
-    "pip install -e '.[hub]'. Its depth has no unit: give a metric --teacher as well, or what is "
-    "written is inverse depth. Licences of the weights: small Apache-2.0; base and large "
-    "CC-BY-NC-4.0 (no commercial use).")
+    "teacher_preset", None, sorted(LICENSES), "Depth Anything V2, downloaded on first use; needs "
+    "pip install -e '.[hub]'. Its depth has no unit: give a metric --teacher as well, or inverse "
+    "depth is written. Licences of the weights: small Apache-2.0; base and large CC-BY-NC-4.0 (no "
+    "commercial use).")
 _ENGINE = flags.DEFINE_enum(
-    "engine", "local", ["local", "ray"], "Who labels: this process, or the actors of a Ray cluster "
-    "(pip install 'mai_depth[scale]'), one for each GPU or core of the cluster, or of this machine "
-    "where there is none.")
+    "engine", "local", ["local", "ray"], "Label in this process, or in the actors of a Ray cluster "
+    "(pip install 'mai_depth[scale]'), one per GPU or core; without a cluster, those of this "
+    "machine.")
 _LICENSE = flags.DEFINE_string(
-    "license", None, "Licence of the pictures, in words; labels.json hands it on to what is "
-    "trained from them.")
+    "license", None, "Licence of the pictures, in words; labels.json passes it on to what is "
+    "trained on them.")
 _ORIGIN = flags.DEFINE_string(
-    "origin", None, "Where the pictures come from, in words or as a URL; handed on likewise.")
+    "origin", None, "Where the pictures come from, in words or as a URL; passed on likewise.")
 
 
 def main() -> None:
-    """Checks the flags and the pictures, loads the teachers, and labels what is not labelled."""
+    """Checks the flags and the pictures, loads the teachers, and labels what has no label."""
     sources, source = _teachers(), _source()
     if not _OUTPUT.value:
         raise UserError("--output: give the folder for the labels")

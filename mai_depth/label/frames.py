@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 MIN_DIFFERENCE = 20.0
-"""Of 255 gray levels: a room seen after a turn by a tenth of the picture; sensor noise makes 1."""
+"""Of 255 gray levels: about a turn of the camera by a tenth of the picture; noise makes 1."""
 
 _LOOKED_AT = (40, 30)  # width and height: sensor noise and small movements vanish in such pixels
 
@@ -15,14 +15,14 @@ _LOOKED_AT = (40, 30)  # width and height: sensor noise and small movements vani
 def thinned(
     frames: Iterable[np.ndarray], min_difference: float = MIN_DIFFERENCE
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Leaves out frames that show what the last one taken has shown.
+    """Leaves out frames that hardly differ from the last one taken.
 
     Args:
         frames: RGB uint8 [height, width, 3] each.
         min_difference: See `difference`.
 
     Yields:
-        The number of a frame, counted from 0, and the frame; always the first.
+        The number of a frame, counted from 0, and the frame; the first one always.
     """
     last = None
     for number, frame in enumerate(frames):
@@ -33,14 +33,14 @@ def thinned(
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference of two small gray pictures, without that of their brightness.
+    """Mean absolute difference of two small gray pictures, brightness aside.
 
     Args:
         one: float [height, width].
         other: The same.
 
     Returns:
-        In gray levels.
+        The difference in gray levels.
     """
     change = other - one
     return float(np.abs(change - change.mean()).mean())

@@ -1,4 +1,4 @@
-"""The sheet to look at after labelling: pictures and the depth that they were given."""
+"""The sheet to look at after labelling: pictures beside their depth."""
 
 import os
 import pathlib
@@ -22,15 +22,15 @@ _COLUMNS = 4
 def save_label_sheet(
     path: str | os.PathLike, pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], is_metric: bool
 ) -> int:
-    """Draws pictures beside their depth, near warm and far cold, each in a range of its own.
+    """Draws pictures beside their depth, near warm and far cold, each in its own range.
 
     Args:
         path: The PNG to write.
         pairs: (picture, depth) files; at most `SHOWN` of them are drawn, evenly spread.
-        is_metric: Whether the depth is in millimetres, or inverse depth of no unit.
+        is_metric: Whether it is depth in millimetres, not inverse depth without a unit.
 
     Returns:
-        How many were drawn.
+        The number of pictures drawn.
     """
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, SHOWN).astype(int))]
     width, height = _TILE
@@ -50,7 +50,7 @@ def _tile(rgb: pathlib.Path, depth: pathlib.Path, is_metric: bool) -> Image.Imag
     with Image.open(rgb) as photo:
         tile.paste(photo.convert("RGB").resize(_TILE), (0, 0))
     metres = read_depth(depth)
-    if not is_metric:  # colours are of depth: what has the largest code is nearest
+    if not is_metric:  # the largest code is nearest, and the colours are for depth
         metres = metres.max() + 1 - metres
     near, far = depth_range(metres)
     colors = Image.fromarray(colorize(metres, near, far))

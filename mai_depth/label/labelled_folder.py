@@ -1,4 +1,4 @@
-"""The training folder that labelling writes, pair by pair, so that it can go on where it was."""
+"""The training folder that labelling writes, pair by pair, so that it can be continued."""
 
 import contextlib
 import datetime
@@ -33,13 +33,13 @@ class LabelledFolder:
     """`FOLDER/train/{rgb,depth}`, and `FOLDER/labels.json`, which says where the depth comes from.
 
     Without a metric teacher `inverse_depth` takes the place of `depth`. A pair's depth is written
-    last: where it lies, the pair is whole.
+    last: if it is there, the pair is complete.
 
     Args:
         folder: An existing folder that no other process writes to.
-        source: The `--input`, as its user would know it again.
-        teachers: What `Teacher.describe` gives of each.
-        told: `license` and `origin` of the pictures, as far as the user has told them.
+        source: The absolute path of the `--input`.
+        teachers: `Teacher.describe()` of each.
+        told: `license` and `origin` of the pictures, as far as the user gave them.
 
     Raises:
         UserError: The folder was labelled from other pictures or by other teachers.
@@ -67,7 +67,7 @@ class LabelledFolder:
             remove_abandoned(pictures)
 
     def _take_over(self) -> None:
-        """Goes on with the labels of the same run, whose date stays."""
+        """Continues the labels of the same run and keeps its date."""
         path = self.path / LABELS
         try:
             before = read_json(path)
@@ -81,13 +81,13 @@ class LabelledFolder:
         for key, what in (("input", "--input"), ("teachers", "teachers")):
             if before.get(key) != self._labels[key]:
                 raise UserError(f"{self.path}: was labelled with {what} {_short(before.get(key))}, "
-                                f"not {_short(self._labels[key])}; give the same to go on, or "
+                                f"not {_short(self._labels[key])}; give the same to continue, or "
                                 "another --output")
         kept = {key: before[key] for key in ("license", "origin") if key in before}
         self._labels = {**kept, **self._labels, "date": before.get("date", self._labels["date"])}
 
     def has(self, name: str) -> bool:
-        """Whether the pair of that name is whole."""
+        """Whether the pair of that name is complete."""
         return self._depth_path(name).exists()
 
     def add(self, name: str, view: Image.Image, answer: np.ndarray,
@@ -95,10 +95,10 @@ class LabelledFolder:
         """Writes a pair.
 
         Args:
-            name: Of both files, without a suffix.
+            name: Name of both files, without a suffix.
             view: RGB, of the same size as the answer.
             answer: float32 [height, width] in metres, or inverse depth from 0 to 1.
-            original: A file with the same pixels, to be linked; None writes a JPEG.
+            original: A file with the same pixels to link to; None writes a JPEG.
         """
         if original is None:
             with atomic_path(self.rgb / f"{name}.jpg") as temporary:
@@ -113,19 +113,19 @@ class LabelledFolder:
         write_depth(self._depth_path(name), depth, _UNITS_PER_M)
 
     def pairs(self) -> list[tuple[pathlib.Path, pathlib.Path]]:
-        """Gives (picture, depth) of all whole pairs in the order of their names."""
+        """Returns (picture, depth) of all complete pairs, sorted by name."""
         rgb = {path.stem: path for path in self.rgb.iterdir() if not path.name.startswith(".")}
         depths = [path for path in self.depth.iterdir() if not path.name.startswith(".")]
         return [(rgb[path.stem], path) for path in sorted(depths) if path.stem in rgb]
 
     def finish(self, skipped: int) -> int:
-        """Notes in `labels.json` how many pairs there are, and how many pictures were skipped.
+        """Writes the numbers of pairs and of skipped pictures to `labels.json`.
 
         Args:
-            skipped: Of this run.
+            skipped: Number of pictures skipped in this run.
 
         Returns:
-            How many pairs there are.
+            The number of pairs.
         """
         count = len(self.pairs())
         write_json_atomic(
@@ -137,7 +137,7 @@ class LabelledFolder:
 
 
 def flat_names(stems: Iterable[pathlib.PurePath]) -> list[str]:
-    """Makes file names for one folder out of paths: `phone/2026/a` becomes `phone__2026__a`.
+    """Turns paths into file names for one folder: `phone/2026/a` becomes `phone__2026__a`.
 
     Args:
         stems: Relative paths without a suffix.
@@ -146,7 +146,7 @@ def flat_names(stems: Iterable[pathlib.PurePath]) -> list[str]:
         A name for each.
 
     Raises:
-        UserError: Two would be the same.
+        UserError: Two names would be the same.
     """
     taken: dict[str, pathlib.PurePath] = {}
     for stem in stems:
@@ -157,13 +157,13 @@ def flat_names(stems: Iterable[pathlib.PurePath]) -> list[str]:
 
 
 def _suffix(path: pathlib.Path) -> str:
-    """Of the format that a file really has: the training believes the name."""
+    """The suffix of a file's real format: training trusts the suffix."""
     with Image.open(path) as image:
         return ".png" if image.format == "PNG" else ".jpg"
 
 
 def _link(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Links a picture, or copies it to another file system or from another owner."""
+    """Links a picture, or copies it if it is on another file system or of another owner."""
     with contextlib.suppress(OSError):
         target.unlink(missing_ok=True)  # of a pair that was never completed
         os.link(source.resolve(), target)

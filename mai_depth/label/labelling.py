@@ -1,4 +1,4 @@
-"""The loop of labelling: picture by picture, whatever is wrong with one of them."""
+"""The labelling loop, which goes on after a picture that cannot be labelled."""
 
 import functools
 from collections.abc import Callable
@@ -33,11 +33,11 @@ from mai_depth.predict.placement import to_network
 
 
 class Unlabelled(NamedTuple):
-    """A picture that waits for its label.
+    """A picture without a label.
 
     Attributes:
-        name: Of the pair.
-        open: Gives the picture.
+        name: Name of the pair.
+        open: Returns the picture.
         path: Its file; None for a frame of a video.
     """
 
@@ -47,11 +47,11 @@ class Unlabelled(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What has become of a picture.
+    """The result of labelling one picture.
 
     Attributes:
-        name: Of the pair.
-        lines: What the user should know.
+        name: Name of the pair.
+        lines: Messages for the user.
         skipped: Whether it got no label.
     """
 
@@ -63,14 +63,14 @@ class Outcome(NamedTuple):
 def left_to_label(
     entries: Sequence[Entry], folder: LabelledFolder
 ) -> tuple[list[tuple[str, Path]], int]:
-    """Finds the pictures that a folder has no label of.
+    """Finds the pictures that have no label yet.
 
     Args:
-        entries: Of `list_pictures`.
+        entries: From `list_pictures`.
         folder: Where the labels go.
 
     Returns:
-        Names and files, and how many others there are.
+        Their names and files, and the number of labelled ones.
 
     Raises:
         UserError: Two would have the same name.
@@ -82,14 +82,14 @@ def left_to_label(
 
 
 def unlabelled_pictures(entries: Sequence[Entry], folder: LabelledFolder) -> Iterator[Unlabelled]:
-    """Gives the pictures that a folder has no label of, and shows a progress bar.
+    """Yields the pictures that have no label yet, with a progress bar.
 
     Args:
-        entries: Of `list_pictures`.
+        entries: From `list_pictures`.
         folder: Where the labels go.
 
     Yields:
-        Picture after picture.
+        One picture at a time.
 
     Raises:
         UserError: Two would have the same name.
@@ -100,25 +100,25 @@ def unlabelled_pictures(entries: Sequence[Entry], folder: LabelledFolder) -> Ite
 
 
 def unlabelled_picture(name: str, path: Path) -> Unlabelled:
-    """Gives a picture file that waits for its label."""
+    """Wraps a picture file that has no label."""
     return Unlabelled(name, functools.partial(read_picture, path), path)
 
 
 def unlabelled_frames(
     stem: str, frames: Iterable[np.ndarray], count: int | None, folder: LabelledFolder
 ) -> Iterator[Unlabelled]:
-    """Gives the frames of a video that differ and have no label yet, and shows a progress bar.
+    """Yields the frames of a video that differ and have no label yet, with a progress bar.
 
     Which ones differ does not depend on where an earlier run was stopped.
 
     Args:
-        stem: How the names begin; the number of the frame follows.
+        stem: The start of the names; the frame's number follows.
         frames: RGB uint8 [height, width, 3] each.
-        count: How many there are; None if nobody knows.
+        count: Number of frames; None if unknown.
         folder: Where the labels go.
 
     Yields:
-        Frame after frame.
+        One frame at a time.
 
     Raises:
         UserError: There is no frame.
@@ -136,19 +136,19 @@ def label(
     unlabelled: Iterable[Unlabelled], folder: LabelledFolder, teachers: Sequence[Teacher],
     say: Callable[[str], None],
 ) -> int:
-    """Labels pictures; what is wrong with one of them does not end it.
+    """Labels pictures and skips those that cannot be labelled.
 
     Args:
         unlabelled: The pictures.
         folder: Where the pairs go.
-        teachers: Who is asked.
-        say: Is told in a line of each picture that is skipped.
+        teachers: The teachers to ask.
+        say: Called with one line for each skipped picture.
 
     Returns:
-        How many were skipped.
+        The number of skipped pictures.
 
     Raises:
-        UserError: A teacher is of no use.
+        UserError: A teacher's answer is not a depth map.
         OSError: The disk is full.
     """
     skipped = 0
@@ -168,13 +168,13 @@ def label_picture(
     Args:
         picture: The picture.
         folder: Where the pair goes.
-        teachers: Who is asked.
+        teachers: The teachers to ask.
 
     Returns:
-        What has become of it.
+        The result.
 
     Raises:
-        UserError: A teacher is of no use.
+        UserError: A teacher's answer is not a depth map.
         OSError: The disk is full.
     """
     said: list[str] = []
@@ -202,7 +202,7 @@ def _label_one(
     seen = to_network(CameraPicture(view, view.size), placement, (WIDTH, HEIGHT))
     answer, contradicting = ask(teachers, seen)
     if not np.ptp(answer) and not folder.is_metric:
-        raise UserError("the teachers see nothing but a plane in it")
+        raise UserError("the teachers see no depth in it")
     for name in contradicting:
         say(_with_place(f"{name} contradicts the metric teachers and is left out here", picture))
     original = picture.path if picture.path and is_view(picture.path) else None

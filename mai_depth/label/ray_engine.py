@@ -1,9 +1,8 @@
-"""Labelling by the actors of a Ray cluster, each with teachers of its own.
+"""Labelling by the actors of a Ray cluster, each with its own teachers.
 
-Ray Data (docs.ray.io/en/latest/data) hands the pictures out, holds back what the actors cannot take
-yet, and starts an actor again that has died. It keeps no order: what comes back is known by its
-name. An actor writes its pairs itself, so the pictures and the output folder lie where all nodes
-reach them by the same path.
+Ray Data (docs.ray.io/en/latest/data) distributes the pictures, applies backpressure and restarts
+actors that died. It keeps no order, so results carry their names. Actors write their pairs
+themselves, so all nodes must reach the pictures and the output folder by the same path.
 """
 
 import contextlib
@@ -25,8 +24,8 @@ from mai_depth.label.labelled_folder import LabelledFolder
 
 EXTRA = "pip install 'mai_depth[scale]'"
 
-_BLOCK = 16  # pictures that an actor is handed at once
-_OBJECTS_BYTES = 200 << 20  # for a cluster of this machine: names and paths alone go through it
+_BLOCK = 16  # pictures that an actor gets at once
+_OBJECTS_BYTES = 200 << 20  # for a cluster of this machine: only names and paths go through it
 _LOCK = ".actors.lock"
 _LAST_ACTORS_S = 60.0  # Ray ends the actors of a driver that was killed within seconds
 
@@ -35,23 +34,23 @@ def label_by_ray(
     todo: Sequence[tuple[str, pathlib.Path]], done: int, folder: LabelledFolder,
     teachers: Sequence[str], say: Callable[[str], None],
 ) -> int:
-    """Labels pictures on a Ray cluster, and shows a progress bar.
+    """Labels pictures on a Ray cluster, with a progress bar.
 
-    It is the cluster that `RAY_ADDRESS` names or that this machine is a node of; else the cores and
-    GPUs of this machine are one.
+    Uses the cluster that `RAY_ADDRESS` names or that this machine is a node of; else starts one of
+    this machine's cores and GPUs.
 
     Args:
         todo: Names and files of the pictures that have no label.
-        done: How many others there are.
+        done: Number of labelled ones.
         folder: Where the pairs go.
         teachers: As `teachers.open_teacher` takes them; each actor opens its own.
-        say: Is told in a line of each picture that is skipped.
+        say: Called with one line for each skipped picture.
 
     Returns:
-        How many were skipped.
+        The number of skipped pictures.
 
     Raises:
-        UserError: A teacher is of no use, Ray is not installed, or it has lost pictures.
+        UserError: A teacher's answer is not a depth map, Ray is not installed, or it lost pictures.
         OSError: The disk is full.
     """
     skipped, waiting = 0, {name for name, _ in todo}
@@ -72,7 +71,7 @@ def label_by_ray(
 
 
 def wait_for_actors(folder: pathlib.Path) -> None:
-    """Waits for the end of actors whose driver was killed: two would label the same picture.
+    """Waits until the actors of a killed driver have ended, or two would label the same picture.
 
     Args:
         folder: Where the labels go; locked by this process.
@@ -87,23 +86,23 @@ def wait_for_actors(folder: pathlib.Path) -> None:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return  # and free again: the next actors take it
+                return  # closing the file frees the lock for the next actors
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise UserError(f"{folder}: actors of an earlier run still write to it; stop "
-                                    "them (ray stop), or give another --output") from None
+                    raise UserError(f"{folder}: actors of an earlier run are still writing to it; "
+                                    "stop them (ray stop), or give another --output") from None
                 time.sleep(0.2)
             except OSError:  # a file system without locks
                 return
 
 
 class Labeller:
-    """An actor: teachers that label one picture after the other.
+    """An actor that labels one picture after another.
 
     Args:
         folder: Where the pairs go.
         teachers: As `teachers.open_teacher` takes them.
-        threads: Of TensorFlow; 0 for as many as it finds right.
+        threads: Threads of TensorFlow; 0 for its own choice.
     """
 
     def __init__(self, folder: LabelledFolder, teachers: Sequence[str], threads: int):
@@ -130,13 +129,13 @@ class Labeller:
             row: `name` and `path`.
 
         Returns:
-            `name`, `lines`, `skipped`; `fault` and `errno` of what ends the labelling.
+            `name`, `lines`, `skipped`; `fault` and `errno` of an error that ends the labelling.
         """
         from mai_depth.label.labelling import label_picture
         from mai_depth.label.labelling import unlabelled_picture
 
         answer = {"name": row["name"], "lines": [], "skipped": False, "fault": "", "errno": 0}
-        if self._folder.has(row["name"]):  # an actor has died behind it, and it is asked for again
+        if self._folder.has(row["name"]):  # its actor died afterwards, and Ray asks again
             return answer
         try:
             picture = unlabelled_picture(row["name"], pathlib.Path(row["path"]))
@@ -178,8 +177,8 @@ def _raise_fault(row: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _cluster() -> Iterator[Any]:
-    """Connects to the cluster of this machine, or makes one of it; leaves it at the end."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings are of its own affairs
+    """Connects to the cluster of this machine, or starts one; disconnects at the end."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings are internal
     try:
         import ray
         import ray.data
@@ -203,9 +202,9 @@ def _cluster() -> Iterator[Any]:
 
 def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
     try:
-        # The machine's own address, which Ray would take, is not always one to listen at.
+        # Ray's default is the machine's own address, on which it cannot always listen.
         ray.init(_node_ip_address="127.0.0.1", include_dashboard=False,
                  object_store_memory=_OBJECTS_BYTES, **quiet)
-    except Exception as error:  # Ray raises a bare one where its processes are too slow to start
+    except Exception as error:  # Ray raises a bare one if its processes start too slowly
         raise UserError(f"--engine=ray: no cluster could be started here ({reason_of(error)[:120]})"
                         "; start one with ray start --head, or leave --engine out") from error

@@ -1,4 +1,4 @@
-"""The teachers that label pictures, and what they say of one together."""
+"""The teachers that label pictures, and their joint answer."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ from mai_depth.training.relative_depth import mean_inverse_depth
 
 
 class UselessTeacher(UserError):
-    """A teacher answers something that is no depth."""
+    """A teacher's answer is not a depth map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Teacher:
     """A loaded teacher.
 
     Attributes:
-        name: Its file's name, or that of its preset.
-        sha256: Of its file; of a preset, of its weights.
-        relative: Whether it answers with inverse depth of no unit.
-        license: Of its weights; None where nobody knows.
+        name: Name of its file or preset.
+        sha256: sha256 of its file, or of a preset's weights.
+        relative: Whether it answers with inverse depth without a unit.
+        license: Licence of its weights; None if unknown.
         model: From [1, 480, 640, 3] RGB 0..255 to [1, 480, 640, 1].
     """
 
@@ -43,7 +43,7 @@ class Teacher:
     model: Any
 
     def describe(self) -> dict[str, Any]:
-        """Gives what `labels.json` says of it."""
+        """Returns its entry in `labels.json`."""
         return {"name": self.name, "sha256": self.sha256,
                 "kind": "relative" if self.relative else "metric", "license": self.license}
 
@@ -74,7 +74,7 @@ def open_teacher(source: str | os.PathLike) -> Teacher:
 
 
 def _license(name: str, sha256: str) -> str | None:
-    """Of a shipped network, or of a Depth Anything preset that was saved under its own name."""
+    """The licence of a shipped network, or of a Depth Anything preset saved under its own name."""
     shipped = {entry["sha256"]: entry.get("license") for entry in list_pretrained()}
     return shipped.get(sha256, LICENSES.get(name))
 
@@ -83,20 +83,20 @@ def ask(teachers: Sequence[Teacher], rgb: np.ndarray) -> tuple[np.ndarray, list[
     """Asks every teacher for the depth of a picture and of its mirror image.
 
     With a metric teacher among them, each answer of a relative one is fitted to the mean of the
-    metric ones, and the mean of log depth is taken over all. Without one, inverse depth is joined
-    by `mean_inverse_depth`.
+    metric ones, and the mean of log depth is taken over all. Without one, `mean_inverse_depth`
+    averages them.
 
     Args:
         teachers: At least one.
         rgb: uint8 [480, 640, 3].
 
     Returns:
-        float32 [480, 640] in metres, 0 = missing; or without a metric teacher inverse depth from 0
-        to 1. And the names of the relative teachers that contradict the metric ones and do not
-        count.
+        float32 [480, 640] in metres, 0 = missing, or without a metric teacher inverse depth from 0
+        to 1; and the names of the relative teachers that contradict the metric ones and are left
+        out.
 
     Raises:
-        UselessTeacher: An answer is no depth.
+        UselessTeacher: An answer is not a depth map.
     """
     metric, relative = [], []
     for teacher in teachers:
@@ -122,5 +122,5 @@ def _both_ways(teacher: Teacher, rgb: np.ndarray) -> list[np.ndarray]:
         if not good:
             raise UselessTeacher(
                 f"{teacher.name}: this teacher answers {answer.min():g} to {answer.max():g}, which "
-                "is no depth map; give another --teacher")
+                "is not a depth map; give another --teacher")
     return answers

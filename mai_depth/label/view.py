@@ -1,4 +1,4 @@
-"""What of a picture is labelled: its upright middle of 4:3, at most 480x640. NumPy and Pillow."""
+"""The part of a picture that is labelled: its upright 4:3 centre, at most 480x640."""
 
 import os
 
@@ -13,7 +13,7 @@ from mai_depth.picture import orientation
 
 
 def middle(rgb: Image.Image) -> Image.Image:
-    """Cuts out what the training reads: the middle of 4:3, reduced to at most 480x640.
+    """Crops a picture to what training reads: its 4:3 centre, reduced to at most 480x640.
 
     Args:
         rgb: An upright picture.
@@ -22,21 +22,21 @@ def middle(rgb: Image.Image) -> Image.Image:
         The view; width and height are exactly 4:3.
 
     Raises:
-        UserError: The picture is too small for one.
+        UserError: The picture is too small.
     """
     rows = min(HEIGHT, rgb.height, rgb.width * HEIGHT // WIDTH) // 3 * 3
     if rows < MIN_HEIGHT:
-        raise UserError(f"{rgb.width}x{rgb.height} is too small, its middle of 4:3 must have "
+        raise UserError(f"{rgb.width}x{rgb.height} is too small, its 4:3 centre must have at least "
                         f"{MIN_HEIGHT} rows; remove the picture")
     width = min(rgb.width, rgb.height * WIDTH / HEIGHT)
-    height = min(rgb.height, width * HEIGHT / WIDTH)  # which rounding can lift above the picture
+    height = min(rgb.height, width * HEIGHT / WIDTH)  # rounding could exceed the picture
     left, top = (rgb.width - width) / 2, (rgb.height - height) / 2
     return rgb.resize((rows * WIDTH // HEIGHT, rows), Image.Resampling.BILINEAR,
                       box=(left, top, left + width, top + height))
 
 
 def is_view(path: str | os.PathLike) -> bool:
-    """Tells whether the training can read a picture as it is, and sees what `middle` gives.
+    """Tells whether training can read a picture as it is and sees the same as from `middle`.
 
     Args:
         path: A picture that can be read.

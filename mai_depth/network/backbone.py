@@ -113,7 +113,8 @@ def load_encoder_weights(
             input_shape=(224, 224, 3), alpha=wide_alpha, minimalistic=minimalistic,
             include_top=False, weights=weights)
     except Exception as error:  # the loaders of h5py and urllib raise many types
-        remedy = ("no download; give --encoder_weights=PATH of a local .weights.h5, or none"
+        remedy = ("no download; give --encoder_weights=indoor_student_90m (shipped), PATH of a "
+                  "local .weights.h5, or none"
                   if download else "not weights of MobileNetV3Small(alpha=1.0, include_top=False); "
                   "give another file to --encoder_weights")
         raise UserError(f"{weights}: {remedy} ({_first_line(error)})") from error

@@ -1,4 +1,4 @@
-"""One attempt at a run: its models, its optimizer, its epochs, and what is kept of each."""
+"""One attempt at a run: its models, its optimizer, its epochs, and what each of them saves."""
 
 import csv
 import dataclasses
@@ -39,12 +39,12 @@ from mai_depth.workdir import require_space
 
 
 class Attempt:
-    """The models and the optimizer of a run, at its start or as a state has left them.
+    """The models and the optimizer of a run, new or restored from a state.
 
     Args:
         run: What to train.
-        state: Where to continue, or None to start.
-        halvings: How often the learning rate is halved.
+        state: The state to continue from, or None to start.
+        halvings: How often to halve the learning rate.
     """
 
     def __init__(self, run: Run, state: checkpoint.State | None, halvings: int):
@@ -77,8 +77,8 @@ class Attempt:
 
     def _restore(self, state: checkpoint.State) -> None:
         if [tuple(v.shape) for v in self.variables] != [array.shape for array in state.arrays]:
-            raise UserError(f"{self.run.path.parent}: its state is that of another version of this "
-                            "program; continue with that one, or give --overwrite")
+            raise UserError(f"{self.run.path.parent}: its state was written by another version of "
+                            "this program; continue with that version, or give --overwrite")
         for variable, array in zip(self.variables, state.arrays, strict=True):
             variable.assign(array)
         self.state = dataclasses.replace(state, arrays=[], halvings=self.state.halvings)
@@ -86,7 +86,7 @@ class Attempt:
         self._write_results()
 
     def _start_as_chief(self) -> None:
-        """Brings all processes to the weights and the epoch of the chief, which reads states."""
+        """Gives all processes the chief's weights and epoch: only the chief reads states."""
         if self.workers.processes == 1:
             return
         epoch, rows, metrics = self.workers.chief_says(
@@ -102,14 +102,14 @@ class Attempt:
             start += array.nbytes
 
     def fit(self) -> dict[str, float]:
-        """Trains the epochs that are left.
+        """Trains the remaining epochs.
 
         Returns:
-            The metrics of the last epoch's model, which lies in the run's file.
+            The metrics of the last epoch's model, the one in the run's file.
 
         Raises:
-            NonFinite: Before anything that is not finite is saved.
-            UserError: The disk or the memory is full, or a cache was damaged.
+            NonFinite: A number is not finite; nothing of this epoch has been saved.
+            UserError: The disk or the memory is full, or a cache is damaged.
             Stopped: After SIGTERM or Ctrl-C; says how to continue.
         """
         if self.workers.is_chief:
@@ -143,7 +143,7 @@ class Attempt:
             range(first, run.recipe.epochs), run.steps, callbacks)
 
     def _prepare_folder(self) -> None:
-        """What must be known or be gone before the first step; what it removes comes last."""
+        """Checks the folder and clears it; removes an old run last, after all that can fail."""
         run = self.run
         remove_leftovers(*map(run.path.with_name, (
             run.path.name, f"{run.path.stem}.json", f"{run.path.stem}-*.state", "log.csv",
@@ -158,7 +158,7 @@ class Attempt:
             write_text_atomic(run.path.with_name("flags.txt"), run.options.flags)
         if run.options.overwrite and not self.state.epoch:
             checkpoint.remove_states(run.path)
-            run.path.with_name("sheet.png").unlink(missing_ok=True)  # of another network
+            run.path.with_name("sheet.png").unlink(missing_ok=True)  # it shows another network
 
     def _measure(self) -> dict[str, float]:
         return self.workers.chief_says(
@@ -171,7 +171,7 @@ class Attempt:
         losses: dict[str, float],
         metrics: dict[str, float],
     ) -> None:
-        """Keeps an epoch: first its state, from which the other files can be made again."""
+        """Saves an epoch: its state first, since the other files can be rebuilt from it."""
         row = {"epoch": epoch, **losses}
         row |= {f"val_{name}": value for name, value in metrics.items() if name != "images"}
         self.state = dataclasses.replace(
@@ -185,12 +185,12 @@ class Attempt:
             self._write_results()
         except OSError as error:
             raise UserError(
-                f"{self.run.path.parent}: epoch {epoch} could not be kept "
+                f"{self.run.path.parent}: epoch {epoch} could not be saved "
                 f"({error.strerror or error}), earlier ones are; a state needs {size / 1e6:.1f} "
                 "MB: free some space and run the same command again") from error
 
     def _write_results(self) -> None:
-        """Writes what follows from the state: the model, its JSON, the log."""
+        """Writes what the state determines: the model, its JSON, the log."""
         path = self.run.path
         save_model(self.average, path)
         self._write_record(finished=False)
@@ -210,17 +210,17 @@ class Attempt:
         write_json_atomic(self.run.path.with_suffix(".json"), record)
 
     def _finish(self) -> dict[str, float]:
-        """Notes that nothing is left to do; only then the states may go."""
+        """Marks the run as finished, and only then removes its states."""
         if not self.run.path.is_file():
-            raise UserError(f"{self.run.path}: was removed while the run went on; run the same "
-                            "command with --overwrite")
+            raise UserError(f"{self.run.path}: was removed during the run; run the same command "
+                            "with --overwrite")
         self._centre_scale()
         self._write_record(finished=True)
         checkpoint.remove_states(self.run.path)
         return self.state.metrics
 
     def _centre_scale(self) -> None:
-        """Sets the scale of the written model right; doing it twice changes nothing."""
+        """Corrects the scale of the saved model; a second call changes nothing."""
         run = self.run
         model = load_model(run.path, trusted_packages=("keras_cv", "keras_hub"))
         if abs(centre_scale(model, run.train_pairs.home, run.max_depth_m)) > TOLERANCE:
@@ -238,7 +238,7 @@ class Attempt:
 
 
 def distiller_of(run: Run, trained: keras.Model) -> Distiller:
-    """The model that is trained, beside its teacher where the run has one to ask at every step."""
+    """The training step of a run, with its teacher if that is asked at every step."""
     recipe = run.recipe
     view = _with_policy(lambda: run.extend(trained), recipe) if run.extend else None
     return Distiller(
@@ -254,14 +254,14 @@ def distiller_of(run: Run, trained: keras.Model) -> Distiller:
 
 
 def _trained_copy(average: keras.Model, build: Callable, recipe: Recipe) -> keras.Model:
-    """The same model with the same weights; the average stays float32, it is what is saved."""
+    """Builds the same model with the same weights; the average is saved, so it stays float32."""
     trained = _with_policy(build, recipe)
     trained.set_weights(average.get_weights())
     return trained
 
 
 def _with_policy(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Model:
-    """Builds a model with the numbers that a recipe trains in."""
+    """Builds a model in the precision that a recipe trains in."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_precision else "float32")
     try:
@@ -273,7 +273,7 @@ def _with_policy(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Mode
 def adam(
     recipe: Recipe, steps_per_epoch: int, factor: float
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe, whose learning rate is multiplied by `factor`."""
+    """The optimizer of a recipe, its learning rate multiplied by `factor`."""
     schedule = keras.optimizers.schedules.PolynomialDecay(
         factor * recipe.learning_rate,
         max(1, recipe.epochs * steps_per_epoch),
@@ -297,14 +297,14 @@ def epoch_batches(
         model: The model.
         run: The run.
         first_epoch: Counted from 0.
-        context: Which part of the batches is wanted; None for whole ones.
+        context: The input pipeline whose share of each batch is wanted; None for whole batches.
     """
     context = context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync
     here = replicas // context.num_input_pipelines
     first = context.input_pipeline_id * here
     view = training_view(model)
-    # The loss is taken at the size of the picture that the student's encoder sees.
+    # The loss is computed at the size of the picture that the student's encoder sees.
     depth_size = run.depth_size or tuple(2 * side for side in view.output["logits"].shape[1:3])
     return training_batches(
         run.train_pairs,

@@ -1,6 +1,6 @@
-"""BatchNormalization as it is trained: in one operation, or with the statistics of all devices.
+"""BatchNormalization in training: fused into one operation, or synchronized over all devices.
 
-Only the copy that is trained is changed, never the one that is saved.
+Only the training copy is changed, never the one that is saved.
 """
 
 from typing import Any
@@ -12,9 +12,9 @@ _FUSED_TYPES = (tf.float16, tf.bfloat16, tf.float32)
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Computes in one operation what Keras composes of a dozen: a fifth of a student's step.
+    """One operation instead of Keras' dozen, which saves a fifth of a student's step.
 
-    The results differ from Keras' in their last bits.
+    The results differ from those of Keras in their last bits.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -24,7 +24,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs, scale=self.gamma, offset=self.beta, mean=tf.zeros([0]),
             variance=tf.zeros([0]), epsilon=self.epsilon, is_training=True)
-        # The operation estimates the variance of all pictures; Keras keeps that of the batch.
+        # The operation returns the unbiased estimate; Keras averages the batch's own variance.
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance * (count - 1) / count)
@@ -39,11 +39,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def prepare_batch_norm(model: keras.Model, replicas: int) -> None:
-    """Sets how a model's BatchNormalization layers are trained; call it in the strategy's scope.
+    """Prepares a model's BatchNormalization for training; call it in the strategy's scope.
 
     Args:
-        model: What is trained.
-        replicas: On how many devices; with several, each sees the statistics of the whole batch.
+        model: The model to train.
+        replicas: Number of devices; with several, each uses the statistics of the whole batch.
     """
     for layer in model.layers:
         if isinstance(layer, keras.Model):

@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: average, measure, keep, or stop in time."""
+"""The callbacks of a training: average the weights, measure, save, or stop."""
 
 import importlib.util
 import pathlib
@@ -17,8 +17,8 @@ class NonFinite(Exception):
     """A loss, a weight or a metric is NaN or infinite; nothing of it has been saved.
 
     Attributes:
-        epoch: In which epoch, counted from 0.
-        step: In which step of it, or None after the last one.
+        epoch: The epoch, counted from 0.
+        step: The step within it, or None after the last one.
     """
 
     def __init__(self, what: str, epoch: int, step: int | None = None):
@@ -32,9 +32,9 @@ class AverageWeights(keras.callbacks.Callback):
 
     Args:
         trained: The model that is trained.
-        average: One of the same build that becomes the average.
-        momentum: 0 makes it a copy at each epoch's end.
-        steps: How many steps it has already seen.
+        average: Another of the same build, which becomes the average.
+        momentum: 0 copies the weights at the end of each epoch instead.
+        steps: Number of steps it has already seen.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class AverageWeights(keras.callbacks.Callback):
             self._assign(tf.constant(1 - momentum))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Copies the weights where no average is wanted."""
+        """Copies the weights if no average is wanted."""
         if not self.momentum:
             self._assign(tf.constant(1.0))
 
 
 class WatchSteps(keras.callbacks.Callback):
-    """Ends a training after a step whose loss is not finite, or during which a signal came.
+    """Ends a training after a step whose loss is not finite or during which a signal arrived.
 
     Args:
-        request: Where a signal is noted.
+        request: Records a signal.
     """
 
     def __init__(self, request: Request):
@@ -82,10 +82,10 @@ class WatchSteps(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Looks at the running means: once a term is not finite, its mean stays so."""
+        """Checks the running means: once a term is not finite, its mean stays so."""
         bad = [name for name, value in logs.items() if not np.isfinite(value)]
         if bad:
-            # The total is not finite either; what is wanted is the term that made it so.
+            # The total is not finite either; report the term that made it so.
             raise NonFinite(next((n for n in bad if n != "total_loss"), bad[0]), self.epoch, batch)
         self._stop_if_asked()
 
@@ -95,12 +95,13 @@ class WatchSteps(keras.callbacks.Callback):
 
 
 class KeepEpoch(keras.callbacks.Callback):
-    """Measures and keeps each epoch, once all its numbers are known to be finite.
+    """Measures and saves each epoch, once all its numbers are known to be finite.
 
     Args:
         variables: Everything that the training changes.
-        measure: Gives the metrics of the average model on the validation pictures.
-        keep: Takes the epochs done, the values of `variables`, the losses and the metrics.
+        measure: Returns the metrics of the average model on the validation pictures.
+        keep: Saves an epoch: the number of epochs done, the values of `variables`, the losses and
+            the metrics.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class KeepEpoch(keras.callbacks.Callback):
         self.keep = keep
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Reads all variables, measures, and hands both on."""
+        """Reads all variables, measures, and passes both to `keep`."""
         arrays = [variable.value.numpy() for variable in self.variables]
         for variable, array in zip(self.variables, arrays, strict=True):
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
@@ -129,7 +130,7 @@ class KeepEpoch(keras.callbacks.Callback):
 
 
 def tensorboard(folder: pathlib.Path) -> list[keras.callbacks.Callback]:
-    """Logs for TensorBoard into `folder/tensorboard`, where that is installed; else nothing."""
+    """Logs to `folder/tensorboard` if TensorBoard is installed; else no callback."""
     if importlib.util.find_spec("tensorboard") is None:
         return []
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]

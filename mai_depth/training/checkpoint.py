@@ -1,8 +1,8 @@
-"""Crash-safe state: a training that was killed at any instant continues as if it never was.
+"""Crash-safe state: a training killed at any moment continues as if nothing had happened.
 
 After each epoch one file `NAME-0007.state` is written beside `NAME.keras`; the last two are kept.
-It holds every array that the training changes and, in its first line (JSON, see `head -1`), what
-else must be known. The last 64 characters are the sha256 of all before them. No pickle, no code.
+It holds every array that the training changes and, in its first line (JSON, see `head -1`),
+everything else. The last 64 characters are the sha256 of what precedes them. No pickle, no code.
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ class State:
     """A training between two epochs.
 
     Attributes:
-        epoch: How many epochs are complete.
-        identity: What decides on the result, see `identity_of`.
-        arrays: The values of all variables, in the order in which the training lists them.
-        rows: The log so far, one row an epoch.
-        metrics: Of the averaged model, on the validation pictures.
+        epoch: Number of complete epochs.
+        identity: Everything that determines the result, see `identity_of`.
+        arrays: The values of all variables, in the training's order.
+        rows: The log so far, one row per epoch.
+        metrics: Metrics of the averaged model on the validation pictures.
         halvings: How often the learning rate was halved.
     """
 
@@ -52,7 +52,7 @@ class State:
 
 
 def identity_of(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Flattens nested settings, as JSON gives them back: two runs of one identity are the same run.
+    """Flattens nested settings, as JSON returns them; runs of equal identity are the same run.
 
     Args:
         description: Nested dicts; a setting's name is its last key.
@@ -71,11 +71,11 @@ def require_same(path: pathlib.Path, then: Mapping[str, Any], now: Mapping[str, 
 
     Args:
         path: The model's file, for the message.
-        then: `identity_of` the run that began there.
-        now: That of the run that is asked for.
+        then: `identity_of` the run in that folder.
+        now: `identity_of` the requested run.
 
     Raises:
-        UserError: Names each setting that differs, then and now.
+        UserError: They differ; the message names each setting, then and now.
     """
     changes = [
         f"{key} was {_shown(then.get(key))}, is {_shown(now.get(key))}"
@@ -114,7 +114,7 @@ def save_state(path: pathlib.Path, state: State) -> None:
 
     Args:
         path: The `.keras` file of the training.
-        state: What to keep.
+        state: The state to write.
 
     Raises:
         OSError: The disk is full or cannot be written; all earlier states are then untouched.
@@ -131,7 +131,7 @@ def save_state(path: pathlib.Path, state: State) -> None:
 
 
 def state_bytes(arrays: Sequence[Any]) -> int:
-    """The size in bytes of a state of such arrays or variables; 1 MB for all that is no array."""
+    """The size in bytes of a state with these arrays or variables, and 1 MB for the rest."""
     sizes = (np.dtype(array.dtype).itemsize * np.prod(array.shape) for array in arrays)
     return int(sum(sizes)) + (1 << 20)
 
@@ -148,14 +148,14 @@ def _blocks(state: State) -> Iterator[bytes]:
 
 
 def load_state(path: pathlib.Path) -> State | None:
-    """Reads the newest state of the model file `path` that is whole.
+    """Reads the newest intact state of the model file `path`.
 
     Args:
         path: The `.keras` file of the training.
 
     Returns:
-        The state, its arrays mapped from the file, or None where there is none. A damaged one
-        is passed over with a warning.
+        The state, its arrays mapped from the file, or None if there is none. A damaged one is
+        skipped with a warning.
 
     Raises:
         UserError: All states are damaged.
@@ -167,7 +167,7 @@ def load_state(path: pathlib.Path) -> State | None:
         except UserError as error:
             warnings.warn(f"{error}; looking for an earlier state", UserNotice, stacklevel=2)
     if paths:
-        raise UserError(f"{paths[0]}: damaged, and no earlier state is whole; --overwrite trains "
+        raise UserError(f"{paths[0]}: damaged, and no earlier state is intact; --overwrite trains "
                         "from the start")
     return None
 
@@ -182,7 +182,7 @@ def read_state(path: pathlib.Path) -> State:
         The state; its arrays are mapped, not read.
 
     Raises:
-        UserError: The file is damaged, cannot be read, or is of another version.
+        UserError: The file is damaged, cannot be read, or was written by another version.
     """
     try:
         with open(path, "rb") as file:
@@ -190,7 +190,7 @@ def read_state(path: pathlib.Path) -> State:
             header = json.loads(file.readline())
             start = file.tell()
         if header.pop("format") != _FORMAT:
-            raise UserError(f"{path}: written by another version; --overwrite trains anew")
+            raise UserError(f"{path}: written by another version; --overwrite starts again")
         data = np.memmap(path, np.uint8, "r")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -203,12 +203,12 @@ def read_state(path: pathlib.Path) -> State:
 
 
 def _check_digest(file: Any, path: pathlib.Path) -> None:
-    """Compares the content with its sha256 and goes back to the start of the file."""
+    """Compares the content with its sha256 and rewinds the file."""
     left = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
     digest = hashlib.sha256()
     while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
         digest.update(block)
         left -= len(block)
     if file.read() != digest.hexdigest().encode():
-        raise UserError(f"{path}: damaged (its sha256 does not fit)")
+        raise UserError(f"{path}: damaged (its sha256 does not match)")
     file.seek(0)

@@ -1,8 +1,8 @@
 """The machines of a training, as the environment variable TF_CONFIG names them.
 
 `{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}`, see
-https://www.tensorflow.org/guide/distributed_training#TF_CONFIG. Needs no TensorFlow, whose own
-start waits for ever for a process that does not come.
+https://www.tensorflow.org/guide/distributed_training#TF_CONFIG. Needs no TensorFlow, which would
+wait forever for a process that never starts.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _RETRY_S = 0.2
 
 
 class Task(NamedTuple):
-    """One process: its place in TF_CONFIG and where it listens."""
+    """One process: its place in TF_CONFIG and its address."""
 
     kind: str
     index: int
@@ -34,8 +34,8 @@ class Cluster:
     """All processes of a training.
 
     Attributes:
-        tasks: The chief is the first.
-        own: Which of them this process is.
+        tasks: The processes, the chief first.
+        own: The index of this process among them.
     """
 
     tasks: tuple[Task, ...]
@@ -51,7 +51,7 @@ def read_cluster() -> Cluster:
     """Reads TF_CONFIG.
 
     Raises:
-        UserError: It is missing, or says something else than chief and workers.
+        UserError: It is missing or invalid, or lists other jobs than chief and worker.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
@@ -63,8 +63,8 @@ def read_cluster() -> Cluster:
         own = [(task.kind, task.index) for task in tasks].index(
             (config["task"]["type"], int(config["task"]["index"])))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--strategy=multi_worker: TF_CONFIG is {text or 'not set'}; it must be "
-                        f"like {_EXAMPLE}, and name this process") from error
+        raise UserError(f"--strategy=multi_worker: TF_CONFIG is {text or 'not set'}; it must look "
+                        f"like {_EXAMPLE} and name this process") from error
     if other:
         raise UserError(f"TF_CONFIG: {min(other)} takes no part in this training; name only chief "
                         "and worker")
@@ -77,14 +77,14 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def wait_for_all(cluster: Cluster, timeout_s: float) -> None:
-    """Waits until every other process listens on its port, as this one does meanwhile.
+    """Waits until every other process listens on its port, and listens on its own meanwhile.
 
     Args:
         cluster: The processes.
-        timeout_s: How long.
+        timeout_s: Seconds to wait.
 
     Raises:
-        UserError: One has not come, or this process cannot listen.
+        UserError: One did not start in time, or this process cannot listen.
     """
     own = cluster.tasks[cluster.own]
     missing = [task for number, task in enumerate(cluster.tasks) if number != cluster.own]
@@ -99,7 +99,7 @@ def wait_for_all(cluster: Cluster, timeout_s: float) -> None:
             if time.monotonic() > deadline:
                 task = missing[0]
                 raise UserError(
-                    f"{task.kind} {task.index} ({task.host}:{task.port}) has not come within "
+                    f"{task.kind} {task.index} ({task.host}:{task.port}) did not start within "
                     f"{timeout_s:g} s; start it, or wait longer with --start_timeout_s")
             time.sleep(_RETRY_S)
 

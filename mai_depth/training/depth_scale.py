@@ -1,4 +1,4 @@
-"""The scale of a trained depth model, set right on the pictures that it was trained on."""
+"""Corrects the scale of a trained depth model on the pictures that it was trained on."""
 
 import keras
 import numpy as np
@@ -8,24 +8,24 @@ from mai_depth.depth import valid_mask
 from mai_depth.training.evaluation import predict_pairs
 
 PICTURES = 128
-TOLERANCE = 2e-3  # less than a step of the depth files; so a second call changes nothing
+TOLERANCE = 2e-3  # less than a step of the depth files, so that a second call changes nothing
 
-_STEP_PX = 4  # neighbours say the same
+_STEP_PX = 4  # neighbours hardly differ
 
 
 def centre_scale(model: keras.Model, pairs: Pairs, max_depth_m: float) -> float:
-    """Moves the bias of `depth_logits` so that the mean error of log depth over pictures is 0.
+    """Shifts the bias of `depth_logits` so that the mean error of log depth over pictures is 0.
 
-    A random crop shows the scene as through a longer lens. The network cannot tell by how much and
-    learns the mean, so for a whole picture it answers some per cent too near.
+    A random crop shows the scene as if through a longer lens. The network cannot tell how long and
+    learns the average, so its depth of a whole picture is a few per cent too near.
 
     Args:
-        model: A depth model; changed in place where its error is more than `TOLERANCE`.
-        pairs: Training pairs; up to `PICTURES` of them are looked at.
+        model: A depth model; changed in place if its error is larger than `TOLERANCE`.
+        pairs: Training pairs; at most `PICTURES` of them are used.
         max_depth_m: The depth at which the model's sigmoid saturates; deeper truth does not count.
 
     Returns:
-        The mean error of ln depth before, negative for answers that are too near.
+        The mean error of ln depth before the correction, negative if depth was too near.
     """
     chosen = pairs.select(np.linspace(0, len(pairs) - 1, min(PICTURES, len(pairs))).astype(int))
     pictures = []
@@ -46,7 +46,7 @@ def centre_scale(model: keras.Model, pairs: Pairs, max_depth_m: float) -> float:
 
 
 def _error(pictures: list[tuple[np.ndarray, np.ndarray]], shift: float) -> float:
-    """Mean over pictures of the mean error of log depth, with all logits moved by `shift`."""
+    """Mean over pictures of the mean error of log depth, with all logits shifted by `shift`."""
     return float(np.mean([
         np.mean(-np.log1p(np.exp(-(logits + shift))) - truth) for logits, truth in pictures]))
 

@@ -48,25 +48,26 @@ class Distiller(keras.Model):
     `total_loss = student_loss + distillation_loss_weight * distillation_loss`, where the student's
     loss is silog (Lee et al., 2019) and the distillation loss is the L2 distance between the maps
     before the last activation. The target of the latter is the teacher's depth through the inverse
-    of the student's head, so a teacher of any resolution and any maximum depth will do; or the
-    distillation loss is silog as well, with the teacher's depth as the truth.
+    of the student's head, so a teacher of any resolution and any maximum depth will do. With
+    `distill="depth"` it is silog as well, with the teacher's depth as the truth.
 
     Batches are dictionaries: `image` [batch, *view, 3], `depth` [batch, h, w, 1] in metres with
     0 = missing, and either `teacher_image`, the same pictures at the size of the teacher's view, or
-    `teacher_depth` [batch, h', w', 1] where the teacher was asked beforehand. `labels` [batch]
-    tells `mixture.Labels` apart: where the metres are a guess, the shape of the depth counts alone
+    `teacher_depth` [batch, h', w', 1], if the teacher was asked beforehand. `labels` [batch] holds
+    `mixture.Labels`: where the metres are a guess, only the shape of the depth counts
     (`relative_losses.trimmed_silog`); inverse depth has `scale_shift_invariant_loss`.
 
     Args:
         student: A depth model, see `training_view`.
-        teacher: Another one, or None: then `teacher_depth` is used where a batch has it.
-        max_depth_m: The depth that the student's head reaches; deeper pixels leave the loss.
+        teacher: Another one; None uses the `teacher_depth` of the batches that have it.
+        max_depth_m: The depth at which the student's head saturates; the loss ignores deeper
+            pixels.
         distillation_loss_weight: 0 trains without the teacher.
         distill: `logits`; `depth` for silog of the metres; or `features` for the penultimate map
             through a 1x1 projection, which needs `teacher`.
         gradient_loss_weight: Weight of the differences of log depth between neighbours.
-        view: What is trained, where that is more than `training_view(student)`: the maps of its
-            output `finer` have the same losses, whose mean is added.
+        view: The network to train, if it is more than `training_view(student)`: the maps in its
+            output `finer` get the same losses, and their mean is added.
         map_size: Height and width at which a map is compared with the teacher's; None for the
             student's own. A coarse map is enlarged to it, as in the deployed graph.
     """
@@ -132,14 +133,14 @@ class Distiller(keras.Model):
             loss = self.optimizer.scale_loss(losses["total_loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        # Each device has its part of the sum that is the loss.
+        # Each device holds its share of the loss, which is their sum.
         values = tf.unstack(sum_over_replicas(tf.stack(list(losses.values()))))
         for name, value in zip(losses, values, strict=True):
             self.means[name].update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
 
     def _target(self, batch: dict[str, Any]) -> Any:
-        """What the student shall match, on its grid; None without distillation."""
+        """The target of distillation, on the student's grid; None without distillation."""
         if not self.distillation_loss_weight:
             return None
         if "teacher_depth" in batch:
@@ -163,11 +164,11 @@ class Distiller(keras.Model):
     def _add_finer(
         self, losses: dict[str, Any], student: dict[str, Any], batch: dict[str, Any], target: Any
     ) -> None:
-        """Adds the mean loss of the finer maps, where there are some, to the terms of a step."""
+        """Adds the mean loss of the finer maps, if there are any, to the terms of a step."""
         finer = self._finer(student)
         if not finer:
             return
-        target = None if self.projection is not None else target  # it is of the coarse features
+        target = None if self.projection is not None else target  # it is for the coarse features
         losses["finer_loss"] = sum(
             self._terms(one, batch["depth"], target, batch.get("labels"))["total_loss"]
             for one in finer) / len(finer)
@@ -197,7 +198,7 @@ class Distiller(keras.Model):
         }
 
     def _answer(self, student: dict[str, Any]) -> Any:
-        """What of the student is compared with the target."""
+        """The student's map that is compared with the target."""
         if self.projection is not None:
             return self.projection(student["features"])
         answer = student["depth" if self.distill == "depth" else "logits"]
@@ -212,7 +213,7 @@ class Distiller(keras.Model):
             depth, predicted, sample_weight=keras.ops.cast(is_metric, "float32"))
         count = keras.ops.cast(keras.ops.shape(labels)[0], "float32")
         for kind, loss_of_others in self.other_losses.items():
-            # Of those alone: the sorting costs as much as the whole step.
+            # Only for those pictures: sorting costs as much as the whole step.
             chosen = keras.ops.equal(labels, int(kind))
             losses = loss_of_others(
                 tf.boolean_mask(depth, chosen), tf.boolean_mask(predicted, chosen))

@@ -1,4 +1,4 @@
-"""Several teachers as one: the mean of their log depth. Needs NumPy alone."""
+"""Several teachers as one: the mean of their log depth. Needs only NumPy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from mai_depth.depth import valid_mask
 
 
 class Ensemble:
-    """Teachers that answer together; asked like a Keras model.
+    """Several teachers with the interface of one Keras model.
 
     Args:
         models: From [batch, 480, 640, 3] to [batch, 480, 640, 1] metres each.
-        mirror: Whether each is asked for the mirror image as well.
+        mirror: Whether to ask each for the mirror image as well.
     """
 
     def __init__(self, models: Sequence[Any], *, mirror: bool):
@@ -21,7 +21,7 @@ class Ensemble:
         self._mirror = mirror
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
-        """Gives the mean of log depth.
+        """Averages the teachers' log depth.
 
         Args:
             images: [batch, 480, 640, 3] RGB 0..255.
@@ -36,7 +36,7 @@ class Ensemble:
 
 
 def ask(model: Any, images: np.ndarray, *, mirror: bool) -> list[np.ndarray]:
-    """Asks a teacher for pictures, and for their mirror images.
+    """Asks a teacher for the depth of pictures, and of their mirror images.
 
     Args:
         model: From [batch, height, width, 3] to [batch, height, width, 1].
@@ -44,8 +44,8 @@ def ask(model: Any, images: np.ndarray, *, mirror: bool) -> list[np.ndarray]:
         mirror: Whether to ask for the mirror images as well.
 
     Returns:
-        Its answer [batch, height, width, 1], and with `mirror` the one to the mirror images,
-        mirrored back.
+        Its answer [batch, height, width, 1], and with `mirror` that for the mirror images, mirrored
+        back.
     """
     answers = [np.asarray(model.predict_on_batch(images))]
     if mirror:
@@ -61,7 +61,7 @@ def mean_of_logs(depths_m: Sequence[np.ndarray]) -> np.ndarray:
         depths_m: Maps of one shape in metres, 0 = missing.
 
     Returns:
-        float32 of this shape in metres: the mean of what is valid, 0 where nothing is.
+        float32 of this shape in metres: the mean of the valid values, 0 where there are none.
     """
     valid = np.stack([valid_mask(depth) for depth in depths_m])
     logs = np.log(np.where(valid, np.stack(depths_m), 1.0).astype(np.float64))

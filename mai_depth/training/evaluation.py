@@ -18,7 +18,7 @@ def predict_pairs(model: keras.Model, pairs: Pairs, *, batch_size: int = 8) -> I
     Args:
         model: From [batch, 480, 640, 3] RGB 0..255 to [batch, 480, 640, 1] metres.
         pairs: The pictures.
-        batch_size: Pictures at once.
+        batch_size: Pictures per batch.
 
     Yields:
         float32 [480, 640] in metres for each pair, in order.
@@ -58,11 +58,11 @@ def geometric_mean_depth(pairs: Pairs) -> float:
 
 
 def evaluate_constant(train: Pairs, validation: Pairs) -> dict[str, float]:
-    """Measures the answer that looks at no picture: the geometric mean of the training depth.
+    """Measures the answer that ignores the picture: the geometric mean of the training depth.
 
     Args:
-        train: Where the constant comes from.
-        validation: Where it is measured.
+        train: The pairs that give the constant.
+        validation: The pairs to measure it on.
 
     Returns:
         As `evaluate`.

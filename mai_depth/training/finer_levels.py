@@ -1,8 +1,8 @@
-"""Train fine, deploy coarse: finer levels of the decoder that exist in training alone.
+"""Train fine, deploy coarse: finer levels of the decoder that exist only in training.
 
-A student whose decoder stops early is trained with the decoder's further levels on top of it and a
-depth map at each (deep supervision, Lee et al. 2015): the coarse map learns from them what it can
-hold. They share nothing but the student, which is saved without them.
+A student whose decoder stops early is trained with the decoder's remaining levels on top of it and
+a depth map at each (deep supervision, Lee et al. 2015), from whose losses the coarse map learns as
+well. The student is saved without them.
 """
 
 from typing import Any
@@ -21,30 +21,30 @@ _WIDE = "student_90m"
 
 
 def check_train_stride(decoder_stride: int, train_stride: int | None) -> None:
-    """Raises `UserError` unless the training goes on to a finer stride than the student's."""
+    """Raises `UserError` unless the training stride is finer than the student's."""
     if train_stride is not None and train_stride >= decoder_stride:
         raise UserError(f"--train_stride={train_stride}: must be finer than --decoder_stride="
                         f"{decoder_stride}; leave it out, or stop the decoder earlier")
 
 
 def with_finer_levels(student: keras.Model, stride: int, fusion: str) -> keras.Model:
-    """Continues a student's decoder, in training alone.
+    """Continues a student's decoder, for training only.
 
     Args:
-        student: Of `build_student`, named after its preset, whose channels at the finer strides
-            are taken.
-        stride: How far the decoder goes on, a key of `decoder.LEVELS`.
+        student: From `build_student`, named after its preset, which gives the channels at the finer
+            strides.
+        stride: The stride at which the decoder ends, a key of `decoder.LEVELS`.
         fusion: One of `decoder.FUSIONS`.
 
     Returns:
-        What `distiller.training_view` gives, sharing the student's layers, with one output more:
-        `finer`, a list of {`logits`, `depth`}, [batch, h, w, 1] each, from coarse to fine.
+        As `distiller.training_view`, sharing the student's layers, with one more output: `finer`,
+        a list of {`logits`, `depth`}, [batch, h, w, 1] each, from coarse to fine.
     """
     outputs, features, finer = view_outputs(student), encoder_features(student), []
     x = outputs["features"]
     reached = student_grid(student)[0] // x.shape[1]
     own = PRESETS[student.name].decoder_filters
-    # A preset whose decoder stops early says nothing of the levels beyond.
+    # A preset whose decoder stops early has no channels for the levels beyond.
     channels = dict(zip(LEVELS, own + PRESETS[_WIDE].decoder_filters[len(own):], strict=True))
     for at, level in LEVELS.items():
         if stride <= at < reached:
@@ -54,7 +54,7 @@ def with_finer_levels(student: keras.Model, stride: int, fusion: str) -> keras.M
 
 
 def _map(x: Any, student: keras.Model, stride: int) -> dict[str, Any]:
-    """A depth map of its own, which starts at the depth that the student starts at."""
+    """A depth map that starts at the same depth as the student's."""
     head = keras.layers.Conv2D(1, 1, name=f"depth_logits_{stride}")
     logits = head(x)
     bias = student.get_layer("depth_logits").get_weights()[1]

@@ -1,6 +1,6 @@
-"""The training loop that student and teacher share: batches in, the averaged model out.
+"""The training of a student or a teacher: batches in, the averaged model out.
 
-Each complete epoch is kept (see `checkpoint`): the same run, started again, continues.
+Each complete epoch is saved (see `checkpoint`), so the same run, started again, continues.
 """
 
 import hashlib
@@ -20,22 +20,22 @@ MAX_HALVINGS = 3
 
 
 def fit_depth_model(run: Run) -> dict[str, float]:
-    """Trains a depth model and leaves it in a file; continues what it finds.
+    """Trains a depth model and saves it; continues an interrupted run.
 
     Two copies of the model exist: the one that is trained, and the average of its weights (or its
     plain copy when `ema_momentum` is 0), which is validated on full-resolution pictures after each
-    epoch and saved. The last one stays: whoever picks one by its validation picks luck as well.
+    epoch and saved. The last epoch's stays: choosing one by its validation would choose luck too.
 
     Args:
-        run: What to train, on what, how and where; nobody else may write to its folder (see
+        run: What to train, on what, how and where; no other process may write to its folder (see
             `workdir.locked`).
 
     Returns:
         The metrics of the saved model on the validation pictures.
 
     Raises:
-        UserError: A loss is not finite, another run has left its files there, or the disk or the
-            memory is full.
+        UserError: A loss is not finite, the folder holds another run, or the disk or the memory is
+            full.
         Stopped: After SIGTERM or Ctrl-C.
     """
     metrics = workers_or_one(run.options.workers).chief_says(lambda: finished_metrics(run))
@@ -50,7 +50,7 @@ def fit_depth_model(run: Run) -> dict[str, float]:
 
 
 def _with_rollbacks(run: Run) -> dict[str, float]:
-    """Trains to the end; goes back where something is not finite, if the run may do that."""
+    """Trains to the end; rolls back if a number is not finite and the run allows it."""
     workers = workers_or_one(run.options.workers)
     state = load_state(run) if workers.is_chief and not run.options.overwrite else None
     halvings = workers.chief_says(lambda: state.halvings if state else 0)
@@ -72,7 +72,7 @@ def _with_rollbacks(run: Run) -> dict[str, float]:
 
 
 def _where(run: Run, error: NonFinite) -> str:
-    """Says what was not finite, where, and with which pictures."""
+    """Describes what was not finite, where, and with which pictures."""
     if error.step is None:
         return f"{error} is not finite after epoch {error.epoch + 1}"
     size = run.recipe.batch_size

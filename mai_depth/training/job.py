@@ -1,4 +1,4 @@
-"""What a training is asked for, from its data to its folder. Needs no TensorFlow."""
+"""The settings of a training, from its data to its folder. Needs no TensorFlow."""
 
 import dataclasses
 import pathlib
@@ -14,11 +14,12 @@ _LATER = ("decoder_stride", "fusion", "grid_size", "slim", "train_stride", "prun
 
 @dataclasses.dataclass(frozen=True)
 class Student:
-    """What `build_student` is asked for, None being the preset's, and two things more.
+    """The arguments of `build_student`, None for the preset's own, and two more.
 
     Attributes:
-        train_stride: How far the decoder goes on in training alone, see `training.finer_levels`.
-        prune_from: A wider student that the encoder starts from, see `network.pruning`.
+        train_stride: Stride to which the decoder continues in training, see
+            `training.finer_levels`.
+        prune_from: A wider student to start the encoder from, see `network.pruning`.
     """
 
     preset: str = "student_90m"
@@ -36,8 +37,11 @@ class Student:
 
     @property
     def record(self) -> dict[str, Any]:
-        """As the `.json` of a run tells it; what earlier versions did not know only where it is
-        not the default, so that their runs can be continued."""
+        """The settings for a run's `.json`.
+
+        Those that earlier versions lacked are left out at their defaults, so that runs of these
+        versions can be continued.
+        """
         default = Student()
         return {name: value for name, value in dataclasses.asdict(self).items()
                 if name not in _LATER or value != getattr(default, name)}
@@ -45,17 +49,17 @@ class Student:
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """Which teacher a student is distilled from, and how it is asked.
+    """Which teacher to distil a student from, and how to ask it.
 
     Attributes:
-        paths: `.keras` depth models, of several the mean of log depth; none for the one of these
-            data beside the student's folder, which is trained first where it is missing.
-        preset: What `build_teacher` makes then.
-        weights: Where it starts.
-        recipe: How it is trained.
-        cache: Whether it answers beforehand, for `views` of each picture, or at every step.
-        views: How many views a picture has, where crops make them many.
-        mirror: Whether it is asked for the mirror image of each view as well.
+        paths: `.keras` depth models, whose log depth is averaged. If there are none: the teacher of
+            these data beside the student's folder, trained first if it is missing.
+        preset: What `build_teacher` then builds.
+        weights: Its initial weights.
+        recipe: How to train it.
+        cache: Whether to ask beforehand, for `views` of each picture, or at every step.
+        views: Number of views of a picture, if there are random crops.
+        mirror: Whether to ask for the mirror image of each view as well.
     """
 
     paths: tuple[pathlib.Path, ...] = ()
@@ -67,9 +71,9 @@ class Teacher:
     mirror: bool = False
 
     def views_for(self, recipe: Recipe) -> int:
-        """Views of each picture that it is asked for beforehand; 0 where it is at every step.
+        """Views of each picture to ask for beforehand; 0 asks at every step.
 
-        An epoch shows one view of a picture, so there are no more of them than epochs.
+        An epoch shows one view of a picture, so no more views than epochs are needed.
         """
         if recipe.distill == "features" or not self.cache:
             return 0
@@ -78,15 +82,15 @@ class Teacher:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:
-    """All that `train.py` is asked for.
+    """All settings of `train.py`.
 
     Attributes:
-        workdir: The folder that is filled; a teacher's folder lies beside it.
-        data: Which pictures.
-        student: What is trained.
-        teacher: What teaches it, unless `recipe.distillation_loss_weight` is 0.
-        recipe: How the student is trained.
-        max_depth_m: The depth that both heads reach.
+        workdir: The folder to write to; a teacher gets a folder beside it.
+        data: The pictures.
+        student: The network to train.
+        teacher: Its teacher, unless `recipe.distillation_loss_weight` is 0.
+        recipe: How to train the student.
+        max_depth_m: The depth at which both heads saturate.
         options: How the runs behave.
     """
 
@@ -105,10 +109,10 @@ class TrainingJob:
 
     @property
     def teacher_views(self) -> int:
-        """Views of each picture that the teacher is asked for; 0 where it is at every step."""
+        """Views of each picture to ask the teacher for beforehand; 0 asks at every step."""
         return self.teacher.views_for(self.recipe)
 
     @property
     def student_path(self) -> pathlib.Path:
-        """The file that the student is written to."""
+        """The student's file."""
         return self.workdir / "student.keras"

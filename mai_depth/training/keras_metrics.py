@@ -23,8 +23,8 @@ class _ImageMetric(keras.metrics.Mean):
         """Adds a batch.
 
         Args:
-            y_true: [batch, height, width, 1] depth in metres, 0 = missing.
-            y_pred: [batch, height, width, 1] depth in metres.
+            y_true: The true depth.
+            y_pred: The predicted depth.
             sample_weight: [batch] weights of the images, or None.
         """
         mask = valid_pixels(ops.cast(y_true, "float32"))
@@ -139,7 +139,7 @@ class Delta(_ImageMetric):
         self.power = power
 
     def image_values(self, truth: Any, prediction: Any, mean: Any) -> Any:
-        """Returns the share of right pixels of each image, [batch]."""
+        """Returns the share of correct pixels of each image, [batch]."""
         prediction = ops.maximum(prediction, MIN_DEPTH_M)
         ratio = ops.maximum(prediction / truth, truth / prediction)
         return mean(ops.cast(ratio < 1.25**self.power, "float32"))

@@ -1,4 +1,4 @@
-"""The epochs of a training, on one device or on many: what `keras.Model.fit` does on one.
+"""The epochs of a training on one device or on many, as `keras.Model.fit` runs them on one.
 
 Keras' own loop fails with several processes (keras#20585).
 """
@@ -22,14 +22,14 @@ class Loop:
     Args:
         distiller: Compiled, and built in the scope of `workers`.
         workers: The devices.
-        request: Where this process notes a signal.
+        request: Records a signal to this process.
     """
 
     def __init__(self, distiller: Distiller, workers: Workers, request: Request):
         self.distiller = distiller
         self.workers = workers
         self.request = request
-        # What all processes know of, after the same step: they stop together.
+        # What all processes have heard of after the same step, so that they stop together.
         self.agreed = request if workers.processes == 1 else Request()
         self._step = tf.function(self._on_all_devices, reduce_retracing=True)
 
@@ -43,10 +43,10 @@ class Loop:
         """Trains some epochs.
 
         Args:
-            make_batches: Gives the batches of this process's devices, one after the other.
+            make_batches: Returns the batches of this process's devices, one after the other.
             epochs: Their numbers, from 0.
-            steps: In each of them.
-            callbacks: Are called as by `keras.Model.fit`; those of the steps get all means.
+            steps: Steps per epoch.
+            callbacks: Called as by `keras.Model.fit`; after a step they get all running means.
         """
         batches = iter(self.workers.strategy.distribute_datasets_from_function(make_batches))
         called = keras.callbacks.CallbackList(
@@ -75,5 +75,5 @@ class Loop:
         return self.workers.strategy.run(self._on_one_device, args=(batch, asked))
 
     def _on_one_device(self, batch: dict[str, tf.Tensor], asked: tf.Tensor) -> tuple:
-        # An argument lies on no device; the copy lies on this one.
+        # An argument is on no device; its copy is on this one.
         return self.distiller.train_step(batch), sum_over_replicas(tf.identity(asked))

@@ -1,10 +1,10 @@
-"""The losses of depth and of distillation: a function and a `keras.losses.Loss` each.
+"""The losses of depth and of distillation, each as a function and a `keras.losses.Loss`.
 
 The functions return one value per image, [batch]; an image without a valid pixel gives 0. The
 classes average over the images that have one, so that the others do not dilute the mean. BTS pools
-the pixels of the whole batch instead; here a loss of an image does not depend on the images beside
-it (nor on how a batch is cut into replicas), and it is what the challenge's metric does. The price:
-the scale of one image relative to another weighs `1 - variance_focus` instead of 1.
+the pixels of the whole batch instead. Here the loss of an image depends neither on the rest of the
+batch nor on how it is split among replicas, as in the challenge's metric. The price: the scale of
+one image relative to another weighs `1 - variance_focus` instead of 1.
 
 Depth is [batch, height, width, 1] in metres, 0 = missing; a pixel is valid when its truth is
 finite, more than 1 mm and at most `max_depth_m`. No gradient is ever NaN because of a missing
@@ -22,7 +22,7 @@ from mai_depth.training.replicas import mean_over_replicas
 LOGIT_MARGIN = 1e-4
 """Depth is clipped to `max_depth_m * [1e-4, 1 - 1e-4]` before the inverse of the sigmoid."""
 
-_SMALLEST_SQUARE = 1e-12  # the derivative of the square root is taken above this
+_SMALLEST_SQUARE = 1e-12  # below this the square root has gradient 0
 
 
 def valid_pixels(y_true: Any, max_depth_m: float | None = None) -> Any:
@@ -30,7 +30,7 @@ def valid_pixels(y_true: Any, max_depth_m: float | None = None) -> Any:
 
     Args:
         y_true: Depth in metres, any shape.
-        max_depth_m: What lies beyond it does not count; None counts everything.
+        max_depth_m: Deeper truth does not count; None for no limit.
 
     Returns:
         Booleans of the same shape.
@@ -48,10 +48,10 @@ def silog(
     valid pixels. A prediction is clamped below at 1 mm, where it has no gradient.
 
     Args:
-        y_true: [batch, height, width, 1] depth in metres, 0 = missing.
-        y_pred: [batch, height, width, 1] depth in metres.
+        y_true: The true depth.
+        y_pred: The predicted depth.
         variance_focus: 0 punishes a wrong scale like any other error, 1 not at all.
-        max_depth_m: Truth beyond it does not count.
+        max_depth_m: Deeper truth does not count.
 
     Returns:
         [batch], 0 for an image without valid pixels.
@@ -72,13 +72,13 @@ def gradient_loss(
 
     The sum over scales of the mean of `|g(x + s) - g(x)|` over horizontal and vertical neighbours
     at the distance `s = 1, 2, 4`, on the grid of every s-th pixel; `g = ln(y_pred) - ln(y_true)`.
-    A difference counts when both its pixels are valid.
+    A difference counts if both its pixels are valid.
 
     Args:
-        y_true: [batch, height, width, 1] depth in metres, 0 = missing.
-        y_pred: [batch, height, width, 1] depth in metres.
-        scales: How many scales, at least 1.
-        max_depth_m: Truth beyond it does not count.
+        y_true: The true depth.
+        y_pred: The predicted depth.
+        scales: Number of scales, at least 1.
+        max_depth_m: Deeper truth does not count.
 
     Returns:
         [batch], 0 for an image without a pair of valid neighbours.
@@ -97,7 +97,7 @@ def distillation_loss(teacher_logits: Any, student_logits: Any) -> Any:
         student_logits: The same of the student.
 
     Returns:
-        [batch], the mean over the entries where the teacher's are finite, 0 where there is none.
+        [batch], the mean over the entries where the teacher is finite, 0 if there are none.
     """
     mask = ops.isfinite(teacher_logits)
     difference = _masked(student_logits, mask) - _masked(teacher_logits, mask)
@@ -107,7 +107,7 @@ def distillation_loss(teacher_logits: Any, student_logits: Any) -> Any:
 def depth_to_logits(depth_m: Any, max_depth_m: float) -> Any:
     """Inverts the student's head: `logit(clip(depth_m / max_depth_m, 1e-4, 1 - 1e-4))`.
 
-    So any teacher with metric depth gives the target that the student's head must produce.
+    So any teacher of metric depth gives a target for the student's head.
 
     Args:
         depth_m: Depth in metres, any shape, 0 or not finite = missing.
@@ -126,15 +126,15 @@ def depth_to_logits(depth_m: Any, max_depth_m: float) -> Any:
 
 
 class ImageLoss(keras.losses.Loss):
-    """Averages a loss of images over those that have something to compare."""
+    """Averages the losses of the images that have something to compare."""
 
     def __init__(self, name: str, reduction: str = "sum_over_batch_size", dtype: Any = None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def count(self, losses: Any, counted: Any) -> Any:
-        """Scales [batch] losses so that Keras' mean over the batch is one over `counted`.
+        """Scales [batch] losses so that Keras' mean over the batch is the mean over `counted`.
 
-        On several devices both are of the whole batch: one of them may have nothing to compare.
+        On several devices both means are over the whole batch: one may have nothing to compare.
         """
         if self.reduction not in ("sum_over_batch_size", "mean"):
             return losses
@@ -148,8 +148,8 @@ class SiLog(ImageLoss):
     """`silog` as a Keras loss, the mean over the images that have a valid pixel.
 
     Args:
-        variance_focus: 0 punishes a wrong scale like any other error, 1 not at all.
-        max_depth_m: Truth beyond it does not count.
+        variance_focus: See `silog`.
+        max_depth_m: See `silog`.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """
@@ -181,8 +181,8 @@ class GradientLoss(ImageLoss):
     """`gradient_loss` as a Keras loss, the mean over the images that have two valid neighbours.
 
     Args:
-        scales: How many scales, at least 1.
-        max_depth_m: Truth beyond it does not count.
+        scales: See `gradient_loss`.
+        max_depth_m: See `gradient_loss`.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """
@@ -235,7 +235,7 @@ class DistillationLoss(ImageLoss):
 
 
 def _masked(values: Any, mask: Any) -> Any:
-    """Returns float32 values with 1 where masked: a number whose logarithm has a gradient."""
+    """Returns float32 values, 1 where masked out: a number whose logarithm has a gradient."""
     return ops.where(mask, ops.cast(values, "float32"), 1.0)
 
 
@@ -264,7 +264,7 @@ def _safe_sqrt(square: Any) -> Any:
 
 
 def _pair_masks(mask: Any) -> tuple[Any, Any]:
-    """Tells where both vertical and both horizontal neighbours are valid."""
+    """Tells where both vertical neighbours, and both horizontal ones, are valid."""
     return (
         ops.logical_and(mask[:, 1:], mask[:, :-1]),
         ops.logical_and(mask[:, :, 1:], mask[:, :, :-1]),

@@ -1,4 +1,4 @@
-"""From a job to its runs: what is built, where it starts, what it learns and where it lies."""
+"""Turns a job into its runs: what to build, where to start, what to learn, where to save it."""
 
 import dataclasses
 import pathlib
@@ -27,9 +27,9 @@ _PRUNING_PICTURES = 64
 
 
 def own_teacher_path(job: TrainingJob, train: Pairs) -> pathlib.Path:
-    """Where the teacher lies that a job trains itself: beside the student's folder.
+    """The file of the teacher that a job trains itself, beside the student's folder.
 
-    The name holds the data's fingerprint, so that a teacher of other data is never picked up by
+    Its name holds the data's fingerprint, so that a teacher of other data is never used by
     accident.
 
     Args:
@@ -45,8 +45,8 @@ def plan_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
 
     Args:
         job: The job.
-        train: What is learned; the head starts at its mean depth.
-        validation: What is measured after each epoch.
+        train: The training pairs; the head starts at their mean depth.
+        validation: The pairs to measure after each epoch.
 
     Raises:
         UserError: A batch is larger than the data.
@@ -68,8 +68,8 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
 
     Args:
         job: The job.
-        train: What is learned; the head starts at its mean depth.
-        validation: What is measured after each epoch.
+        train: The training pairs; the head starts at their mean depth.
+        validation: The pairs to measure after each epoch.
 
     Raises:
         UserError: A batch is larger than the data.

@@ -1,4 +1,4 @@
-"""Inverse depth of no unit: fitted to metres, or joined without them. Needs NumPy alone."""
+"""Inverse depth without a unit: fitted to metres, or averaged without them. Needs only NumPy."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from mai_depth.depth import valid_mask
 
-_BEYOND = 2.0  # times nearer or farther than all that it was fitted to: no fit knows more
+_BEYOND = 2.0  # how many times nearer or farther than the depths that it was fitted to
 
 
 def fit_to_metres(inverse_depth: np.ndarray, depth_m: np.ndarray) -> np.ndarray | None:
-    """Gives inverse depth of no unit the scale and shift of one picture's metres.
+    """Fits the scale and shift of inverse depth to a picture's metres.
 
     `min over scale, shift of sum((scale * inverse_depth + shift - 1 / depth_m)^2)` over the pixels
     with metres (Ranftl et al. 2022, eq. 4). The far end of a fit can reach infinity and beyond, so
-    the result stays within twice the range of `depth_m`.
+    the result is limited to half the smallest and twice the largest depth of `depth_m`.
 
     Args:
         inverse_depth: [height, width], larger = nearer, up to scale and shift.
         depth_m: The same picture's depth in metres, 0 = missing.
 
     Returns:
-        float32 [height, width] in metres; None where no positive scale fits: the two contradict
-        each other, or one of them is flat.
+        float32 [height, width] in metres; None if no positive scale fits: the two contradict each
+        other, or one of them is flat.
     """
     valid = valid_mask(depth_m)
     if not valid.any():
@@ -38,13 +38,13 @@ def fit_to_metres(inverse_depth: np.ndarray, depth_m: np.ndarray) -> np.ndarray 
 
 
 def mean_inverse_depth(answers: Sequence[np.ndarray]) -> np.ndarray:
-    """Averages answers of no unit, each brought to the scale and shift of the first.
+    """Averages inverse depth without a unit, each map fitted to the scale and shift of the first.
 
     Args:
         answers: [height, width] each, larger = nearer. One that contradicts the first is left out.
 
     Returns:
-        float32 [height, width], from 0 to 1; all 0 where there is no shape in it.
+        float32 [height, width], from 0 to 1; all 0 if the mean is flat.
     """
     first = answers[0].astype(np.float64)
     lines = [(answer, _fit(answer, first)) for answer in answers[1:]]
@@ -54,7 +54,7 @@ def mean_inverse_depth(answers: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _fit(values: np.ndarray, target: np.ndarray) -> tuple[float, float] | None:
-    """Least squares: (scale, shift) with `scale * values + shift` next to target; None if flat."""
+    """Least squares: (scale, shift) of `scale * values + shift` to the target; None if flat."""
     values = values.astype(np.float64)
     difference = values - values.mean()
     variance = np.mean(difference**2)

@@ -1,12 +1,11 @@
-"""Losses for labels that no sensor has measured: what a teacher says of any camera's picture.
+"""Losses for labels that come from a teacher, not from a sensor, for pictures of any camera.
 
-Where nobody knows the camera, metres are a guess, and `silog` with a variance focus of 1 looks at
-the shape alone. Where a teacher knows no unit at all, its answer is inverse depth up to a scale and
-a shift. Both kinds have gross errors, mirrors and windows among them, which trimming leaves out:
-the pixels with the largest error of each picture, found anew at every step, while the rest of the
-picture, hard or not, stays.
+If the camera is unknown, metres are a guess, and `silog` with a variance focus of 1 compares only
+the shape. A teacher without a unit answers with inverse depth up to scale and shift. Both make
+gross errors, at mirrors and windows for instance, so each loss leaves out the pixels of a picture
+with the largest error, chosen again at every step.
 
-The functions return one value per image, [batch], as those of `losses` do.
+Shapes, units and results are those of `losses`.
 """
 
 from typing import Any
@@ -32,17 +31,17 @@ def trimmed_silog(
     trim: float = 0.1,
     max_depth_m: float | None = None,
 ) -> Any:
-    """`silog` without the pixels of each image that are farthest off, per image.
+    """`silog` without the worst pixels of each image, per image.
 
-    Which those are is decided after the best scale: by `|g - mean(g)|`,
+    The worst are those with the largest error after the best scale, `|g - mean(g)|`,
     `g = ln(y_pred) - ln(y_true)`.
 
     Args:
-        y_true: [batch, height, width, 1] depth in metres, 0 = missing.
-        y_pred: [batch, height, width, 1] depth in metres.
-        variance_focus: 0 punishes a wrong scale like any other error, 1 not at all.
-        trim: Share of the valid pixels that is left out, rounded down.
-        max_depth_m: Truth beyond it does not count.
+        y_true: The true depth.
+        y_pred: The predicted depth.
+        variance_focus: See `silog`.
+        trim: Share of the valid pixels to leave out, rounded down.
+        max_depth_m: Deeper truth does not count.
 
     Returns:
         [batch], 0 for an image without valid pixels.
@@ -58,16 +57,15 @@ def trimmed_silog(
 def scale_shift_invariant_loss(y_true: Any, y_pred: Any, trim: float = 0.2) -> Any:
     """Scale- and shift-invariant trimmed loss of MiDaS (Ranftl et al. 2022, eq. 7), per image.
 
-    `sum(|p - t|) / (2 M)` over the M valid pixels without those that are farthest off, where `p`
-    and `t` are the inverse depths of prediction and truth, each less its median and divided by its
-    mean distance from it (eq. 5, 6).
+    `sum(|p - t|) / (2 M)` over the M valid pixels without the worst ones, where `p` and `t` are the
+    inverse depths of prediction and truth, each minus its median and divided by its mean absolute
+    deviation from it (eq. 5, 6).
 
     Args:
         y_true: [batch, height, width, 1] inverse depth of any scale and shift, larger = nearer,
-            0 (or whatever `valid_pixels` refuses) = missing.
-        y_pred: [batch, height, width, 1] depth in metres; less than 1 mm counts as 1 mm, and has
-            no gradient.
-        trim: Share of the valid pixels that is left out, rounded down.
+            0 (or what else `valid_pixels` refuses) = missing.
+        y_pred: Depth in metres; less than 1 mm counts as 1 mm, and has no gradient.
+        trim: Share of the valid pixels to leave out, rounded down.
 
     Returns:
         [batch], 0 for an image without valid pixels.
@@ -87,9 +85,9 @@ class TrimmedSiLog(ImageLoss):
     """`trimmed_silog` as a Keras loss, the mean over the images that have a valid pixel.
 
     Args:
-        variance_focus: 0 punishes a wrong scale like any other error, 1 not at all.
-        trim: Share of the valid pixels that is left out.
-        max_depth_m: Truth beyond it does not count.
+        variance_focus: See `trimmed_silog`.
+        trim: See `trimmed_silog`.
+        max_depth_m: See `trimmed_silog`.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """
@@ -126,7 +124,7 @@ class ScaleShiftInvariantLoss(ImageLoss):
     The mean over the images that have a valid pixel.
 
     Args:
-        trim: Share of the valid pixels that is left out.
+        trim: Share of the valid pixels to leave out.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """
@@ -148,7 +146,7 @@ class ScaleShiftInvariantLoss(ImageLoss):
 
 
 def _normalized(inverse_depth: Any, mask: Any) -> Any:
-    """Returns inverse depth less its median, divided by the mean distance from it."""
+    """Returns inverse depth minus its median, divided by the mean absolute deviation from it."""
     difference = inverse_depth - _median(inverse_depth, mask)
     spread = ops.reshape(image_mean(ops.abs(difference), mask), (-1, 1, 1, 1))
     return difference / ops.maximum(spread, _SMALLEST_SPREAD)
@@ -160,7 +158,7 @@ def _median(values: Any, mask: Any) -> Any:
 
 
 def _smallest(error: Any, mask: Any, trim: float) -> Any:
-    """Leaves out the share `trim` of a mask where the error is largest; equal errors all stay."""
+    """Drops the share `trim` of a mask where the error is largest; ties are kept."""
     count = _pixels(mask)
     dropped = ops.cast(ops.floor(trim * ops.cast(count, "float32")), "int32")
     error = ops.stop_gradient(error)
@@ -169,7 +167,7 @@ def _smallest(error: Any, mask: Any, trim: float) -> Any:
 
 
 def _value_of_rank(values: Any, mask: Any, rank: Any) -> Any:
-    """The value with `rank` [batch, 1] smaller ones in the mask, [batch, 1, 1, 1]; 0 of none."""
+    """The value of `rank` [batch, 1] in the mask, from 0 for the smallest; 0 if there is none."""
     flat = ops.reshape(ops.where(mask, values, float("inf")), (-1, _size(values)))
     found = ops.take_along_axis(ops.sort(flat, axis=1), ops.maximum(rank, 0), axis=1)
     found = ops.where(rank < 0, 0.0, found)
@@ -181,11 +179,11 @@ def _size(values: Any) -> int:
 
 
 def _pixels(mask: Any) -> Any:
-    """How many pixels are in the mask, int32 [batch, 1]."""
+    """Number of pixels in the mask, int32 [batch, 1]."""
     return ops.sum(ops.cast(mask, "int32"), axis=(1, 2, 3))[:, None]
 
 
 def _unless_broken(loss: Any, y_pred: Any, mask: Any) -> Any:
-    """NaN where a prediction that counts is not finite: it has no rank, and could be trimmed."""
+    """NaN if the prediction at a valid pixel is not finite: trimming could drop that pixel."""
     whole = ops.all(ops.logical_or(ops.isfinite(y_pred), ops.logical_not(mask)), axis=(1, 2, 3))
     return ops.where(whole, loss, float("nan"))

@@ -1,6 +1,6 @@
 """Sums over the devices of `tf.distribute`, for a step that runs on each of them.
 
-Outside of `strategy.run`, and with a single device, they return what they are given.
+Outside of `strategy.run`, and with a single device, they return their argument.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def count_replicas() -> int:
-    """How many devices run this step."""
+    """The number of devices that run this step."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 

@@ -1,4 +1,4 @@
-"""What a run of a training is asked for, and whether it is already done. Needs no TensorFlow."""
+"""The settings of a training run, and whether it is already done. Needs no TensorFlow."""
 
 import dataclasses
 import pathlib
@@ -39,13 +39,13 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How a run behaves; nothing of it changes what an undisturbed run computes.
+    """How a run behaves; none of this changes what an undisturbed run computes.
 
     Attributes:
-        overwrite: Start anew where another or the same run has left something.
+        overwrite: Start again, even if the folder holds this run or another.
         nan_policy: `fail` ends the run at a loss that is not finite; `rollback` goes back to the
             last epoch with half the learning rate, at most three times.
-        flags: A flagfile that repeats the run, noted as `flags.txt`; None notes nothing.
+        flags: A flagfile that repeats the run, saved as `flags.txt`; None saves nothing.
         workers: The devices that train together; None for this process's first one.
     """
 
@@ -60,23 +60,22 @@ class Run:
     """One training of one model.
 
     Attributes:
-        build: Makes the model, with its starting weights.
-        train_pairs: What is learned.
-        validation_pairs: What is measured after each epoch.
+        build: Builds the model with its initial weights.
+        train_pairs: The pairs to train on.
+        validation_pairs: The pairs to measure after each epoch.
         path: The `.keras` file to write; its `.json`, `log.csv` and the states go beside it.
         recipe: How to train.
-        max_depth_m: The depth that the model's head reaches.
-        description: What else decides on the result and goes into the `.json`, e.g. the builder's
+        max_depth_m: The depth at which the model's head saturates.
+        description: What else determines the result and goes into the `.json`, e.g. the builder's
             arguments.
         options: How the run behaves.
         depth_size: Height and width of the depth that the loss sees; None for twice the map's.
-        extend: Adds what is trained with the model and not saved, see `finer_levels`; it gives
-            what `distiller.training_view` gives, or more.
-        sources: Of `data.origin.data_origins`, for the `.json` alone: they decide on nothing.
+        extend: Adds what is trained with the model but not saved, see `finer_levels`; returns the
+            outputs of `distiller.training_view`, or more.
+        sources: From `data.origin.data_origins`, only for the `.json`: no effect on the result.
         teacher: A depth model to distil from, asked for every augmented picture.
-        teacher_views: Or views of `train_pairs` with its answers.
-        focal_length: Of the camera that is learned, in picture widths, for the `.json` alone: the
-            data decide on the result, not what is known of them.
+        teacher_views: Instead of it, views of `train_pairs` with its answers.
+        focal_length: Focal length of the training camera in picture widths, only for the `.json`.
     """
 
     build: "Callable[[], keras.Model]"
@@ -96,17 +95,17 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch; what does not fill a batch waits for another epoch's order."""
+        """Steps in an epoch; pictures that do not fill a batch are left out of this epoch."""
         return self.train_pairs.epoch_size // self.recipe.batch_size
 
     @property
     def map_size(self) -> tuple[int, int] | None:
-        """At which a map is compared with the teacher's; None for the student's own."""
+        """The size at which a map is compared with the teacher's; None for the student's own."""
         return (self.depth_size[0] // 2, self.depth_size[1] // 2) if self.depth_size else None
 
     @property
     def record(self) -> dict[str, Any]:
-        """All that decides on the result, as the `.json` beside the model tells it."""
+        """Everything that determines the result, for the `.json` beside the model."""
         data = {"train_data": self.train_pairs.fingerprint,
                 "validation_data": self.validation_pairs.fingerprint}
         return {**self.description, "recipe": dataclasses.asdict(self.recipe),
@@ -114,12 +113,12 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The same, flat: a run is continued only under the same identity."""
+        """The record, flattened; a run is continued only under the same identity."""
         return checkpoint.identity_of(self.record)
 
 
 def load_state(run: Run) -> checkpoint.State | None:
-    """Reads the newest whole state of a run; `UserError` if it is that of another run."""
+    """Reads the newest intact state of a run; `UserError` if it belongs to another run."""
     state = checkpoint.load_state(run.path)
     if state is not None:
         checkpoint.require_same(run.path, state.identity, run.identity)
@@ -127,21 +126,21 @@ def load_state(run: Run) -> checkpoint.State | None:
 
 
 def is_complete(path: pathlib.Path) -> bool:
-    """Tells whether a model file is there and no longer in training."""
+    """Tells whether a model file exists and is no longer in training."""
     return path.is_file() and not checkpoint.state_paths(path)
 
 
 def finished_metrics(run: Run) -> dict[str, float] | None:
-    """Tells whether there is nothing left to do.
+    """Returns the metrics of a finished run.
 
     Args:
-        run: The run; with `options.overwrite` there always is something to do.
+        run: The run; with `options.overwrite` it does not count as finished.
 
     Returns:
-        The metrics of the finished run, or None.
+        The metrics, or None if there is something left to do.
 
     Raises:
-        UserError: The model there is that of another run, or of none that is known.
+        UserError: The model in the folder belongs to another run, or to none that is known.
     """
     path = run.path
     if run.options.overwrite or not is_complete(path):
@@ -153,7 +152,7 @@ def finished_metrics(run: Run) -> dict[str, float] | None:
     except (OSError, ValueError, KeyError, TypeError):
         finished = False
     if not finished:
-        raise UserError(f"{path}: was not left by a run that can be continued; move it, give "
+        raise UserError(f"{path}: does not belong to a run that can be continued; move it, give "
                         "--overwrite to replace it, or another --workdir")
     checkpoint.require_same(path, then, run.identity)
     return metrics

@@ -50,19 +50,19 @@ SHEET_ROWS = 8
 
 
 def train(job: TrainingJob) -> None:
-    """Trains a student, and its teacher first where there is none; says where the results are.
+    """Trains a student, and its teacher first if there is none; prints where the results are.
 
-    `job.workdir` then holds `student.keras`, `student.json`, `log.csv` and `sheet.png`. What an
-    interrupted call has left is continued.
+    `job.workdir` then holds `student.keras`, `student.json`, `log.csv` and `sheet.png`. An
+    interrupted call is continued.
 
     Args:
-        job: What is asked for; nobody else may write to its `workdir` (see `workdir.locked`).
+        job: The job; no other process may write to its `workdir` (see `workdir.locked`).
 
     Raises:
-        UserError: What is wrong with the data, a model, the folder or the flags.
+        UserError: Something is wrong with the data, a model, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    encoder_file(job.student.encoder_weights)  # before the scenes take a minute
+    encoder_file(job.student.encoder_weights)  # fails before rendering scenes takes a minute
     if job.student.prune_from:
         read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
     if job.distils:
@@ -82,7 +82,7 @@ def train(job: TrainingJob) -> None:
     if workers.chief_says(lambda: _is_finished(run)):
         print(f"{run.path}: already trained with these flags and data; --overwrite trains again")
         return
-    run.build()  # once, so that its flags fail before a teacher costs minutes or days
+    run.build()  # once, so that bad flags fail before a teacher takes minutes or days
     if waits:
         _train_teacher(job, *pairs)
         run = taught_by(paths, run)
@@ -94,13 +94,13 @@ def train(job: TrainingJob) -> None:
 
 
 def train_teacher(job: TrainingJob) -> None:
-    """Trains the teacher of a job alone, or continues it.
+    """Trains or continues only the teacher of a job.
 
     Args:
-        job: What is asked for; its student plays no part.
+        job: The job; its student is ignored.
 
     Raises:
-        UserError: What is wrong with the data, the weights, the folder or the flags.
+        UserError: Something is wrong with the data, the weights, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
     if job.teacher.paths:
@@ -111,13 +111,13 @@ def train_teacher(job: TrainingJob) -> None:
 
 
 def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
-    """Opens the training and the validation pairs and says what they are.
+    """Opens the training and the validation pairs and prints what they are.
 
     Args:
         data: Where they come from.
 
     Raises:
-        UserError: What is wrong with the folder or a file in it.
+        UserError: Something is wrong with the folder or a file in it.
     """
     train, validation = open_data(data)
     if isinstance(train, Mixture):
@@ -125,13 +125,13 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
             print(f"{count} pictures of an epoch: {describe(pairs)}")
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     if same := count_same_pictures(train, validation):
-        print(f"WARNING: {same} of {len(validation)} validation pictures are training pictures as "
-              "well; the metrics will look better than the network is")
+        print(f"WARNING: {same} of {len(validation)} validation pictures are also training "
+              "pictures; the metrics will look better than the network is")
     return train, validation
 
 
 def _is_finished(run: Run) -> bool:
-    """Whether nothing is left to do; `UserError` where another run has left its files."""
+    """Whether nothing is left to do; `UserError` if the folder holds another run."""
     if not run.options.overwrite:
         load_state(run)
     return finished_metrics(run) is not None and _sheet_of(run).is_file()
@@ -171,7 +171,7 @@ def _train_student(
 
 
 def _measure_elsewhere(run: Run, data: DataOptions) -> dict[str, dict[str, float]]:
-    """Metrics of the student on the other folders' validation pairs, which its `.json` notes."""
+    """Measures the student on the other folders' validation pairs, also for its `.json`."""
     others = open_others(data)
     if not others:
         return {}
@@ -195,7 +195,7 @@ def _write_sheet(path: pathlib.Path, pairs: Pairs, models: Mapping[str, keras.Mo
 
 
 def format_rows(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lays out metrics as an aligned table: one line a row, one column a metric."""
+    """Lays out metrics as an aligned table, one column per metric."""
     names = [name for name in next(iter(rows.values())) if name != "images"]
     width = max(16, 1 + max(map(len, rows)))
     lines = [" " * width + "".join(f"{name:>9}" for name in names)]

@@ -1,4 +1,4 @@
-"""The sheet of pictures that a training leaves: photo, true depth, answers and error."""
+"""The sheet of pictures that a training saves: photo, true depth, predictions and error."""
 
 import os
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def save_sheet(
     predictions: Mapping[str, Sequence[np.ndarray]],
     captions: Sequence[str] | None = None,
 ) -> None:
-    """Draws one row for each picture: photo, true depth, each prediction, error of the last one.
+    """Draws one row per picture: photo, true depth, each prediction, the error of the last one.
 
     All depths of a row share one colour range, the 2nd to 98th percentile of the truth; the error
     is the difference of log depth after the best scale, as si-RMSE sees it, from -0.5 to 0.5.
@@ -34,7 +34,7 @@ def save_sheet(
         pairs: The pictures with true depth.
         indices: Which of them.
         predictions: Title -> [480, 640] metres for each of `indices`.
-        captions: What stands in the corner of each photo; None for nothing.
+        captions: Text for the corner of each photo; None for none.
     """
     titles = ["photo", "true depth", *predictions, "error (blue: too near, red: too far)"]
     rows = [
@@ -55,11 +55,11 @@ def save_sheet(
 
 
 def choose_rows(order: Sequence[int], count: int) -> dict[str, list[int]]:
-    """Takes pictures for three sheets.
+    """Chooses pictures for three sheets.
 
     Args:
         order: Indices of pictures, the best first.
-        count: Pictures on a sheet, or fewer where there are fewer.
+        count: Pictures per sheet, at most.
 
     Returns:
         `good` (the best first), `median` (around the middle), `worst` (the worst first).
@@ -83,7 +83,7 @@ def _row(pairs: Pairs, index: int, depths: list[np.ndarray]) -> list[np.ndarray]
 
 
 def _error_tile(truth: np.ndarray, depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Blue where the answer is too near, white where it is right, red where it is too far."""
+    """Blue where the prediction is too near, white where it is right, red where it is too far."""
     difference = np.zeros(truth.shape)
     difference[valid] = np.log(np.maximum(depth[valid], 1e-3)) - np.log(truth[valid])
     if valid.any():

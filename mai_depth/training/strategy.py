@@ -1,4 +1,4 @@
-"""On which devices a training runs, by the names of `--strategy`."""
+"""The devices that a training runs on, by the names of `--strategy`."""
 
 import signal
 
@@ -14,8 +14,8 @@ def local_workers(strategy: str) -> Workers:
     """The devices of this machine.
 
     Args:
-        strategy: `one` for the first device; `mirrored` for all GPUs; `auto` for all GPUs where
-            there are several and the first device elsewhere.
+        strategy: `one` for the first device; `mirrored` for all GPUs; `auto` for all GPUs if there
+            are several, else for the first device.
 
     Raises:
         UserError: `mirrored` with a single device.
@@ -32,19 +32,19 @@ def local_workers(strategy: str) -> Workers:
 
 
 def join_workers(cluster: Cluster, start_timeout_s: int) -> Workers:
-    """Meets the other processes of a cluster; call it before TensorFlow computes anything.
+    """Joins the other processes of a cluster; call it before TensorFlow computes anything.
 
     Args:
-        cluster: Of `read_cluster`.
-        start_timeout_s: How long to wait for them.
+        cluster: From `read_cluster`.
+        start_timeout_s: Seconds to wait for them.
 
     Raises:
-        UserError: One has not come.
+        UserError: One did not start in time.
     """
-    tf.get_logger().setLevel("WARNING")  # else it tells of every all-reduce that it builds
+    tf.get_logger().setLevel("WARNING")  # else it reports every all-reduce that it builds
     wait_for_all(cluster, start_timeout_s)
-    # All were there a moment ago. Should one be lost just now, TensorFlow waits for ever, deaf to
-    # Python's handlers: then the kernel ends this process.
+    # All were there a moment ago. If one is lost just now, TensorFlow waits forever without
+    # running Python's signal handlers: then the kernel ends this process.
     before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(start_timeout_s)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()

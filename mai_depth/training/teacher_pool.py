@@ -1,4 +1,4 @@
-"""A pool of views with the teacher's answer to each, filled once and found again."""
+"""A pool of views with the teacher's answer to each, filled once and reused."""
 
 import hashlib
 import os
@@ -41,26 +41,27 @@ def fill_teacher_views(
     seed: int,
     cache_dir: str | os.PathLike,
 ) -> TeacherViews:
-    """Asks a teacher for views of every picture, or finds its answers of an earlier run.
+    """Asks a teacher for views of every picture, or reuses its answers from an earlier run.
 
-    It sees a view as the student does, but for the colours: the crop, mirrored or not, at 480x640.
-    What a killed call has left is continued.
+    It sees the same view as the student except for the colours: the crop, mirrored or not, at
+    480x640. A killed call is continued.
 
     Args:
         teacher: A model from [batch, 480, 640, 3] to [batch, 480, 640, 1] metres, or an `Ensemble`.
-        identity: What tells this teacher from any other, e.g. its file's sha256.
+        identity: What distinguishes this teacher from any other, e.g. its file's sha256.
         pairs: The pictures.
-        views: How many of each, see `teacher_views.count_views`.
-        size: Height and width of the answers that are kept: the student's map.
-        augmentation: From which the views are drawn.
-        seed: Of the training.
-        cache_dir: Where the answers are kept: two bytes a pixel, 10 kB a view for a map of 64x80.
+        views: Number of views of each, see `teacher_views.count_views`.
+        size: Height and width of the answers to keep, those of the student's map.
+        augmentation: How to draw the views.
+        seed: The training's seed.
+        cache_dir: Folder for the answers: two bytes per pixel, 10 kB per view for a map of 64x80.
 
     Returns:
         The views.
 
     Raises:
-        UserError: An answer is not finite, the disk is too small, or another process is at it.
+        UserError: An answer is not finite, the disk is too small, or another process fills the
+            pool.
     """
     crops = draw_crops(len(pairs), views, augmentation, seed)
     folder = _folder(cache_dir, identity, pairs, crops, size)
@@ -69,7 +70,7 @@ def fill_teacher_views(
     if answers is None:
         make_workdir(folder, "cache_dir")
         with locked(folder, "cache_dir"):
-            if _open(folder, shape) is None:  # not there, or cut off
+            if _open(folder, shape) is None:  # missing or truncated
                 _fill(teacher, pairs, crops, augmentation, shape, folder)
         answers = _open(folder, shape)
     if answers is None:
@@ -82,7 +83,7 @@ def _folder(
     cache_dir: str | os.PathLike, identity: str, pairs: Pairs, crops: np.ndarray,
     size: tuple[int, int],
 ) -> pathlib.Path:
-    """Named after all that the answers depend on, the drawn views themselves among it."""
+    """The folder, named after all that the answers depend on, including the drawn views."""
     digest = hashlib.sha256(repr((identity, pairs.fingerprint, crops.shape, size)).encode())
     digest.update(crops.astype("<f4").tobytes())
     return pathlib.Path(cache_dir).expanduser() / "teacher_views" / digest.hexdigest()[:20]
@@ -101,7 +102,7 @@ def _fill(
 ) -> None:
     part = folder / "part.u16"
     part.touch()
-    # By whole batches: an answer may depend on what else is in the batch, in its last bit.
+    # In whole batches: the last bit of an answer may depend on the rest of its batch.
     done = keep_whole_blocks(part, "<u2", shape, _BATCH)
     left = (shape[0] - done) * (2 * shape[1] * shape[2] + 4)
     require_space(folder, left, "the teacher's answers", "cache_dir")
@@ -124,7 +125,7 @@ def _answers(
     count, views = crops.shape[:2]
     flat = crops.reshape(-1, crops.shape[-1])
     for first in range(start, count * views, _BATCH):
-        # One batch shape means one compiled graph: the last batch is filled up.
+        # One batch shape means one compiled graph, so the last batch is padded.
         rows = np.minimum(np.arange(first, first + _BATCH), count * views - 1)
         rgb = np.asarray(pairs.rgb[rows // views])
         images = views_of(

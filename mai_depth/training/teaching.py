@@ -1,4 +1,4 @@
-"""How a run's student is taught: its teachers are loaded, and asked beforehand or at every step."""
+"""Loads the teachers of a run and asks them, beforehand or at every step."""
 
 import dataclasses
 import hashlib
@@ -21,24 +21,24 @@ from mai_depth.training.teacher_pool import fill_teacher_views
 
 
 def check_teachers(teacher: Teacher, views: int) -> None:
-    """Reads what can be read of the teachers before the scenes take a minute.
+    """Checks the teachers' files and flags before rendering scenes takes a minute.
 
     Args:
-        teacher: Which ones.
-        views: How many views of each picture they are asked for beforehand; 0: at every step.
+        teacher: The teachers.
+        views: Views of each picture to ask for beforehand; 0 asks at every step.
 
     Raises:
-        UserError: A file is no teacher, or the teachers cannot be asked so.
+        UserError: A file is not a teacher, or the teachers cannot be asked at every step.
     """
     for path in teacher.paths:
         read_config(path, TEACHER_BYTES)
     if not views and (len(teacher.paths) > 1 or teacher.mirror):
-        raise UserError("--nocache_teacher and --distill=features ask one --teacher, and not "
-                        "mirrored; give one and leave out --mirror_teacher, or cache its answers")
+        raise UserError("--nocache_teacher and --distill=features take one --teacher, without "
+                        "--mirror_teacher; give one, or leave these flags out")
 
 
 def taught_by(paths: Sequence[pathlib.Path], run: Run) -> Run:
-    """The run with its teachers' checksums: their content decides on the result."""
+    """Adds the teachers' checksums to a run: their content determines the result."""
     digests = []
     for path in paths:
         with open(path, "rb") as file:
@@ -50,21 +50,21 @@ def taught_by(paths: Sequence[pathlib.Path], run: Run) -> Run:
 def teach(
     run: Run, teacher: Teacher, paths: Sequence[pathlib.Path], views: int, cache_dir: str
 ) -> tuple[Run, keras.Model | Ensemble]:
-    """Loads a run's teachers, and asks them beforehand where they are not asked at every step.
+    """Loads a run's teachers, and asks them now unless they are asked at every step.
 
     Args:
-        run: Of `taught_by`.
-        teacher: How they are asked.
+        run: From `taught_by`.
+        teacher: How to ask them.
         paths: Their `.keras` files.
-        views: How many views of each picture they answer beforehand; 0: at every step.
-        cache_dir: Where answers are kept.
+        views: Views of each picture to ask for now; 0 asks at every step.
+        cache_dir: Folder for their answers.
 
     Returns:
-        The run with the teacher, or with its answers; the teacher, of several all as one.
+        The run with the teacher or with its answers, and the teacher; several become one.
 
     Raises:
-        UserError: A file is no depth model, answers no depth, or cannot be asked so; see also
-            `fill_teacher_views`.
+        UserError: A file is not a depth model, its answer is not a depth map, or it cannot be asked
+            at every step; see also `fill_teacher_views`.
     """
     models = [load_teacher(path) for path in paths]
     for model, path in zip(models, paths, strict=True):
@@ -82,31 +82,31 @@ def teach(
 
 
 def check_answer(teacher: keras.Model, path: pathlib.Path, pairs: Pairs) -> None:
-    """Asks a teacher once, before the training of hours that would learn from it.
+    """Asks a teacher once, before hours of training learn from it.
 
     Args:
         teacher: A model from [batch, 480, 640, 3] to [batch, 480, 640, 1] metres.
         path: Its file, for the message.
-        pairs: The first picture is asked for.
+        pairs: The pictures, of which the first is used.
 
     Raises:
-        UserError: The answer is no depth.
+        UserError: The answer is not a depth map.
     """
     depth = next(predict_pairs(teacher, pairs))
     if not (np.isfinite(depth).all() and depth.min() >= 0 and depth.min() < depth.max()):
-        raise UserError(f"{path}: this teacher answers {depth.min():g} to {depth.max():g} m to a "
-                        "training picture, which is no depth map; give another --teacher")
+        raise UserError(f"{path}: this teacher answers {depth.min():g} to {depth.max():g} m for a "
+                        "training picture, which is not a depth map; give another --teacher")
 
 
 def check_view(teacher: keras.Model, path: pathlib.Path) -> None:
-    """Checks that a teacher can be asked at every step, about pictures of its view's size.
+    """Checks that a teacher can be asked at every step, with pictures of its view's size.
 
     Args:
         teacher: The model.
         path: Its file, for the message.
 
     Raises:
-        UserError: It has not the layers of our own networks.
+        UserError: It lacks the layers of this project's networks.
     """
     missing = {"view", "depth_logits", "depth_low"} - {layer.name for layer in teacher.layers}
     if missing:
@@ -115,5 +115,5 @@ def check_view(teacher: keras.Model, path: pathlib.Path) -> None:
 
 
 def _map_size(run: Run) -> tuple[int, int]:
-    """Of the student, where it is compared with its teacher."""
+    """The size at which the student is compared with its teacher."""
     return run.map_size or tuple(run.build().get_layer("depth_logits").output.shape[1:3])

@@ -1,7 +1,7 @@
-"""The processes and devices that train one model together: who writes, and who hears of what.
+"""The processes and devices that train one model together.
 
-Each process runs the same program. Process 0, the chief, alone evaluates, reads states and writes;
-the others are told (`Workers.chief_says`). In a single process everything here is free.
+Each process runs the same program. Only process 0, the chief, evaluates, reads states and writes;
+the others get its results (`Workers.chief_says`). In a single process nothing here costs time.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ class Workers:
     """All devices of a training, in one process or in several.
 
     Args:
-        strategy: Of `tf.distribute`.
+        strategy: From `tf.distribute`.
         is_chief: Whether this process writes.
-        processes: How many there are.
+        processes: Number of processes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, is_chief: bool = True, processes: int = 1):
@@ -38,31 +38,31 @@ class Workers:
 
     @property
     def replicas(self) -> int:
-        """How many devices train, in all processes."""
+        """Number of devices that train, in all processes."""
         return self.strategy.num_replicas_in_sync
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """In which models and optimizers must be made."""
+        """The scope in which models and optimizers must be created."""
         return self.strategy.scope()
 
     def check_batch(self, batch_size: int, flag: str = "batch_size") -> None:
-        """Raises `UserError` unless all replicas get equally many pictures of a batch."""
+        """Raises `UserError` unless all replicas get the same number of pictures of a batch."""
         if batch_size % self.replicas:
             raise UserError(f"--{flag}={batch_size}: cannot be shared equally by {self.replicas} "
                             f"devices; give a multiple of {self.replicas}")
 
     def chief_says(self, make: Callable[[], Any]) -> Any:
-        """Calls a function in the chief alone; all processes wait and get its answer.
+        """Calls a function only in the chief; all processes wait for its result and return it.
 
         Args:
-            make: Returns what JSON can hold.
+            make: Returns a value that JSON can hold.
         """
         if self.processes == 1:
             return make()
         return json.loads(self.chief_sends(lambda: json.dumps(make()).encode()))
 
     def chief_first(self, make: Callable[[], Any]) -> Any:
-        """Calls a function in the chief, then in the others: it fills a cache that they share."""
+        """Calls a function in the chief, where it fills a shared cache, then in the others."""
         result = make() if self.is_chief else None
         self.wait()
         return result if self.is_chief else make()
@@ -72,7 +72,7 @@ class Workers:
         self.chief_says(lambda: None)
 
     def chief_sends(self, make: Callable[[], bytes]) -> bytes:
-        """As `chief_says`, for bytes."""
+        """Like `chief_says`, for bytes."""
         if self.processes == 1:
             return make()
         data = make() if self.is_chief else b""
@@ -101,13 +101,13 @@ class Workers:
         return self.first(self.strategy.run(in_replica, args=(values,)))
 
     def first(self, value: Any) -> Any:
-        """Of a value that is the same in each replica, the one of this process's first."""
+        """The copy of this process's first replica, of a value that is equal in all."""
         return tf.nest.map_structure(
             lambda one: self.strategy.experimental_local_results(one)[0], value)
 
     @contextlib.contextmanager
     def faults_of_peers(self) -> Iterator[None]:
-        """Makes one line of what TensorFlow says when another process is gone.
+        """Turns TensorFlow's errors about a lost process into one line.
 
         Raises:
             UserError: Another process has ended, or does not answer.
@@ -120,10 +120,11 @@ class Workers:
             task = re.search(r"/job:(\w+)/replica:0/task:(\d+)", error.message or "")
             who = f"{task[1]} {task[2]}" if task else "another process"
             raise UserError(
-                f"--strategy=multi_worker: {who} has ended or does not answer; see what it said, "
-                "then start all again: they continue after the last complete epoch") from error
+                f"--strategy=multi_worker: {who} has ended or does not answer; see its output, "
+                "then start all processes again: they continue after the last complete epoch"
+            ) from error
 
 
 def workers_or_one(workers: Workers | None) -> Workers:
-    """What a run's options name, or this process's first device."""
+    """The given workers, or this process's first device."""
     return workers or Workers(tf.distribute.get_strategy())

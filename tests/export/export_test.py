@@ -146,6 +146,7 @@ def test_saved_model(export, tmp_path):
     ("flags", "words"),
     [
         (["--model=no.keras"], ["no.keras", "no such file"]),
+        (["--model=typo"], ["--model=typo", "no such file or pretrained network", "indoor_fast"]),
         (["--workdir=no_such_folder"], ["no_such_folder", "train.py"]),
         (["--output=/no/such/folder/a.tflite"], ["/no/such/folder", "--output"]),
         (["--output=a.bin"], ["a.bin", ".tflite"]),
@@ -165,6 +166,13 @@ def test_faults_in_flags(export, tmp_path, flags, words):
         flags = [*flags, f"--output={tmp_path / 'a.tflite'}"]
     assert_one_line(export(*flags), *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shipped_network_is_exported_here_not_into_the_package(commands, tmp_path):
+    (tmp_path / "indoor_student_90m_int8.tflite").touch()
+    result = commands(REPOSITORY / "export.py", "--model=indoor_student_90m",
+                      "--quantization=int8", cwd=tmp_path)
+    assert_one_line(result, "error: indoor_student_90m_int8.tflite: exists; give --overwrite")
 
 
 def write_truncated(path, workdir):

@@ -75,7 +75,7 @@ def test_relative_teachers_alone_give_inverse_depth():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_a_teacher_that_answers_no_depth_ends_it(value):
-    with pytest.raises(UselessTeacher, match=r"t.keras: this teacher answers .* no depth map"):
+    with pytest.raises(UselessTeacher, match=r"t.keras: this teacher answers .* not a depth map"):
         ask([teacher(lambda red: 0 * red + value)], ramp())
 
 

@@ -78,7 +78,7 @@ def test_mixed_pictures_become_a_training_folder(tmp_path, commands, photos, tea
     assert done.returncode == 1 and "Traceback" not in done.stderr
     said = lines(done)
     assert said[0].startswith("skipped: photos/broken.jpg: the picture is broken")
-    assert said[1].startswith("skipped: photos/strip.png: 300x30 is too small, its middle of 4:3")
+    assert said[1].startswith("skipped: photos/strip.png: 300x30 is too small, its 4:3 centre")
     assert said[2:] == ["error: 2 pictures skipped; see above"]
     assert done.stdout == "out: 7 labelled pictures; out/sheet.png shows 7 of them\n"
     rgb = tmp_path / "out" / "train" / "rgb"
@@ -233,4 +233,4 @@ def test_other_labels_in_the_folder_are_refused(tmp_path, commands, teacher):
     assert done.returncode == 1
     assert lines(done) == [
         f"error: out: was labelled with --input {tmp_path}/one.png, not {tmp_path}/two.png; give "
-        "the same to go on, or another --output"]
+        "the same to continue, or another --output"]

@@ -91,7 +91,7 @@ def test_actors_of_a_killed_run_are_waited_for(tmp_path, monkeypatch):
     with open(tmp_path / ".actors.lock", "a") as actor:
         fcntl.flock(actor, fcntl.LOCK_SH)
         monkeypatch.setattr(ray_engine, "_LAST_ACTORS_S", 0.1)
-        with pytest.raises(UserError, match="actors of an earlier run still write to it"):
+        with pytest.raises(UserError, match="actors of an earlier run are still writing to it"):
             ray_engine.wait_for_actors(tmp_path)
         monkeypatch.setattr(ray_engine, "_LAST_ACTORS_S", 30.0)
         threading.Timer(0.5, lambda: fcntl.flock(actor, fcntl.LOCK_UN)).start()

@@ -74,7 +74,7 @@ def test_when_all_are_damaged_the_remedy_is_named(path):
     checkpoint.save_state(path, state())
     path.with_name("student-0001.state").write_bytes(b"")
     with (pytest.warns(UserWarning),
-          pytest.raises(UserError, match="no earlier state is whole; --overwrite")):
+          pytest.raises(UserError, match="no earlier state is intact; --overwrite")):
         checkpoint.load_state(path)
 
 

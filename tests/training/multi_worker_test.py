@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 6
 STEPS = 3  # in an epoch of `small_run`
-LOST = "has ended or does not answer; see what it said, then start all again"
+LOST = "has ended or does not answer; see its output, then start all processes again"
 
 
 class Process:
@@ -147,4 +147,4 @@ def test_a_process_that_never_comes_is_waited_for_and_named(start):
     begin = time.monotonic()
     code, line = chief.end()
     assert code == 1 and time.monotonic() - begin < 90
-    assert line.startswith("error: worker 1 (127.0.0.1:") and "has not come within 30 s" in line
+    assert line.startswith("error: worker 1 (127.0.0.1:") and "did not start within 30 s" in line

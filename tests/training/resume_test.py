@@ -169,7 +169,7 @@ def test_a_finished_run_that_knew_less_is_another_run(tiny_data, unbroken):
 def test_a_model_of_unknown_origin_is_not_replaced(tiny_data, folder):
     run = small_run(tiny_data, folder)
     run.path.write_text("precious")
-    with pytest.raises(UserError, match="not left by a run that can be continued"):
+    with pytest.raises(UserError, match="does not belong to a run that can be continued"):
         fit_depth_model(run)
     assert run.path.read_text() == "precious"
 
@@ -203,7 +203,7 @@ def test_a_state_of_another_architecture_is_never_squeezed_in(tiny_data, folder,
     interrupt(monkeypatch, small_run(tiny_data, folder), STEPS + 1)
     run = small_run(tiny_data, folder)
     other = type(run)(**{**vars(run), "build": lambda: small_model(8)})
-    with pytest.raises(UserError, match="its state is that of another version of this program"):
+    with pytest.raises(UserError, match="its state was written by another version of this program"):
         fit_depth_model(other)
     assert states(folder) == ["student-0001.state"]
 
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up_keeps_the_epochs_before(
     monkeypatch.setattr(owner, name, on_a_full_disk(getattr(owner, name)))
     # A worse metric would leave the model as it is.
     monkeypatch.setattr(trainer, "evaluate", improving(trainer.evaluate))
-    with pytest.raises(UserError, match=r"epoch 2 could not be kept .*needs \d\.\d MB: free"):
+    with pytest.raises(UserError, match=r"epoch 2 could not be saved .*needs \d\.\d MB: free"):
         fit_depth_model(run)
     assert states(folder) == [f"student-{epoch:04d}.state" for epoch in range(1, kept + 1)]
     keras.saving.load_model(run.path, compile=False)
@@ -355,7 +355,7 @@ def test_a_teacher_that_training_has_changed_is_a_bug(tiny_data, folder, monkeyp
 def test_a_removed_model_is_noticed_at_the_end(tiny_data, folder, monkeypatch):
     run = small_run(tiny_data, folder, epochs=1)
     monkeypatch.setattr(trainer, "save_model", lambda *_: None)
-    with pytest.raises(UserError, match="was removed while the run went on"):
+    with pytest.raises(UserError, match="was removed during the run"):
         fit_depth_model(run)
 
 

@@ -155,7 +155,7 @@ def test_who_does_not_come_is_named(monkeypatch):
         config = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]},
                   "task": {"type": "worker", "index": 0}}
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-        with pytest.raises(UserError, match=rf"worker 2 \(127.0.0.1:{ports[2]}\) has not come "
+        with pytest.raises(UserError, match=rf"worker 2 \(127.0.0.1:{ports[2]}\) did not start "
                            r"within 0.1 s; start it, or wait longer with --start_timeout_s"):
             wait_for_all(read_cluster(), 0.1)
         config["task"]["index"] = 1

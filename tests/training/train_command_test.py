@@ -114,10 +114,10 @@ def test_one_line_names_the_fault(answers, name, words):
     ("--teacher=nyuv2_student_28m,typo", "--teacher=typo: no such file or pretrained network; "
      "there are: indoor_accurate, indoor_balanced, "),
     ("--teacher=nyuv2_student_28m,nyuv2_student_90m --nocache_teacher",
-     "--nocache_teacher and --distill=features ask one --teacher, and not mirrored"),
-    ("--mirror_teacher --distill=features", "--distill=features ask one --teacher"),
+     "--nocache_teacher and --distill=features take one --teacher, without --mirror_teacher"),
+    ("--mirror_teacher --distill=features", "--distill=features take one --teacher"),
     (f"--train=qat --student_file={STUDENT} --distill=features",
-     "--distill=features: the integers of --train=qat have none to compare"),
+     "--distill=features: --train=qat has no features to compare"),
     ("--teacher_views=0", "teacher_views"),
     ("--train=qat", "student.keras: no such file"),
 ])
