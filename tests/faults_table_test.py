@@ -5,7 +5,7 @@ import pathlib
 import re
 
 TESTS = pathlib.Path(__file__).resolve().parent
-ROWS = 120
+ROWS = 121
 
 
 def rows():
