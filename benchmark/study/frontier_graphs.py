@@ -25,12 +25,11 @@ LADDER: dict[str, dict[str, Any]] = {
     "a75_stop16_96_slim": {
         "alpha": 0.75, "decoder_stride": 16, "grid_size": (96, 128), "slim": True},
     "a50_stop16_96": {"alpha": 0.5, "decoder_stride": 16, "grid_size": (96, 128)},
-    "accurate": {"alpha": 1.0, "decoder_stride": 8, "grid_size": (192, 256),
-                 "decoder_filters": (96, 64)},
-    "sharp": {"alpha": 1.0, "decoder_stride": 2, "grid_size": (192, 256),
-              "decoder_filters": (96, 64, 32, 16)},
+    "balanced": {"preset": "balanced"},
+    "accurate": {"preset": "accurate"},
+    "sharp": {"preset": "sharp"},
 }
-"""What `build_student` is given, beside the preset `student_90m`, by the name of the arm."""
+"""What `build_student` is given by the name of the arm; the preset is `student_90m` if none is."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from benchmark.study.accuracy_table import Accuracy
 from benchmark.study.frontier_graphs import LADDER
 from benchmark.study.frontier_graphs import MEAN_MAP
 from benchmark.study.frontier_graphs import PAPER
+from benchmark.study.frontier_graphs import REFERENCE
 from benchmark.study.frontier_graphs import Cost
 from benchmark.study.results import read_lines
 from mai_depth.atomic import atomic_path
@@ -164,10 +165,11 @@ def network_of(arm: str) -> str:
     """What an arm gives to `train.py`, or what it is."""
     if arm not in LADDER:
         return {PAPER: "the paper's graph", MEAN_MAP: "reads and writes VGA"}[arm]
-    names = {"grid_size": "grid"}
-    words = [f"--{names.get(name, name)}" if value is True else
-             f"--{names.get(name, name)}={_word(value)}" for name, value in LADDER[arm].items()]
-    return " ".join(["--student=student_90m", *words])
+    names = {"grid_size": "grid", "preset": "student"}
+    settings = {"preset": REFERENCE} | LADDER[arm]
+    return " ".join(
+        f"--{names.get(name, name)}" if value is True else
+        f"--{names.get(name, name)}={_word(value)}" for name, value in settings.items())
 
 
 def text(lines: Sequence[Line]) -> str:
