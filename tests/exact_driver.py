@@ -23,6 +23,7 @@ from mai_depth.stopping import Request
 from mai_depth.training.batch_norm import prepare_batch_norm
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.loop import Loop
+from mai_depth.training.replicas import count_replicas
 from mai_depth.training.strategy import local_workers
 
 STEPS = 50
@@ -37,6 +38,11 @@ def keep_float64():
     keras.ops.cast = lambda x, dtype: cast(x, "float64" if dtype == "float32" else dtype)
     # TensorFlow resizes in float32; here nothing changes its size.
     keras.ops.image.resize = lambda x, size, **_: x
+    # Keras shares a loss among the devices by a factor that is rounded to float32: of three devices
+    # 3e-8 too much.
+    of_keras = sys.modules["keras.src.losses.loss"]
+    assert callable(of_keras.scale_loss_for_distribution)
+    of_keras.scale_loss_for_distribution = lambda value: value / count_replicas()
 
 
 def network():
