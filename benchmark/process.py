@@ -67,6 +67,7 @@ class ChildProcess:
         arguments: Command line.
         environment: Variables set for the child beside ours.
         subject: What the child is about, named in messages (a file).
+        python: Which one runs it; this process's own by default.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class ChildProcess:
         arguments: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         subject: str = "",
+        python: str = sys.executable,
     ):
         self.subject = subject or module
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._buffer = b""
         paths = [str(_REPOSITORY), os.environ.get("PYTHONPATH", "")]
         self._process: Any = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)),
                  **(environment or {})})

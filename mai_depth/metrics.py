@@ -28,7 +28,7 @@ def si_rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     `sqrt(mean(d^2) - mean(d)^2)`, `d = ln(y_pred) - ln(y_true)` (Eigen et al. 2014), which is the
     standard deviation of `d`: 0 for a prediction that is right up to its scale.
     """
-    return _si_rmse(*_valid(y_true, y_pred))
+    return _si_rmse(_log_error(*_valid(y_true, y_pred)))
 
 
 def rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -38,7 +38,7 @@ def rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 
 def log10(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Mean absolute error of the decimal logarithm, `mean(|log10 y_pred - log10 y_true|)`."""
-    return _log10(*_valid(y_true, y_pred))
+    return _log10(_log_error(*_valid(y_true, y_pred)))
 
 
 def abs_rel(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -57,7 +57,7 @@ def delta(y_true: np.ndarray, y_pred: np.ndarray, power: int = 1) -> float:
     Returns:
         A share from 0 to 1; a NaN prediction counts as wrong.
     """
-    return _delta(*_valid(y_true, y_pred), power)
+    return _delta(_ratio(*_valid(y_true, y_pred)), power)
 
 
 def image_metrics(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
@@ -71,8 +71,9 @@ def image_metrics(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
         The metrics by name, in the order of `NAMES`; all NaN if no pixel is valid.
     """
     truth, prediction = _valid(y_true, y_pred)
-    values = [metric(truth, prediction) for metric in (_si_rmse, _rmse, _log10, _abs_rel)]
-    values += [_delta(truth, prediction, power) for power in (1, 2, 3)]
+    error, ratio = _log_error(truth, prediction), _ratio(truth, prediction)
+    values = [_si_rmse(error), _rmse(truth, prediction), _log10(error), _abs_rel(truth, prediction)]
+    values += [_delta(ratio, power) for power in (1, 2, 3)]
     return dict(zip(NAMES, values, strict=True))
 
 
@@ -208,26 +209,29 @@ def _log_error(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.log(_clamp(prediction)) - np.log(truth)
 
 
-def _si_rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
-    return float(np.std(_log_error(truth, prediction))) if truth.size else float("nan")
+def _ratio(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    prediction = _clamp(prediction)
+    return np.maximum(prediction / truth, truth / prediction)
+
+
+def _si_rmse(log_error: np.ndarray) -> float:
+    return float(np.std(log_error)) if log_error.size else float("nan")
 
 
 def _rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.sqrt(_mean((truth - prediction) ** 2)))
 
 
-def _log10(truth: np.ndarray, prediction: np.ndarray) -> float:
-    return _mean(np.abs(_log_error(truth, prediction))) / float(np.log(10.0))
+def _log10(log_error: np.ndarray) -> float:
+    return _mean(np.abs(log_error)) / float(np.log(10.0))
 
 
 def _abs_rel(truth: np.ndarray, prediction: np.ndarray) -> float:
     return _mean(np.abs(prediction - truth) / truth)
 
 
-def _delta(truth: np.ndarray, prediction: np.ndarray, power: int) -> float:
-    prediction = _clamp(prediction)
-    ratio = np.maximum(prediction / truth, truth / prediction)
-    return _mean((ratio < 1.25**power).astype(np.float64))
+def _delta(ratio: np.ndarray, power: int) -> float:
+    return np.count_nonzero(ratio < 1.25**power) / ratio.size if ratio.size else float("nan")
 
 
 def _sums(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

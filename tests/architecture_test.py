@@ -24,7 +24,7 @@ STOREYS = {
     "mai_depth.live": "a camera's depth on a page",
     "mai_depth.label": "pictures without depth, labelled by teachers",
     "benchmark": "speed, accuracy and score",
-    "benchmark.peers": "published networks to compare with",
+    "benchmark.peers": "published networks and PyTorch, to compare with",
     "benchmark.study": "the paper's table, repeated",
 }
 # What a board runs, and what opens data: nothing they reach may import TensorFlow or Keras.

@@ -64,6 +64,7 @@ EXEMPT = {
         "downloads Depth Anything V2; label_test.py runs it with a tiny one of the same build",
     "python -m pytest": "this is it",
     "python -m http.server": "serves until Ctrl-C; live tests open the exported page",
+    "python -m benchmark.peers.training": "needs PyTorch; peers_training_test.py",
     "python -m benchmark.training": "minutes; training tests run it on small data",
     "python train.py --flagfile=student.flags --strategy=mirrored": "needs several GPUs",
     "python train.py --flagfile=student.flags --strategy=multi_worker": "needs several machines",

@@ -19,6 +19,7 @@ ENTRY_FILES = {  # module -> its number flags
     "mai_depth.data.convert.__main__": 4,
     "mai_depth.data.pack.__main__": 2,
     "benchmark.training": 3,
+    "benchmark.peers.training": 5,
     "mai_depth.predict.__main__": 5,
     "mai_depth.calibrate.__main__": 2,
     "mai_depth.live.__main__": 5,

@@ -1,6 +1,6 @@
 """One process of a small training on several devices, or alone.
 
-    python tests/strategy_driver.py fit STRATEGY DATA_DIR FOLDER EPOCHS [SECONDS_A_STEP]
+    python tests/strategy_driver.py fit STRATEGY DATA_DIR FOLDER EPOCHS [SECONDS_A_STEP [BATCH]]
     python tests/strategy_driver.py losses
 
 `fit` trains without dropout and prints one line of JSON: a digest of the trained weights, whether
@@ -50,7 +50,7 @@ def workers_of(strategy) -> Workers:
     return local_workers(strategy)
 
 
-def fit(strategy, data, folder, epochs, seconds="0"):
+def fit(strategy, data, folder, epochs, seconds="0", batch_size="4"):
     tf.config.experimental.enable_op_determinism()
     workers = workers_of(strategy)
     trained = []
@@ -70,7 +70,8 @@ def fit(strategy, data, folder, epochs, seconds="0"):
     folder = pathlib.Path(folder)
     options = RunOptions(workers=workers)
     run = small_run(
-        pathlib.Path(data), folder, dropout=0.0, epochs=int(epochs), options=options)
+        pathlib.Path(data), folder, dropout=0.0, epochs=int(epochs), options=options,
+        batch_size=int(batch_size))
     with workers.faults_of_peers():
         fit_depth_model(run)
         workers.wait()

@@ -1,1 +1,1 @@
-"""`python -m benchmark.peers`: published networks to compare with."""
+"""Published networks (`python -m benchmark.peers`) and PyTorch, to compare with."""

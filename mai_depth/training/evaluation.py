@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from mai_depth.data.pairs import Pairs
@@ -24,11 +25,13 @@ def predict_pairs(model: keras.Model, pairs: Pairs, *, batch_size: int = 8) -> I
         float32 [480, 640] in metres for each pair, in order.
     """
     for start in range(0, len(pairs), batch_size):
-        images = np.asarray(pairs.rgb[start : start + batch_size], np.float32)
+        images = padded = np.asarray(pairs.rgb[start : start + batch_size])
         # One batch shape means one compiled graph: the last batch is filled up.
-        missing = batch_size - len(images)
-        padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        yield from model.predict_on_batch(padded)[: len(images), ..., 0]
+        if missing := batch_size - len(images):
+            padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        # Bytes go to the device, a quarter of the floats that the model wants.
+        depth = model.predict_on_batch(tf.cast(padded, tf.float32))
+        yield from depth[: len(images), ..., 0]
 
 
 def evaluate(model: keras.Model, pairs: Pairs, *, progress: str | None = None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Two processes that train together on this machine: same weights, one writer, no lost peer."""
+"""Processes that train together on this machine: same weights, one writer, no lost peer."""
 
 import json
 import os
@@ -21,9 +21,9 @@ LOST = "has ended or does not answer; see its output, then start all processes a
 
 
 class Process:
-    """One of two, or one alone, with what it says."""
+    """One of some, or one alone, with what it says."""
 
-    def __init__(self, index, ports, data, folder, epochs=EPOCHS, seconds=0.0):
+    def __init__(self, index, ports, folder, *words):
         addresses = [f"127.0.0.1:{port}" for port in ports]
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -33,9 +33,8 @@ class Process:
         self.errors = self.said.with_suffix(".errors")
         with open(self.said, "w") as out, open(self.errors, "w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "tests/strategy_driver.py", "fit",
-                 "multi_worker" if ports else "one", data, folder / "run", str(epochs),
-                 str(seconds)], env=environment, cwd=REPOSITORY, stdout=out, stderr=errors)
+                [sys.executable, *words], env=environment, cwd=REPOSITORY, stdout=out,
+                stderr=errors)
 
     def steps(self):
         return self.errors.read_text().count("step ")
@@ -54,10 +53,22 @@ class Process:
         assert "Traceback" not in errors, errors[-3000:]
         return code, errors.splitlines()[-1]
 
-    def result(self):
+    def results(self):
         code, last = self.end()
         assert code == 0, last
-        return json.loads(self.said.read_text().splitlines()[-1])
+        return [json.loads(line) for line in self.said.read_text().splitlines()
+                if line.startswith("{")]
+
+    def result(self):
+        return self.results()[-1]
+
+
+def fit(index, ports, data, folder, epochs=EPOCHS, seconds=0.0, batch_size=4):
+    """Starts a process of a whole run."""
+    return Process(
+        index, ports, folder, "tests/strategy_driver.py", "fit",
+        "multi_worker" if ports else "one", data, folder / "run", str(epochs), str(seconds),
+        str(batch_size))
 
 
 @pytest.fixture()
@@ -67,7 +78,7 @@ def start(tiny_data, tmp_path):
 
     def start_two(seconds=0.0, epochs=EPOCHS, indices=(0, 1), folders=("chief", "worker")):
         ports = free_ports(2)
-        two = [Process(index, ports, tiny_data, tmp_path / folders[index], epochs, seconds)
+        two = [fit(index, ports, tiny_data, tmp_path / folders[index], epochs, seconds)
                for index in indices]
         started.extend(two)
         return two
@@ -90,7 +101,7 @@ def free_ports(count):
 def unbroken(tiny_data, tmp_path_factory):
     """The weights that two undisturbed processes give, the same in both; the chief's folder."""
     folder, ports = tmp_path_factory.mktemp("unbroken"), free_ports(2)
-    two = [Process(index, ports, tiny_data, folder / str(index)) for index in range(2)]
+    two = [fit(index, ports, tiny_data, folder / str(index)) for index in range(2)]
     chief, worker = (one.result() for one in two)
     assert chief["chief"] and not worker["chief"] and chief["replicas"] == 2
     assert chief["digest"] == worker["digest"]
@@ -98,13 +109,55 @@ def unbroken(tiny_data, tmp_path_factory):
 
 
 def test_two_processes_learn_what_one_does(unbroken, tiny_data, tmp_path):
-    alone = Process(0, [], tiny_data, tmp_path)
+    alone = fit(0, [], tiny_data, tmp_path)
     assert alone.result()["replicas"] == 1
     one, two = (keras.saving.load_model(folder / "run" / "student.keras", compile=False)
                 for folder in (tmp_path, unbroken[1] / "0"))
     assert one.to_json() == two.to_json()
     for value, other in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(value, other, atol=1e-4)
+
+
+def test_three_processes_have_the_same_bits(tiny_data, tmp_path):
+    ports = free_ports(3)
+    three = [fit(index, ports, tiny_data, tmp_path / str(index), epochs=2, batch_size=6)
+             for index in range(3)]
+    results = [one.result() for one in three]
+    assert [one["chief"] for one in results] == [True, False, False]
+    assert {one["replicas"] for one in results} == {3}
+    assert len({one["digest"] for one in results}) == 1
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """What fifty steps in float64 give on one device and on two of one process."""
+    folder = tmp_path_factory.mktemp("exact")
+    return Process(0, [], folder, "tests/exact_driver.py", "devices").results()
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found["weights"], expected["weights"], rtol=0, atol=1e-9)
+
+
+def test_two_devices_do_exactly_what_one_does(exact):
+    one, mirrored = exact
+    assert (one["replicas"], mirrored["replicas"]) == (1, 2)
+    assert len(one["losses"]) == 50 and one["losses"][-1] < one["losses"][0] - 0.5
+    assert_same(mirrored, one)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_do_exactly_what_one_does(exact, tmp_path, count):
+    ports = free_ports(count)
+    all_of_them = [
+        Process(index, ports, tmp_path / str(index), "tests/exact_driver.py", "process")
+        for index in range(count)]
+    results = [one.result() for one in all_of_them]
+    assert len({one["digest"] for one in results}) == 1
+    for found in results:
+        assert found["replicas"] == count
+        assert_same(found, exact[0])
 
 
 def test_the_chief_alone_writes(unbroken):
