@@ -43,7 +43,8 @@ from mai_depth.predict.depth_network import open_network
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "DIR/{train,validation}/{rgb,depth}.")
 _MODEL = flags.DEFINE_list(
-    "model", ["nyuv2_student_28m", "nyuv2_student_90m", "nyuv2_student_189m"],
+    "model", ["indoor_fast", "indoor_balanced", "indoor_student_90m", "indoor_accurate",
+              "indoor_sharp"],
     ".keras or .tflite files, or names of shipped networks.")
 _OUTPUT = flags.DEFINE_string(
     "output", "benchmark/results/eighty_numbers.csv", "The table; the plot is written beside it.")

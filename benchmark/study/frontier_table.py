@@ -197,19 +197,21 @@ def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
         path: The PNG to write.
         lines: Of one data set or several; some with accuracy.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    colors = colormaps["tab20"]
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(BAR, color="0.6", linestyle="--", linewidth=1)
-    axes.annotate("no score counts above", (1.0, BAR), xycoords=("axes fraction", "data"),
-                  ha="right", va="bottom", fontsize=8, color="0.4")
+    axes.annotate("no score counts above", (0.0, BAR), xycoords=("axes fraction", "data"),
+                  va="bottom", fontsize=8, color="0.4")
     markers = dict(zip(dict.fromkeys(line.data for line in lines if line.data), "os^Dv" * 9,
                        strict=False))
     for group in _groups([line for line in lines if line.si_rmse is not None]):
         first, errors = group[0], [float(line.si_rmse or 0) for line in group]
         number = ARMS.index(graph_of(first.arm))
-        color = "black" if first.arm == MEAN_MAP else f"C{number % 10}"
+        color = "black" if first.arm == MEAN_MAP else colors(number % 20)
         axes.plot([first.time] * len(errors), errors, markers[first.data], color=color, alpha=0.35)
         filled = "full" if first.arm in ARMS else "none"  # another training of the graph
         axes.plot(first.time, statistics.fmean(errors), markers[first.data], color=color,
