@@ -102,7 +102,9 @@ def test_the_factor_is_the_ratio_of_the_focal_lengths():
     assert factor == pytest.approx(1.0)
     assert "0.811 picture widths (--focal_length_px), the network's 0.811" in line
     assert Scale(focal_px=1038.08, canonical=0.811).of(picture, (640, 480))[0] == pytest.approx(2)
-    assert Scale(canonical=0.811).of(picture, (640, 480)) == (1.0, "")
+    factor, line = Scale(canonical=0.811).of(picture, (640, 480))
+    assert factor == 1 and "a guess" in line and "--field_of_view_deg" in line
+    assert Scale().of(picture, (640, 480)) == (1.0, "")
     with_exif = dataclasses.replace(picture, focal_px=259.52)
     assert Scale(canonical=0.811).of(with_exif, (640, 480))[0] == pytest.approx(0.5)
     assert Scale(canonical=None).of(with_exif, (640, 480))[0] == 1.0
@@ -142,7 +144,9 @@ def test_predict_says_once_what_it_used(tmp_path):
     done = run("--input=in", "--output=out", MODEL, "--write=npy", cwd=tmp_path)
     assert done.returncode == 0
     assert lines(done) == ["scale: depth x 0.926, focal length 0.751 picture widths (EXIF), the "
-                           "network's 0.811"]
+                           "network's 0.811",
+                           "scale: a guess, the picture does not name its focal length; give "
+                           "--field_of_view_deg or --camera"]
     done = run("--input=in", "--output=px", MODEL, "--write=npy", "--focal_length_px=519.04",
                cwd=tmp_path)
     assert lines(done) == ["scale: depth x 1.000, focal length 0.811 picture widths "
