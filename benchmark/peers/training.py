@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
+from benchmark.peers.training_rounds import print_table
 from benchmark.process import ChildProcess
 from mai_depth import command
 from mai_depth import number_flags
@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         trainings = _open(folder, recipe, stack)
         rounds = _in_turns(trainings)
-    _print_table(rounds, _STEPS.value * _BATCH_SIZE.value)
+    print_table(rounds, _STEPS.value * _BATCH_SIZE.value)
     print(f"{_ROUNDS.value} rounds of {_STEPS.value} steps of {_BATCH_SIZE.value} pictures, in "
           f"turns; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
 
@@ -102,35 +102,6 @@ def _in_turns(trainings: dict[str, ChildProcess]) -> dict[str, list[dict[str, An
             done["cpu_s"], before[name] = done["cpu_s"] - before[name], done["cpu_s"]
             rounds[name].append(done)
     return rounds
-
-
-def advantages(rounds: dict[str, list[dict[str, Any]]], key: str) -> list[float]:
-    """How many times as fast as the faster of the others the first training was, by rounds.
-
-    Args:
-        rounds: Of each training, in the order in which they are compared.
-        key: `wall_s` or `cpu_s`.
-    """
-    first, *others = rounds.values()
-    return [min(one[key] for one in beside) / own[key]
-            for own, *beside in zip(first, *others, strict=True)]
-
-
-def _print_table(rounds: dict[str, list[dict[str, Any]]], pictures: int) -> None:
-    print(f"\n{'pictures a second':<20}{'by the clock':>24}{'of processor time':>28}")
-    for name, done in rounds.items():
-        shown = [_median_and_range([pictures / one[key] for one in done])
-                 for key in ("wall_s", "cpu_s")]
-        print(f"{name:<20}{shown[0]:>24}{shown[1]:>28}")
-    for key, what in (("wall_s", "by the clock"), ("cpu_s", "of processor time")):
-        print(f"{OURS} against the faster of PyTorch's, {what}: "
-              f"{_median_and_range(advantages(rounds, key), 2)}")
-
-
-def _median_and_range(values: list[float], digits: int = 1) -> str:
-    median, low, high = (
-        f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-    return f"{median} ({low} to {high})"
 
 
 if __name__ == "__main__":

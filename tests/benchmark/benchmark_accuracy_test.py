@@ -117,7 +117,7 @@ def test_missing_and_empty_folders(tmp_path):
         list_pairs(tmp_path, "validation")
     for kind in ("rgb", "depth"):
         (tmp_path / "validation" / kind).mkdir(parents=True)
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="the folder is empty"):
         list_pairs(tmp_path, "validation")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.peers.keras_training import write_network
-from benchmark.peers.training import advantages
+from benchmark.peers.training_rounds import advantages
 from mai_depth.network.student import build_student
 from mai_depth.training.batch_norm import prepare_batch_norm
 from mai_depth.training.distiller import training_view
