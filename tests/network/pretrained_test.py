@@ -222,7 +222,9 @@ def nyu_validation(shared, tmp_path_factory):
     return open_split(str(folder), "validation", cache_dir=str(tmp_path_factory.mktemp("nyu")))
 
 
-@pytest.mark.parametrize("entry", pretrained.list_pretrained(), ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", [
+    pytest.param(entry, id=entry["name"], marks=() if number < 2 else pytest.mark.slow)
+    for number, entry in enumerate(pretrained.list_pretrained())])
 def test_shipped_networks_are_as_good_as_stated(entry, nyu_validation):
     """Each file is opened and asked, the integers too."""
     path = pretrained.pretrained_path(entry["name"])
