@@ -62,6 +62,8 @@ def test_what_the_package_brings_is_complete_and_intact():
     models = {name for name in sizes if name.endswith((".keras", ".tflite"))}
     assert models == listed
     assert sum(sizes.values()) <= MAX_BYTES
+    for path in pretrained.FOLDER.iterdir():  # a path of the machine that trained is no one's
+        assert not re.search(rb'"(encoder_weights|prune_from)": "[^"]*/', path.read_bytes()), path
 
 
 def test_loads_by_name(folder):
