@@ -60,7 +60,7 @@ def train(model, x):
     """Loss before and after some steps towards a flat wall, and how many statistics moved."""
     statistics = [v for v in model.non_trainable_variables if "moving" in v.path]
     before = values(statistics)
-    compile_model(model, 3e-4)
+    compile_model(model, 1e-3)
     target = np.full((len(x), 480, 640, 1), 2.0, np.float32)
     first = model.evaluate(x, target, batch_size=2, verbose=0)
     model.fit(x, target, epochs=4, batch_size=2, verbose=0)
