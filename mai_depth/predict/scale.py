@@ -54,8 +54,8 @@ class Scale:
             return self.camera.scale, f"scale: {self.camera} of {self.camera_name}"
         focal_px = self.focal_px_of(picture)
         if focal_px is None and self.canonical is not None:
-            return 1.0, ("scale: a guess, the picture does not name its focal length; give "
-                         "--field_of_view_deg or --camera")
+            return 1.0, ("scale: a guess, no focal length is known; give --field_of_view_deg or "
+                         "--camera")
         if focal_px is None:
             return 1.0, ""
         if self.canonical is None:

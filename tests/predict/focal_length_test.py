@@ -145,8 +145,8 @@ def test_predict_says_once_what_it_used(tmp_path):
     assert done.returncode == 0
     assert lines(done) == ["scale: depth x 0.926, focal length 0.751 picture widths (EXIF), the "
                            "network's 0.811",
-                           "scale: a guess, the picture does not name its focal length; give "
-                           "--field_of_view_deg or --camera"]
+                           "scale: a guess, no focal length is known; give --field_of_view_deg "
+                           "or --camera"]
     done = run("--input=in", "--output=px", MODEL, "--write=npy", "--focal_length_px=519.04",
                cwd=tmp_path)
     assert lines(done) == ["scale: depth x 1.000, focal length 0.811 picture widths "
