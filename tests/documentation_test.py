@@ -44,6 +44,8 @@ EXEMPT = {
     "python examples/ros2_depth.py": f"{_DEVICE}; examples_ros2_test.py runs its callbacks",
     "python export.py": "export_examples_test.py runs each of these lines",
     "python -m benchmark --graph=STUDENTS.tflite": _DAYS,
+    "python -m benchmark --graph=A.tflite --graph=B.tflite --arm64":
+        "needs an emulated arm64 LiteRT; benchmark_arm64_test.py runs it where there is one",
     "python -m benchmark --graph=FILE": "the same, with --json; benchmark_command_test.py",
     "python -m benchmark --num_threads": _PARTS,
     "python -m benchmark --profile": _PARTS,
