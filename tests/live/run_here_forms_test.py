@@ -18,6 +18,7 @@ from static_site import exported
 from static_site import litert_js  # noqa: F401  a fixture
 from static_site import served
 
+from mai_depth.network.pretrained import list_pretrained
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.tflite.runner import TfliteNetwork
 
@@ -43,6 +44,18 @@ def form(tmp_path_factory, commands, data_for_int8):
         return model
 
     return export
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [
+    entry["name"] for entry in list_pretrained() if entry["file"].endswith(".tflite")])
+def test_every_shipped_file_answers_as_python(browser, picture, litert_js, tmp_path, name):
+    model = pretrained_path(name)
+    exported(tmp_path, model, litert_js)
+    with served(tmp_path) as port, opened(browser, f"http://127.0.0.1:{port}/depth/") as page:
+        show(page, picture)
+        right = TfliteNetwork(model)(np.asarray(Image.open(picture)))
+        assert np.abs(depth_of(page) - right).max() < EXACT_M
 
 
 @pytest.mark.slow
