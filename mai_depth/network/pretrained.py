@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -106,16 +107,23 @@ def named_file(value: str) -> pathlib.Path | None:
         value: A `name` of `list_pretrained`, or a path.
 
     Returns:
-        The network's file, `.keras` or `.tflite`; None where no network has that name, or a file
-        has it.
+        The network's file, `.keras` or `.tflite`; None for a path, also for a file whose name is
+        a bare word.
 
     Raises:
-        UserError: Its file is missing or damaged.
+        UserError: Neither a file nor a network has that name, or its file is missing or damaged.
     """
     if not is_name(value) or os.path.exists(value):
         return None
     names = [entry["name"] for entry in list_pretrained()]
-    return pretrained_path(value) if value in names else None
+    if value not in names:
+        raise _no_such_network("model", value, sorted(names))
+    return pretrained_path(value)
+
+
+def _no_such_network(flag: str, value: str, names: Sequence[str]) -> UserError:
+    return UserError(f"--{flag}={value}: no such file or pretrained network; there are: "
+                     f"{', '.join(names)}")
 
 
 def encoder_file(value: str | None) -> str | None:
@@ -156,8 +164,7 @@ def network_file(value: str, flag: str, *others: str) -> str:
     if value not in known:
         if os.path.isfile(value):
             return value
-        raise UserError(f"--{flag}={value}: no such file or pretrained network; there are: "
-                        f"{', '.join((*others, *sorted(known)))}")
+        raise _no_such_network(flag, value, [*others, *sorted(known)])
     return os.fspath(pretrained_path(value))
 
 

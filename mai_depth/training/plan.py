@@ -14,12 +14,14 @@ from mai_depth.network.model_file import load_model
 from mai_depth.network.pretrained import encoder_file
 from mai_depth.network.pretrained import network_file
 from mai_depth.network.pruning import prune_encoder
+from mai_depth.network.student import Preset
 from mai_depth.network.student import build_student
 from mai_depth.network.student import size_of
 from mai_depth.network.teacher import build_teacher
 from mai_depth.training.evaluation import geometric_mean_depth
 from mai_depth.training.finer_levels import check_train_stride
 from mai_depth.training.finer_levels import with_finer_levels
+from mai_depth.training.job import Student
 from mai_depth.training.job import TrainingJob
 from mai_depth.training.run import Run
 
@@ -63,6 +65,18 @@ def plan_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
                job.max_depth_m, {"builder": builder}, job.options)
 
 
+def student_size(student: Student) -> Preset:
+    """The size of the student that is saved.
+
+    Raises:
+        UserError: A preset or a size that does not exist.
+    """
+    size = size_of(student.preset, decoder_stride=student.decoder_stride, fusion=student.fusion,
+                   grid_size=student.grid_size)
+    check_train_stride(size.decoder_stride, student.train_stride)
+    return size
+
+
 def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
     """Describes the training of a student; `runs.train` adds its teacher.
 
@@ -76,9 +90,7 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
     """
     _check_batch(train, job.recipe.batch_size, "--batch_size")
     student = job.student
-    size = size_of(student.preset, decoder_stride=student.decoder_stride, fusion=student.fusion,
-                   grid_size=student.grid_size)
-    check_train_stride(size.decoder_stride, student.train_stride)
+    size = student_size(student)
     pruned: list[np.ndarray] = []  # a run builds its model several times
 
     def build() -> keras.Model:

@@ -34,6 +34,7 @@ from mai_depth.training.job import TrainingJob
 from mai_depth.training.plan import own_teacher_path
 from mai_depth.training.plan import plan_student
 from mai_depth.training.plan import plan_teacher
+from mai_depth.training.plan import student_size
 from mai_depth.training.run import Run
 from mai_depth.training.run import finished_metrics
 from mai_depth.training.run import is_complete
@@ -62,7 +63,8 @@ def train(job: TrainingJob) -> None:
         UserError: Something is wrong with the data, a model, the folder or the flags.
         Stopped: After SIGTERM or Ctrl-C.
     """
-    encoder_file(job.student.encoder_weights)  # fails before rendering scenes takes a minute
+    student_size(job.student)  # what is wrong fails before rendering scenes takes a minute
+    encoder_file(job.student.encoder_weights)
     if job.student.prune_from:
         read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
     if job.distils:

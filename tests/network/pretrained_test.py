@@ -198,7 +198,9 @@ def test_an_encoder_starts_by_name_from_any_folder(tiny_data, tmp_path, monkeypa
 
 def test_a_name_is_a_shipped_network_unless_a_file_has_it(folder, tmp_path, monkeypatch):
     assert pretrained.named_file("small") == folder / "small.tflite"
-    assert pretrained.named_file("runs/good") is None and pretrained.named_file("god") is None
+    assert pretrained.named_file("runs/good") is None
+    with pytest.raises(UserError, match=r"--model=god: no such file .*: good, small$"):
+        pretrained.named_file("god")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good").touch()
     assert pretrained.named_file("good") is None
