@@ -1,12 +1,14 @@
 """Fifty steps of a small network in float64, on one device, on two, or as one of some processes.
 
     python tests/exact_driver.py devices
-    python tests/exact_driver.py process
+    python tests/exact_driver.py separate
+    python tests/exact_driver.py process [separate]
 
 The loop, the distiller's step with its losses, BatchNormalization and the optimizer are those of
 every training; only what rounds to float32 in between is replaced, for that would hide what is
 compared. The pictures are random numbers, the same for all. `devices` trains on one device and on
-two of this process, `process` as TF_CONFIG says. Prints a line of JSON for each training.
+two of this process, `process` as TF_CONFIG says; with `separate`, on two devices or in processes,
+each has BatchNormalization of its own. Prints a line of JSON for each training.
 """
 
 import hashlib
@@ -88,7 +90,7 @@ def train(workers):
         model = network()
         distiller = Distiller(model, max_depth_m=10.0, distillation_loss_weight=0.5,
                               gradient_loss_weight=0.5)
-        prepare_batch_norm(distiller.student, workers.replicas)
+        prepare_batch_norm(distiller.student, workers.synchronized)
         optimizer = keras.optimizers.Adam(1e-2, epsilon=1e-3)
         distiller.compile(optimizer)
         optimizer.build(distiller.trainable_variables)
@@ -111,11 +113,15 @@ def devices():
         train(local_workers(strategy))
 
 
-def process():
-    train(workers_of("multi_worker"))
+def separate():
+    train(workers_of("mirrored", synchronized=False))
+
+
+def process(synchronized="synchronized"):
+    train(workers_of("multi_worker", synchronized == "synchronized"))
 
 
 if __name__ == "__main__":
     keras.config.disable_interactive_logging()
     keep_float64()
-    globals()[sys.argv[1]]()
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -42,12 +42,12 @@ def two_devices():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-def workers_of(strategy) -> Workers:
+def workers_of(strategy, synchronized=True) -> Workers:
     if strategy == "multi_worker":
-        return join_workers(read_cluster(), START_TIMEOUT_S)
+        return join_workers(read_cluster(), START_TIMEOUT_S, synchronized)
     if strategy == "mirrored":
         two_devices()
-    return local_workers(strategy)
+    return local_workers(strategy, synchronized)
 
 
 def fit(strategy, data, folder, epochs, seconds="0", batch_size="4"):
@@ -101,7 +101,7 @@ def one_step(workers, batch):
         model = small_model(dropout=0.0)
         distiller = Distiller(model, max_depth_m=10.0, distillation_loss_weight=0.5,
                               gradient_loss_weight=0.5)
-        prepare_batch_norm(distiller.student, workers.replicas)
+        prepare_batch_norm(distiller.student, workers.synchronized)
         optimizer = keras.optimizers.SGD(1.0)
         distiller.compile(optimizer)
         optimizer.build(distiller.trainable_variables)

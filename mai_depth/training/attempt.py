@@ -56,7 +56,7 @@ class Attempt:
         with self.workers.scope():
             self.trained = _trained_copy(self.average, run.build, run.recipe)
             self.distiller = distiller_of(run, self.trained)
-            prepare_batch_norm(self.distiller.student, self.workers.replicas)
+            prepare_batch_norm(self.distiller.student, self.workers.synchronized)
             optimizer = adam(run.recipe, run.steps, 0.5**halvings)
             self.distiller.compile(optimizer=optimizer)
             optimizer.build(self.distiller.trainable_variables)

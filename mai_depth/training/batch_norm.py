@@ -1,12 +1,15 @@
-"""BatchNormalization in training: fused into one operation, or synchronized over all devices.
+"""BatchNormalization in training: synchronized over all devices, or fused into one operation.
 
 Only the training copy is changed, never the one that is saved.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from mai_depth.training.replicas import mean_over_replicas
 
 _FUSED_TYPES = (tf.float16, tf.bfloat16, tf.float32)
 
@@ -38,18 +41,39 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
 
 
-def prepare_batch_norm(model: keras.Model, replicas: int) -> None:
+def prepare_batch_norm(model: keras.Model, synchronized: bool) -> None:
     """Prepares a model's BatchNormalization for training; call it in the strategy's scope.
 
     Args:
         model: The model to train.
-        replicas: Number of devices; with several, each uses the statistics of the whole batch.
+        synchronized: Use the statistics of the whole batch, not those of each device's part.
     """
+    for layer in _layers(model):
+        if synchronized:
+            layer.synchronized = True
+        else:  # the layer keeps its weights and its place in the graph
+            layer.__class__ = FusedBatchNormalization
+
+
+def average_statistics(model: keras.Model) -> None:
+    """Makes the moving statistics of all devices their mean; call it on each device after a step.
+
+    Moving averages are linear: this is the mean of what each device would have had by itself.
+    """
+    averages = [average for layer in _layers(model)
+                for average in (layer.moving_mean, layer.moving_variance)]
+    if not averages:
+        return
+    # A single all-reduce; each has its price.
+    flat = mean_over_replicas(tf.concat([tf.reshape(one, [-1]) for one in averages], axis=0))
+    parts = tf.split(flat, [one.shape.num_elements() for one in averages])
+    for average, part in zip(averages, parts, strict=True):
+        average.assign(tf.reshape(part, average.shape))
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            prepare_batch_norm(layer, replicas)
-        elif type(layer) is keras.layers.BatchNormalization:
-            if replicas > 1:
-                layer.synchronized = True
-            else:  # the layer keeps its weights and its place in the graph
-                layer.__class__ = FusedBatchNormalization
+            yield from _layers(layer)
+        elif type(layer) in (keras.layers.BatchNormalization, FusedBatchNormalization):
+            yield layer

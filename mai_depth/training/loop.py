@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from mai_depth.stopping import Request
+from mai_depth.training.batch_norm import average_statistics
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.replicas import sum_over_replicas
 from mai_depth.training.workers import Workers
@@ -75,5 +76,8 @@ class Loop:
         return self.workers.strategy.run(self._on_one_device, args=(batch, asked))
 
     def _on_one_device(self, batch: dict[str, tf.Tensor], asked: tf.Tensor) -> tuple:
+        logs = self.distiller.train_step(batch)
+        if self.workers.replicas > 1 and not self.workers.synchronized:
+            average_statistics(self.distiller.student)
         # An argument is on no device; its copy is on this one.
-        return self.distiller.train_step(batch), sum_over_replicas(tf.identity(asked))
+        return logs, sum_over_replicas(tf.identity(asked))

@@ -10,12 +10,13 @@ from mai_depth.training.cluster import wait_for_all
 from mai_depth.training.workers import Workers
 
 
-def local_workers(strategy: str) -> Workers:
+def local_workers(strategy: str, synchronized: bool = True) -> Workers:
     """The devices of this machine.
 
     Args:
         strategy: `one` for the first device; `mirrored` for all GPUs; `auto` for all GPUs if there
             are several, else for the first device.
+        synchronized: See `Workers`.
 
     Raises:
         UserError: `mirrored` with a single device.
@@ -28,15 +29,17 @@ def local_workers(strategy: str) -> Workers:
                         "or install the CUDA libraries: pip install 'tensorflow[and-cuda]'")
     if len(devices) < 2:
         return Workers(tf.distribute.get_strategy())
-    return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    return Workers(strategy, synchronized=synchronized)
 
 
-def join_workers(cluster: Cluster, start_timeout_s: int) -> Workers:
+def join_workers(cluster: Cluster, start_timeout_s: int, synchronized: bool = True) -> Workers:
     """Joins the other processes of a cluster; call it before TensorFlow computes anything.
 
     Args:
         cluster: From `read_cluster`.
         start_timeout_s: Seconds to wait for them.
+        synchronized: See `Workers`.
 
     Raises:
         UserError: One did not start in time.
@@ -50,4 +53,4 @@ def join_workers(cluster: Cluster, start_timeout_s: int) -> Workers:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-    return Workers(strategy, cluster.is_chief, len(cluster.tasks))
+    return Workers(strategy, cluster.is_chief, len(cluster.tasks), synchronized)

@@ -28,12 +28,18 @@ class Workers:
         strategy: From `tf.distribute`.
         is_chief: Whether this process writes.
         processes: Number of processes.
+        synchronized: Whether BatchNormalization sees the whole batch; else each device uses the
+            statistics of its own part.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, is_chief: bool = True, processes: int = 1):
+    def __init__(
+        self, strategy: tf.distribute.Strategy, is_chief: bool = True, processes: int = 1,
+        synchronized: bool = True,
+    ):
         self.strategy = strategy
         self.is_chief = is_chief
         self.processes = processes
+        self.synchronized = synchronized and strategy.num_replicas_in_sync > 1
         self._sum = tf.function(self._sum_of_chief)
 
     @property

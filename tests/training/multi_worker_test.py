@@ -160,6 +160,19 @@ def test_processes_do_exactly_what_one_does(exact, tmp_path, count):
         assert_same(found, exact[0])
 
 
+def test_with_statistics_of_their_own_processes_do_exactly_what_devices_do(exact, tmp_path):
+    devices = Process(0, [], tmp_path, "tests/exact_driver.py", "separate").result()
+    ports = free_ports(2)
+    two = [Process(index, ports, tmp_path / str(index), "tests/exact_driver.py", "process",
+                   "separate") for index in range(2)]
+    chief, worker = (one.result() for one in two)
+    assert chief["replicas"] == worker["replicas"] == devices["replicas"] == 2
+    # The digest is also of the moving statistics: what is saved is the mean of both.
+    assert chief["digest"] == worker["digest"] == devices["digest"]
+    assert chief["losses"] == devices["losses"]
+    assert np.abs(np.subtract(exact[1]["losses"], devices["losses"])).max() > 1e-4
+
+
 def test_the_chief_alone_writes(unbroken):
     names = {path.name for path in (unbroken[1] / "0" / "run").iterdir()}
     assert names == {"student.keras", "student.json", "log.csv"}

@@ -84,7 +84,7 @@ def test_fused_batch_norm_is_that_of_keras(dtype):
                 "mixed_float16" if dtype == "float16" else "float32"))])
         model.layers[0].set_weights(np.linspace([0.5] * 8, [2.0] * 8, 4))
         if fused:
-            prepare_batch_norm(model, replicas=1)
+            prepare_batch_norm(model, synchronized=False)
             assert type(model.layers[0]) is FusedBatchNormalization
         with tf.GradientTape() as tape:
             outputs = model(inputs, training=True)
@@ -96,9 +96,9 @@ def test_fused_batch_norm_is_that_of_keras(dtype):
         np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance)
 
 
-def test_batch_norm_is_synchronised_where_devices_are_several():
+def test_batch_norm_that_is_synchronised_stays_that_of_keras():
     model = keras.Sequential([keras.layers.Input((4, 4, 2)), keras.layers.BatchNormalization()])
-    prepare_batch_norm(model, replicas=2)
+    prepare_batch_norm(model, synchronized=True)
     assert model.layers[0].synchronized
     assert type(model.layers[0]) is keras.layers.BatchNormalization
 
