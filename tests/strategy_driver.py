@@ -47,6 +47,10 @@ def workers_of(strategy, synchronized=True) -> Workers:
         return join_workers(read_cluster(), START_TIMEOUT_S, synchronized)
     if strategy == "mirrored":
         two_devices()
+    if strategy == "one_synchronized":
+        workers = local_workers("one")
+        workers.synchronized = True  # the layer of several devices, on one
+        return workers
     return local_workers(strategy, synchronized)
 
 

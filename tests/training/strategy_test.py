@@ -47,14 +47,20 @@ def test_two_devices_take_the_step_of_one_also_where_one_has_no_depth():
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does(tiny_data, tmp_path):
     models = []
-    for strategy in ("one", "mirrored"):
+    for strategy in ("one", "one_synchronized", "mirrored"):
         drive("fit", strategy, tiny_data, tmp_path / strategy, "17")  # 51 steps
         path = tmp_path / strategy / "student.keras"
         models.append(keras.saving.load_model(path, compile=False))
-    one, two = models
+    one, synchronized, two = models
     assert one.to_json() == two.to_json()
-    for value, other in zip(one.get_weights(), two.get_weights(), strict=True):
-        np.testing.assert_allclose(value, other, atol=2e-4)
+    # Another order of additions alone makes as much of a difference on one device.
+    assert apart(one, two) <= max(2 * apart(one, synchronized), 1e-6) < 1e-3
+
+
+def apart(model, other):
+    """The largest difference of two models' weights."""
+    return max(np.abs(a - b).max()
+               for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
 
 
 def test_the_parts_of_a_batch_are_the_batch(tiny_data):
