@@ -27,7 +27,7 @@ def test_advantage_golden():
 def test_every_operation_of_a_student_is_written(tmp_path):
     model = build_student("student_28m")
     view = training_view(model)
-    prepare_batch_norm(view, replicas=1)
+    prepare_batch_norm(view, synchronized=False)
     write_network(view, tmp_path)
     network = json.loads((tmp_path / "network.json").read_text())
     names = [row["name"] for row in network["rows"]]
