@@ -180,12 +180,10 @@ _STRATEGY = flags.DEFINE_enum(
     "device (one); on all GPUs of this machine (mirrored, or auto if there are several); or on the "
     "machines that TF_CONFIG names, each running this command (multi_worker; docs/growing.md).")
 _SYNCHRONIZED_BATCH_NORM = flags.DEFINE_bool(
-    "synchronized_batch_norm", True, "With several devices: BatchNormalization uses the statistics "
-    "of the whole batch. Off, each device uses those of its own part, which needs far fewer "
-    "messages; take it where each part is large.")
+    "synchronized_batch_norm", True, "With several devices, BatchNormalization uses the statistics "
+    "of the whole batch; off, those of each device's part, with far fewer messages.")
 _START_TIMEOUT_S = number_flags.define_integer(
-    "start_timeout_s", 600, "Seconds that --strategy=multi_worker waits for the other machines.",
-    1, 86_400)
+    "start_timeout_s", 600, "Seconds that --strategy=multi_worker waits for others.", 1, 86_400)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Make results on one machine bit-identical, also after an "
     "interruption; a little slower.")
@@ -229,10 +227,10 @@ def main() -> None:
 def _workers(cluster: Cluster | None) -> "Workers":
     from mai_depth.training import strategy
 
+    synchronized = _SYNCHRONIZED_BATCH_NORM.value
     if cluster is not None:
-        return strategy.join_workers(
-            cluster, _START_TIMEOUT_S.value, _SYNCHRONIZED_BATCH_NORM.value)
-    return strategy.local_workers(_STRATEGY.value, _SYNCHRONIZED_BATCH_NORM.value)
+        return strategy.join_workers(cluster, _START_TIMEOUT_S.value, synchronized)
+    return strategy.local_workers(_STRATEGY.value, synchronized)
 
 
 def _train_quantized(job: TrainingJob) -> None:

@@ -29,8 +29,8 @@ def local_workers(strategy: str, synchronized: bool = True) -> Workers:
                         "or install the CUDA libraries: pip install 'tensorflow[and-cuda]'")
     if len(devices) < 2:
         return Workers(tf.distribute.get_strategy())
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    return Workers(strategy, synchronized=synchronized)
+    mirrored = tf.distribute.MirroredStrategy([device.name for device in devices])
+    return Workers(mirrored, synchronized=synchronized)
 
 
 def join_workers(cluster: Cluster, start_timeout_s: int, synchronized: bool = True) -> Workers:
