@@ -22,7 +22,7 @@ from absl import logging
 from benchmark.study.accuracy_table import read_table
 from benchmark.study.frontier_graphs import Cost
 from benchmark.study.frontier_graphs import measure_costs
-from benchmark.study.frontier_table import draw
+from benchmark.study.frontier_plot import draw
 from benchmark.study.frontier_table import read_frontier
 from benchmark.study.frontier_table import scored
 from benchmark.study.frontier_table import text

@@ -1,4 +1,4 @@
-"""The table of the frontier: a line for each arm and fold, its scores, its plot."""
+"""The table of the frontier: a line for each arm and fold, and its scores."""
 
 import csv
 import dataclasses
@@ -16,7 +16,6 @@ from benchmark.study.frontier_graphs import PAPER
 from benchmark.study.frontier_graphs import REFERENCE
 from benchmark.study.frontier_graphs import Cost
 from benchmark.study.results import read_lines
-from mai_depth.atomic import atomic_path
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
 
@@ -176,7 +175,7 @@ def text(lines: Sequence[Line]) -> str:
     """Lays out the table: an arm a row, the mean over its folds of each data set."""
     rows = [("arm", "data", "folds", "si-RMSE", "delta1", "edge F1", "time", "/ 90m", "A72 M",
              "score", "counts")]
-    for group in _groups(lines):
+    for group in folds_together(lines):
         first = group[0]
         a72 = first.a72_instructions
         rows.append((
@@ -190,45 +189,8 @@ def text(lines: Sequence[Line]) -> str:
                      for row in rows)
 
 
-def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
-    """Draws time against si-RMSE, a point an arm, and above the bar what does not count.
-
-    Args:
-        path: The PNG to write.
-        lines: Of one data set or several; some with accuracy.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    colors = colormaps["tab20"]
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axhline(BAR, color="0.6", linestyle="--", linewidth=1)
-    axes.annotate("no score counts above", (0.0, BAR), xycoords=("axes fraction", "data"),
-                  va="bottom", fontsize=8, color="0.4")
-    markers = dict(zip(dict.fromkeys(line.data for line in lines if line.data), "os^Dv" * 9,
-                       strict=False))
-    for group in _groups([line for line in lines if line.si_rmse is not None]):
-        first, errors = group[0], [float(line.si_rmse or 0) for line in group]
-        number = ARMS.index(graph_of(first.arm))
-        color = "black" if first.arm == MEAN_MAP else colors(number % 20)
-        axes.plot([first.time] * len(errors), errors, markers[first.data], color=color, alpha=0.35)
-        filled = "full" if first.arm in ARMS else "none"  # another training of the graph
-        axes.plot(first.time, statistics.fmean(errors), markers[first.data], color=color,
-                  markersize=9, fillstyle=filled, label=f"{first.arm}, {first.data}")
-    axes.set_xscale("log")
-    ticks = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set(xlabel="time of one thread, the paper's graph = 1", ylabel="si-RMSE")
-    axes.grid(alpha=0.2)
-    figure.legend(loc="outside right upper", fontsize=8)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-
-
-def _groups(lines: Sequence[Line]) -> list[list[Line]]:
-    """The folds of each arm and data set, in the order of the ladder."""
+def folds_together(lines: Sequence[Line]) -> list[list[Line]]:
+    """Groups the lines of each arm and data set, whose folds differ, in the order of the ladder."""
     groups: dict[tuple[int, str, str], list[Line]] = {}
     for line in lines:
         key = ARMS.index(graph_of(line.arm)), line.arm, line.data

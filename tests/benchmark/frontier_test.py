@@ -12,8 +12,8 @@ from benchmark.study.frontier_graphs import LADDER
 from benchmark.study.frontier_graphs import MEAN_MAP
 from benchmark.study.frontier_graphs import PAPER
 from benchmark.study.frontier_graphs import Cost
+from benchmark.study.frontier_plot import draw
 from benchmark.study.frontier_table import ARMS
-from benchmark.study.frontier_table import draw
 from benchmark.study.frontier_table import network_of
 from benchmark.study.frontier_table import read_frontier
 from benchmark.study.frontier_table import scored
