@@ -86,6 +86,7 @@ def train(job: TrainingJob) -> None:
         return
     run.build()  # once, so that bad flags fail before a teacher takes minutes or days
     if waits:
+        print("a teacher is trained first; --distillation_loss_weight=0 trains without one")
         _train_teacher(job, *pairs)
         run = taught_by(paths, run)
     rows = _train_student(run, job, paths)
@@ -141,7 +142,8 @@ def _is_finished(run: Run) -> bool:
 
 def _train_teacher(job: TrainingJob, train: Pairs, validation: Pairs) -> None:
     run = plan_teacher(job, train, validation)
-    print(f"training the teacher {job.teacher.preset}: {run.path}")
+    print(f"training the teacher {job.teacher.preset} (--teacher_epochs={run.recipe.epochs}): "
+          f"{run.path}")
     with contextlib.ExitStack() as stack:
         if workers_or_one(job.options.workers).is_chief:  # students of several folders may share it
             stack.enter_context(locked(make_workdir(run.path.parent)))
