@@ -51,7 +51,7 @@ def in_parallel(
         The results in the order of the tasks.
 
     Raises:
-        UserError: A process was killed.
+        UserError: A process was killed, or could not start: each imports the caller's script.
     """
     workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
     if workers == 1:
@@ -69,8 +69,8 @@ def in_parallel(
             results = pool.map(make, tasks)
         yield from results
     except BrokenProcessPool as error:
-        raise UserError("a worker process was killed (out of memory?); run the same command again"
-                        ) from error
+        raise UserError("a worker process ended too soon: out of memory, or your script lacks "
+                        "if __name__ == '__main__':") from error
     except BaseException:
         for child in multiprocessing.active_children():  # else we would wait for their tasks
             child.terminate()

@@ -4,13 +4,33 @@ import multiprocessing.context
 import operator
 import os
 import signal
+import subprocess
+import sys
+
+import pytest
 
 from mai_depth.data.processes import in_parallel
+from mai_depth.errors import UserError
 
 
 def test_results_are_in_the_order_of_the_tasks():
     assert list(in_parallel(operator.neg, [3, 1, 2], 1)) == [-3, -1, -2]
     assert list(in_parallel(operator.neg, [3, 1, 2], 2)) == [-3, -1, -2]
+
+
+def test_a_killed_process_is_one_line():
+    with pytest.raises(UserError, match="out of memory, or your script lacks"):
+        list(in_parallel(os._exit, [1, 1], 2))
+
+
+def test_a_script_without_a_guard_learns_what_it_lacks(tmp_path):
+    """Each process imports the script, which would start processes of its own."""
+    script = tmp_path / "unguarded.py"
+    script.write_text("import operator\nfrom mai_depth.data.processes import in_parallel\n"
+                      "list(in_parallel(operator.neg, [1, 2], 2))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode and last.endswith("your script lacks if __name__ == '__main__':")
 
 
 def test_ctrl_c_while_a_process_starts_is_the_parents_alone(monkeypatch, capfd):
