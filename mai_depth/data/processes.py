@@ -69,8 +69,8 @@ def in_parallel(
             results = pool.map(make, tasks)
         yield from results
     except BrokenProcessPool as error:
-        raise UserError("a worker process ended too soon: out of memory, or your script lacks "
-                        "if __name__ == '__main__':") from error
+        raise UserError("a worker process ended too soon (out of memory?); run the same command "
+                        "again; a script of your own needs if __name__ == '__main__':") from error
     except BaseException:
         for child in multiprocessing.active_children():  # else we would wait for their tasks
             child.terminate()

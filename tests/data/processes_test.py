@@ -19,7 +19,7 @@ def test_results_are_in_the_order_of_the_tasks():
 
 
 def test_a_killed_process_is_one_line():
-    with pytest.raises(UserError, match="out of memory, or your script lacks"):
+    with pytest.raises(UserError, match="run the same command again"):
         list(in_parallel(os._exit, [1, 1], 2))
 
 
@@ -30,7 +30,7 @@ def test_a_script_without_a_guard_learns_what_it_lacks(tmp_path):
                       "list(in_parallel(operator.neg, [1, 2], 2))\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
-    assert done.returncode and last.endswith("your script lacks if __name__ == '__main__':")
+    assert done.returncode and last.endswith("needs if __name__ == '__main__':")
 
 
 def test_ctrl_c_while_a_process_starts_is_the_parents_alone(monkeypatch, capfd):
