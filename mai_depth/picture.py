@@ -1,6 +1,6 @@
 """Opens picture files, checks them before decoding, and turns them upright by EXIF.
 
-Needs only NumPy and Pillow, so that it runs on a board without TensorFlow.
+Needs only NumPy and Pillow, so that it runs on a board without TensorFlow; HEIC needs pi-heif.
 """
 
 import contextlib
@@ -25,10 +25,21 @@ MAX_PIXELS = 64_000_000  # checked in the header: a small file can claim terabyt
 SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
 
 # Pillow knows more; some of those run other programs (EPS) or are not pictures.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+_FORMATS: tuple[str, ...] = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF",
+                             "WEBP")
 _USUAL = ("PNG", "JPEG")  # what a message suggests
+_HEIC = (".heic", ".heif", ".hif")  # what iPhones write
 _ORIENTATIONS = range(1, 9)
 _FILTERS = threading.Lock()  # all threads share Python's warning filters
+
+try:
+    import pi_heif
+except ImportError:  # not in requirements-board.txt
+    _READS_HEIC = False
+else:
+    pi_heif.register_heif_opener()
+    _READS_HEIC = True
+    _FORMATS += ("HEIF",)
 
 
 class Openable(Protocol):
@@ -134,6 +145,9 @@ def _identified(
             return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         usual = " or ".join(name for name in _USUAL if name in formats)
+        if not _READS_HEIC and str(path).lower().endswith(_HEIC):
+            raise UserError(f"{path}: a HEIC picture needs another package; pip install pi-heif, "
+                            f"or replace it with a {usual} file") from error
         raise UserError(f"{path}: not a picture that can be read; replace it with a {usual} file"
                         ) from error
     except Image.DecompressionBombError as error:

@@ -11,9 +11,9 @@ from mai_depth.errors import UserError
 from mai_depth.paths import expand
 from mai_depth.png_file import is_marked
 
-# HEIC is there to be named as unreadable rather than passed over in silence.
-SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".heic", ".jp2", ".jpeg", ".jpg", ".pgm", ".png",
-                      ".ppm", ".tga", ".tif", ".tiff", ".webp"))
+# HEIC, which only some installations read, is named as unreadable rather than passed over.
+SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jp2", ".jpeg", ".jpg",
+                      ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"))
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"))
 
 _NAMED = 3  # of what is left out

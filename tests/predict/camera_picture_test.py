@@ -1,6 +1,9 @@
 """mai_depth.predict.camera_picture: any picture becomes upright RGB."""
 
+import pathlib
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -20,6 +23,13 @@ TURNS = {  # EXIF 2.3, tag 274: what makes upright pixels of stored ones
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# 64x48, from the stored pixels of `phone_rgb`, marked as lying on its right side, 26 mm of film.
+PHONE = pathlib.Path(__file__).with_name("phone.heic")
+
+
+def phone_rgb():
+    rows, columns = np.mgrid[:48, :64]
+    return np.stack([4 * columns, 5 * rows, 0 * rows + 128], axis=-1).astype(np.uint8)
 
 
 def gradient(width=96, height=64):
@@ -119,6 +129,34 @@ def test_exif_orientation_is_honoured(tmp_path, orientation, suffix):
     picture = read_picture(tmp_path / f"x.{suffix}")
     assert picture.size == (96, 64)
     assert np.abs(np.asarray(picture.rgb).astype(int) - gradient()).mean() < 4
+
+
+def test_a_phones_heic_is_upright_and_has_its_focal_length():
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed")
+    picture = read_picture(PHONE)
+    upright = np.rot90(phone_rgb(), -1)
+    assert picture.size == (48, 64)
+    assert np.abs(np.asarray(picture.rgb).astype(int) - upright).mean() < 3
+    assert picture.focal_px == pytest.approx(26 / np.hypot(36, 24) * np.hypot(48, 64), rel=0.01)
+
+
+def test_a_heic_without_its_package_names_the_package(tmp_path):
+    """As on a board, where requirements-board.txt does not bring it."""
+    (tmp_path / "pi_heif.py").write_text("raise ImportError")
+    code = f"from mai_depth.predict import camera_picture as c; c.read_picture({str(PHONE)!r})"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False,
+                          env={"PYTHONPATH": f"{tmp_path}:{pathlib.Path(__file__).parents[2]}"})
+    assert done.stderr.splitlines()[-1] == (
+        f"mai_depth.errors.UserError: {PHONE}: a HEIC picture needs another package; "
+        "pip install pi-heif, or replace it with a PNG or JPEG file")
+
+
+def test_a_broken_heic_is_named(tmp_path):
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed")
+    for size in (40, 400, 900):
+        (tmp_path / "x.heic").write_bytes(PHONE.read_bytes()[:size])
+        with pytest.raises(UserError, match=r"x\.heic: .*replace"):
+            read_picture(tmp_path / "x.heic")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
