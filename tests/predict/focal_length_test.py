@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
+from predict_command import run
 from predict_paths_test import MODEL
 from predict_paths_test import lines
-from predict_test import run
 
 from benchmark.graph import sample_picture
 from mai_depth.data.nyu import NAME as NYU_DEPTH_V2

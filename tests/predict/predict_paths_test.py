@@ -4,8 +4,8 @@ import os
 
 import pytest
 from PIL import Image
+from predict_command import run
 from predict_test import BOARD
-from predict_test import run
 
 from benchmark.graph import sample_picture
 from mai_depth.network.pretrained import pretrained_path

@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import benchmark_graphs
 import numpy as np
 import pytest
 from benchmark_graphs import assert_one_line
 from PIL import Image
+from predict_command import run
 
 from benchmark.graph import sample_picture
 from mai_depth.checksum import check_checksum
@@ -39,13 +37,6 @@ finally:
     status = open("/proc/self/status").read()
     print("peak_kb", status.split("VmHWM:")[1].split()[0])
 """
-
-
-def run(*flags, start=("-m", "mai_depth.predict"), cwd=benchmark_graphs.REPOSITORY, first=""):
-    """Runs the command; modules in the folder `first` come before all others."""
-    environment = {**os.environ, "PYTHONPATH": f"{first}:{benchmark_graphs.REPOSITORY}"}
-    return subprocess.run([sys.executable, *start, *map(str, flags)], cwd=cwd, timeout=500,
-                          capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from benchmark_graphs import assert_one_line
 from PIL import Image
-from predict_test import run
+from predict_command import run
 
 from benchmark.graph import sample_picture
 from mai_depth.errors import UserError
