@@ -40,17 +40,17 @@ def check_environment() -> None:
 def start_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages.
 
-    Errors are shown. If TF_CPP_MIN_LOG_LEVEL is set, it decides.
+    Errors are shown, and all messages if TF_CPP_MIN_LOG_LEVEL is 0.
 
     Raises:
         UserError: TensorFlow is installed only in part, as after a full disk.
     """
     if "tensorflow" in sys.modules:
         return
-    if _LOG_LEVEL in os.environ:
+    if os.environ.setdefault(_LOG_LEVEL, "2") == "0":  # 2: errors
         _import_tensorflow()
         return
-    os.environ[_LOG_LEVEL] = "2"  # errors; but TensorFlow obeys only once it is loaded
+    # TensorFlow obeys the variable only once it is loaded.
     dropped = _CHATTER if os.path.exists(_NVIDIA_DRIVER) else f"{_CHATTER}|{_NO_DRIVER}"
     with without_lines(dropped):
         _import_tensorflow().config.list_physical_devices()
