@@ -2,11 +2,15 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 import mai_depth
+from mai_depth.__main__ import COMMANDS
 
 
 def test_names_are_loaded_when_asked_for():
@@ -36,3 +40,13 @@ def test_shipped_student_answers_in_metres():
     depth = model.predict(np.full((1, 480, 640, 3), 128, np.float32), verbose=0)
     assert depth.shape == (1, 480, 640, 1)
     assert 0.2 < depth.min() < depth.max() < 10
+
+
+def test_the_package_by_itself_names_every_command():
+    done = subprocess.run([sys.executable, "-m", "mai_depth"], cwd=REPOSITORY, text=True,
+                          capture_output=True, check=True)
+    assert [line[:34].rstrip() for line in done.stdout.splitlines()[:-1]] == list(COMMANDS)
+    modules = {".".join(path.relative_to(REPOSITORY).parent.parts)
+               for path in (REPOSITORY / "mai_depth").rglob("*/__main__.py")}
+    named = {words.split()[-1] for words in COMMANDS}
+    assert named == modules | {"train.py", "export.py", "benchmark"}
