@@ -131,6 +131,27 @@ def test_arkit_scenes_are_found_by_their_folders(tmp_path):
     assert all(line.endswith("no pixel has depth") for line in record["left_out"])
 
 
+def test_polycam_is_found_by_its_folders(tmp_path):
+    place = tmp_path / "in/kitchen/keyframes"
+    confidence = np.full((48, 64), 255, np.uint8)
+    confidence[-8:] = [0] * 32 + [127] * 32
+    for stamp in range(638443502, 638443502 + COUNT):
+        for images in ("images", "corrected_images"):
+            camera_layouts.save(place / images / f"{stamp}.jpg", camera_layouts.photo(0, 1024, 768))
+        for cameras in ("cameras", "corrected_cameras"):
+            camera_layouts.write(place / cameras / f"{stamp}.json",
+                                 json.dumps({"fx": 752.5, "cx": 511.0, "width": 1024}))
+        camera_layouts.save(place / "depth" / f"{stamp}.png", camera_layouts.depth_mm())
+        camera_layouts.save(place / "confidence" / f"{stamp}.png", confidence)
+    record = convert(tmp_path / "in", tmp_path / "out", Options(validation_share=0))
+    assert record["format"] == "polycam" and record["pairs"]["train"] == COUNT
+    assert record["focal_length"] == pytest.approx(752.5 / 1024, abs=1e-4)
+    assert (tmp_path / "out/train/rgb/kitchen-638443502.jpg").is_file()
+    for sample in decoded(tmp_path / "out/train"):
+        assert sample.depth[300, MIDDLES].tolist() == STEPS_MM
+        assert not sample.depth[400:].any()
+
+
 def test_the_selection_of_kitti_has_its_own_names(tmp_path):
     place = tmp_path / "in/val_selection_cropped"
     for drive in ("2011_09_26_drive_0002_sync", "2011_09_26_drive_0013_sync"):

@@ -90,6 +90,10 @@ FORMATS = (
            "16-bit PNG or .npy, mm, 256x192", phone.find_stray_scanner,
            least_quality=phone.HIGH_CONFIDENCE,
            note="depth of less than high confidence counts as missing"),
+    Format("polycam", "Polycam's raw data", "keyframes/ with images/N.jpg, depth/N.png, "
+           "confidence/N.png, cameras/N.json", "16-bit PNG, mm, 256x192", phone.find_polycam,
+           least_quality=phone.POLYCAM_HIGH_CONFIDENCE,
+           note="depth of less than high confidence counts as missing"),
     Format("arkit_scenes", "ARKitScenes", "lowres_wide/NAME.png, lowres_depth/NAME.png, "
            "confidence/NAME.png", "16-bit PNG, mm, 256x192", phone.find_arkit_scenes,
            least_quality=phone.HIGH_CONFIDENCE,

@@ -97,6 +97,12 @@ def _read_open3d(path: pathlib.Path) -> Intrinsics:
     return Intrinsics(float(content["intrinsic_matrix"][0]), float(content["width"]))
 
 
+def read_fx(path: pathlib.Path) -> Intrinsics:
+    """Reads a camera of Polycam, a JSON file for each frame: `fx`, `width` and more."""
+    content = read_json(path)
+    return Intrinsics(float(content["fx"]), float(content["width"]))
+
+
 def _read_own(path: pathlib.Path) -> Intrinsics | None:
     """What `mai_depth.data.convert` writes. Other files have that name, too."""
     try:

@@ -1,21 +1,25 @@
-"""Phones and tablets with a lidar: Stray Scanner's folders and Apple's ARKitScenes.
+"""Phones and tablets with a lidar: Stray Scanner's, Polycam's and ARKitScenes' folders.
 
-Depth is 256x192 in millimetres, with a map of ARKit's confidence: 0 low, 1 medium, 2 high. It is
-lower at edges, on dark or shiny surfaces and far away; depth of less than 2 counts as missing.
-Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md and
-https://github.com/apple/ARKitScenes/blob/main/DATA.md.
+Depth is 256x192 in millimetres, with a map of ARKit's confidence: low, medium, high. It is lower at
+edges, on dark or shiny surfaces and far away; depth of less than high counts as missing.
+Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md,
+https://github.com/PolyCam/polyform and https://github.com/apple/ARKitScenes/blob/main/DATA.md.
 """
 
+import dataclasses
 import pathlib
 
 from mai_depth.data.convert.intrinsics import find_intrinsics
+from mai_depth.data.convert.intrinsics import read_fx
+from mai_depth.data.convert.intrinsics import read_intrinsics
 from mai_depth.data.convert.pairing import PICTURE_SUFFIXES
 from mai_depth.data.convert.sequence import Frame
 from mai_depth.data.convert.sequence import Sequence
 from mai_depth.data.convert.sequence import sequence_name
 from mai_depth.data.convert.tree import Tree
 
-HIGH_CONFIDENCE = 2
+HIGH_CONFIDENCE = 2  # of 0, 1, 2
+POLYCAM_HIGH_CONFIDENCE = 255  # of 0, 127, 255
 _VIDEOS = ("rgb.mp4", "rgb.mov")
 
 
@@ -45,6 +49,29 @@ def find_arkit_scenes(tree: Tree) -> list[Sequence]:
     """
     return [_by_stem(tree, folder, "lowres_wide", "lowres_depth") for folder in tree.folders
             if tree.names(folder / "lowres_wide") and tree.names(folder / "lowres_depth")]
+
+
+def find_polycam(tree: Tree) -> list[Sequence]:
+    """Finds Polycam's raw data: keyframes/ with images/, depth/, confidence/, cameras/.
+
+    `images`, not `corrected_images`: those are warped and have black borders, depth does not.
+
+    Args:
+        tree: Where to look.
+
+    Returns:
+        One sequence for each capture.
+    """
+    return [_capture(tree, folder) for folder in tree.folders
+            if tree.names(folder / "images") and tree.names(folder / "depth")
+            and tree.names(folder / "cameras")]
+
+
+def _capture(tree: Tree, folder: pathlib.PurePath) -> Sequence:
+    name = sequence_name(folder.parent if folder.name == "keyframes" else folder)
+    camera = tree.path(folder / "cameras", tree.names(folder / "cameras")[0])
+    return dataclasses.replace(_by_stem(tree, folder, "images", "depth"), name=name,
+                               intrinsics=read_intrinsics(camera, read_fx))
 
 
 def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
