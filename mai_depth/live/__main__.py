@@ -44,8 +44,8 @@ from mai_depth.tflite.runner import TfliteNetwork
 _INPUT = flags.DEFINE_string(
     "input", "0", "A camera number, picamera2, a video file, or a folder of pictures.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .tflite file from export.py, or the name of a shipped network. Default: "
-    "indoor_student_90m_int8.")
+    "model", None, "A .tflite file from export.py, or the name of a shipped network, of which the "
+    "integers are run. Default: indoor_student_90m.")
 _PORT = number_flags.define_integer(
     "port", 8000, "Serve the page on this port; 0 picks a free one.", 0, 65535)
 _HOST = flags.DEFINE_string(
@@ -186,7 +186,7 @@ def _token() -> str | None:
 def _model() -> pathlib.Path:
     if _MODEL.value is None:
         return pretrained_path(default_pretrained(".tflite"))
-    shipped = named_file(_MODEL.value)
+    shipped = named_file(_MODEL.value, ".tflite")
     path = shipped or expand(_MODEL.value, "model")
     if path.suffix != ".tflite":
         raise UserError(f"--model={path}: give a .tflite file; python export.py makes one from a "

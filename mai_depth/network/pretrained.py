@@ -100,11 +100,12 @@ def is_name(value: str) -> bool:
     return "." not in value and "/" not in value
 
 
-def named_file(value: str) -> pathlib.Path | None:
+def named_file(value: str, suffix: str | None = None) -> pathlib.Path | None:
     """Finds the file of a network by its name, where a path may be given as well.
 
     Args:
         value: A `name` of `list_pretrained`, or a path.
+        suffix: What can be run; `.tflite` takes a network's integers, `NAME_int8`, for NAME.
 
     Returns:
         The network's file, `.keras` or `.tflite`; None for a path, also for a file whose name is
@@ -113,12 +114,20 @@ def named_file(value: str) -> pathlib.Path | None:
     Raises:
         UserError: Neither a file nor a network has that name, or its file is missing or damaged.
     """
-    if not is_name(value) or os.path.exists(value):
+    if not is_name(value) or os.path.isfile(value):
         return None
-    names = [entry["name"] for entry in list_pretrained()]
-    if value not in names:
-        raise _no_such_network("model", value, sorted(names))
+    files = {entry["name"]: entry["file"] for entry in list_pretrained()}
+    if value not in files:
+        raise _no_such_network("model", value, sorted(files))
+    integers = f"{value}_int8"
+    if suffix == ".tflite" and not files[value].endswith(suffix) and integers in files:
+        return pretrained_path(integers)
     return pretrained_path(value)
+
+
+def suffix_that_runs() -> str:
+    """`.keras`, or without TensorFlow `.tflite`."""
+    return ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
 
 
 def _no_such_network(flag: str, value: str, names: Sequence[str]) -> UserError:
@@ -205,16 +214,15 @@ def default_pretrained(suffix: str | None = None) -> str:
     """Names the network that is used where none is asked for: the first that can run here.
 
     Args:
-        suffix: `.keras` or `.tflite`; None for what this installation can run.
+        suffix: `.keras` or `.tflite`; None for `suffix_that_runs`.
 
     Returns:
-        The first of `list_pretrained` that is a `.keras`, or without TensorFlow a `.tflite`.
+        The first of `list_pretrained` with that suffix.
 
     Raises:
         UserError: There is none.
     """
-    if suffix is None:
-        suffix = ".tflite" if importlib.util.find_spec("tensorflow") is None else ".keras"
+    suffix = suffix or suffix_that_runs()
     usable = [entry["name"] for entry in list_pretrained() if entry["file"].endswith(suffix)]
     if not usable:
         raise UserError(f"--model: this package brings no trained {suffix} network; give a .keras "

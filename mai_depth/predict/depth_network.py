@@ -16,6 +16,7 @@ from mai_depth.network.pretrained import default_pretrained
 from mai_depth.network.pretrained import is_pretrained
 from mai_depth.network.pretrained import named_file
 from mai_depth.network.pretrained import pretrained_path
+from mai_depth.network.pretrained import suffix_that_runs
 from mai_depth.paths import expand
 from mai_depth.tflite.graph import read_tflite
 from mai_depth.tflite.runner import TfliteNetwork
@@ -89,8 +90,8 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """Finds the network that `--model` names, and tries a graph before it is trusted.
 
     Args:
-        value: A path, or the name of a shipped network; None for the first
-            of the shipped networks.
+        value: A path, or the name of a shipped network, whose integers are taken where there is
+            no TensorFlow; None for the first of the shipped networks.
         say: Called with what is doubtful, see `check_graph`.
 
     Returns:
@@ -101,7 +102,7 @@ def chosen_network(value: str | None, say: Callable[[str], None]) -> pathlib.Pat
     """
     if value is None:
         return pretrained_path(default_pretrained())
-    if (shipped := named_file(value)) is not None:
+    if (shipped := named_file(value, suffix_that_runs())) is not None:
         return shipped
     path = expand(value, "model")
     if path.suffix == ".tflite":

@@ -206,6 +206,21 @@ def test_a_name_is_a_shipped_network_unless_a_file_has_it(folder, tmp_path, monk
     assert pretrained.named_file("good") is None
 
 
+def test_every_indoor_network_runs_without_tensorflow_by_its_own_name():
+    """As README's table names them, for `live` and on a board."""
+    names = [entry["name"] for entry in pretrained.list_pretrained()
+             if entry["name"].startswith("indoor_") and entry["file"].endswith(".keras")]
+    assert len(names) == 5
+    for name in names:
+        assert pretrained.named_file(name) == pretrained.FOLDER / f"{name}.keras"
+        assert pretrained.named_file(name, ".keras") == pretrained.FOLDER / f"{name}.keras"
+        integers = pretrained.FOLDER / f"{name}_int8.tflite"
+        assert pretrained.named_file(name, ".tflite") == integers
+        assert pretrained.named_file(f"{name}_int8", ".tflite") == integers
+    alone = pretrained.named_file("nyuv2_student_28m", ".tflite")
+    assert alone == pretrained.FOLDER / "nyuv2_student_28m.keras"  # it has no integers
+
+
 def test_encoder_names_and_paths_are_told_apart(folder, tmp_path, monkeypatch):
     for value in (None, "imagenet", "x/y", "a.weights.h5", "runs/student/student.keras"):
         assert pretrained.encoder_file(value) == value

@@ -54,6 +54,17 @@ def test_one_bad_path_is_named_and_the_rest_is_done(tmp_path, photo):
         f"{name}_{kind}.png" for name in ("a", longest, "z") for kind in ("depth", "color")}
 
 
+def test_a_board_runs_the_networks_of_the_readme(tmp_path, photo):
+    photo.save(tmp_path / "photo.png")
+    answers = []
+    for name in ("indoor_fast", "indoor_fast_int8"):
+        done = run("--input=photo.png", f"--output={name}", f"--model={name}", "--write=npy",
+                   start=("-c", BOARD), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        answers.append((tmp_path / name / "photo_depth.npy").read_bytes())
+    assert answers[0] == answers[1]
+
+
 def test_a_video_that_cannot_be_written_is_one_line(tmp_path, photo):
     cv2 = pytest.importorskip("cv2")
     writer = cv2.VideoWriter(
