@@ -95,6 +95,19 @@ def is_pretrained(path: str | os.PathLike) -> bool:
     return any(entry["sha256"] == found for entry in list_pretrained())
 
 
+def forms_of(sha256: str) -> set[str]:
+    """Finds a shipped network in floats and in integers.
+
+    Args:
+        sha256: Of either file.
+
+    Returns:
+        The checksums of both; empty if no such network is shipped.
+    """
+    networks = {entry["sha256"]: entry["name"].removesuffix("_int8") for entry in list_pretrained()}
+    return {other for other, name in networks.items() if name == networks.get(sha256)}
+
+
 def is_name(value: str) -> bool:
     """Whether a value that may be a path or a network's name can be a name: a bare word."""
     return "." not in value and "/" not in value

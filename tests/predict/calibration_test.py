@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import pretrained_path
 from mai_depth.predict.calibration import fit_scale
 from mai_depth.predict.calibration import mean_depth_ratio
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_file import write_camera
+from mai_depth.predict.focal_length import sha256
+from mai_depth.predict.scale import other_network
 
 
 def test_fit_by_hand():
@@ -61,3 +64,20 @@ def test_what_is_no_calibration_is_one_line(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match="not a camera calibration"):
         read_camera(path)
+
+
+def test_a_calibration_is_for_one_network_in_floats_and_integers(tmp_path):
+    """As `calibrate` and `live` take it by default."""
+    def warning(made_with, used):
+        camera = Camera(2.0, network=made_with.name, network_sha256=sha256(made_with))
+        return other_network(camera, "camera.json", used)
+
+    floats, integers, other = map(pretrained_path, (
+        "indoor_student_90m", "indoor_student_90m_int8", "indoor_fast"))
+    mine = tmp_path / "student.keras"
+    mine.write_bytes(b"mine")
+    assert warning(floats, integers) is warning(integers, floats) is warning(mine, mine) is None
+    assert warning(other, floats) == (
+        f"camera.json was made with indoor_fast.keras, not with {floats}; calibrate again for "
+        "right metres")
+    assert warning(mine, floats) and warning(floats, mine)
