@@ -23,11 +23,14 @@ from mai_depth import command
 from mai_depth import number_flags
 from mai_depth.atomic import write_text_atomic
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import named_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
 from mai_depth.tflite.graph import MAX_THREADS
 
-_GRAPH = flags.DEFINE_multi_string("graph", [], "A .tflite file; repeat it or separate by commas.")
+_GRAPH = flags.DEFINE_multi_string(
+    "graph", [], "A .tflite file, or the name of a shipped network, whose integers are measured; "
+    "repeat it or separate by commas.")
 _NUM_THREADS = number_flags.define_multi_integer(
     "num_threads", [1], "Threads of LiteRT; repeat it for a table each.", 1, MAX_THREADS)
 number_flags.define_integer(
@@ -69,9 +72,10 @@ def main() -> int:
     Returns:
         1 if a graph crashed, or with --check has a warning; else 0.
     """
-    graphs = [path for value in _GRAPH.value for path in _split(value)]
+    graphs = [_file_of(part) for value in _GRAPH.value for part in _split(value)]
     if not graphs:
-        raise UserError("--graph: give at least one .tflite file")
+        raise UserError("--graph: give at least one .tflite file or shipped network, for instance "
+                        "--graph=indoor_student_90m")
     _check_paths(graphs)
     _check_outputs()
     names = set(Options.__dataclass_fields__) - {"graphs", "num_threads"}
@@ -135,6 +139,11 @@ def _file(flag: flags.FlagHolder) -> pathlib.Path:
 def _split(value: str) -> list[str]:
     """Splits at commas, unless a file has that name."""
     return [value] if os.path.exists(value) else [part for part in value.split(",") if part]
+
+
+def _file_of(value: str) -> str:
+    shipped = named_file(value, ".tflite", "graph")
+    return value if shipped is None else os.fspath(shipped)
 
 
 if __name__ == "__main__":

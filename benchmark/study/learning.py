@@ -30,6 +30,7 @@ from benchmark.study.picture_accuracy import mean_accuracy
 from benchmark.study.picture_accuracy import measure
 from mai_depth import command
 from mai_depth import number_flags
+from mai_depth.checksum import file_sha256
 from mai_depth.data.description import read_description
 from mai_depth.environment import check_environment
 from mai_depth.errors import UserError
@@ -123,9 +124,8 @@ def _network(text: str) -> Model:
                             f"{rgb.shape[0]}x{rgb.shape[1]}; convert the folder to that size")
         return np.asarray(network(rgb))
 
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Model(_ARM.value or path.stem, f"{path.parent.name}/{path.stem}", sha256, predict)
+    return Model(_ARM.value or path.stem, f"{path.parent.name}/{path.stem}", file_sha256(path),
+                 predict)
 
 
 def _mean_map() -> Model:

@@ -24,6 +24,7 @@ from mai_depth.calibrate.observations import Point
 from mai_depth.calibrate.observations import list_measured
 from mai_depth.calibrate.observations import observe_pairs
 from mai_depth.calibrate.observations import observe_points
+from mai_depth.checksum import file_sha256
 from mai_depth.errors import UserError
 from mai_depth.paths import expand
 from mai_depth.predict.calibration import DISAGREES
@@ -35,7 +36,6 @@ from mai_depth.predict.camera_file import write_camera
 from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.depth_network import chosen_network
 from mai_depth.predict.depth_network import open_network
-from mai_depth.predict.focal_length import sha256
 from mai_depth.streams import printable
 from mai_depth.tflite.graph import MAX_THREADS
 
@@ -72,7 +72,8 @@ def main() -> None:
         raise UserError(f"--input={folder}: no picture has any depth; give another folder")
     fit = fit_scale([seen.answered_m for seen in observations],
                     [seen.measured_m for seen in observations])
-    camera = Camera(fit.scale, fit.standard_error, len(observations), model.name, sha256(model))
+    camera = Camera(
+        fit.scale, fit.standard_error, len(observations), model.name, file_sha256(model))
     write_camera(output, camera)
     _warn(fit, observations)
     print(f"{output}: {camera}; give it as --camera")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mai_depth.checksum import file_sha256
 from mai_depth.depth import valid_mask
 from mai_depth.errors import UserError
 from mai_depth.network.depth_anything import LICENSES
@@ -64,11 +65,10 @@ def open_teacher(source: str | os.PathLike) -> Teacher:
 
     model = load_teacher(source, allow_relative=True)
     if source in LICENSES:
-        sha256 = hashlib.sha256(b"".join(value.tobytes() for value in model.get_weights()))
+        weights = b"".join(value.tobytes() for value in model.get_weights())
+        digest = hashlib.sha256(weights).hexdigest()
     else:
-        with open(source, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256")
-    digest = sha256.hexdigest()
+        digest = file_sha256(source)
     return Teacher(pathlib.Path(source).name, digest, is_relative(model),
                    _license(model.name, digest), model)
 

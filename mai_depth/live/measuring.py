@@ -6,10 +6,10 @@ All pages show the same camera, so they share one calibration.
 import os
 import threading
 
+from mai_depth.checksum import file_sha256
 from mai_depth.predict.calibration import fit_scale
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import camera_json
-from mai_depth.predict.focal_length import sha256
 
 MAX_POINTS = 1000
 
@@ -24,7 +24,7 @@ class Calibration:
 
     def __init__(self, network: str | os.PathLike, known: str = ""):
         self._known = known
-        self._name, self._sha256 = os.path.basename(network), sha256(network)
+        self._name, self._sha256 = os.path.basename(network), file_sha256(network)
         self._lock = threading.Lock()
         self._points: list[tuple[float, float]] = []
         self._camera: Camera | None = None

@@ -17,6 +17,7 @@ from typing import Any
 from mai_depth.atomic import write_bytes_atomic
 from mai_depth.atomic import write_json_atomic
 from mai_depth.checksum import check_sha256
+from mai_depth.checksum import file_sha256
 from mai_depth.depth import CANONICAL_FOCAL_LENGTH
 from mai_depth.errors import UserError
 from mai_depth.json_file import read_json
@@ -90,9 +91,7 @@ def is_pretrained(path: str | os.PathLike) -> bool:
     Returns:
         Whether its sha256 stands in the index.
     """
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    return any(entry["sha256"] == found for entry in list_pretrained())
+    return bool(forms_of(file_sha256(path)))
 
 
 def forms_of(sha256: str) -> set[str]:
@@ -113,12 +112,15 @@ def is_name(value: str) -> bool:
     return "." not in value and "/" not in value
 
 
-def named_file(value: str, suffix: str | None = None) -> pathlib.Path | None:
+def named_file(
+    value: str, suffix: str | None = None, flag: str = "model"
+) -> pathlib.Path | None:
     """Finds the file of a network by its name, where a path may be given as well.
 
     Args:
         value: A `name` of `list_pretrained`, or a path.
         suffix: What can be run; `.tflite` takes a network's integers, `NAME_int8`, for NAME.
+        flag: By which the user has given it.
 
     Returns:
         The network's file, `.keras` or `.tflite`; None for a path, also for a file whose name is
@@ -131,7 +133,7 @@ def named_file(value: str, suffix: str | None = None) -> pathlib.Path | None:
         return None
     files = {entry["name"]: entry["file"] for entry in list_pretrained()}
     if value not in files:
-        raise _no_such_network("model", value, sorted(files))
+        raise _no_such_network(flag, value, sorted(files))
     integers = f"{value}_int8"
     if suffix == ".tflite" and not files[value].endswith(suffix) and integers in files:
         return pretrained_path(integers)

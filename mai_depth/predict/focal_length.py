@@ -5,7 +5,6 @@ picture are farther away by the ratio of the focal lengths (Yin et al. 2023, Met
 camera), so depth is multiplied by it.
 """
 
-import hashlib
 import math
 import os
 import pathlib
@@ -13,6 +12,7 @@ import pathlib
 from PIL import ExifTags
 from PIL import Image
 
+from mai_depth.checksum import file_sha256
 from mai_depth.json_file import read_json
 from mai_depth.network.pretrained import list_pretrained
 
@@ -98,17 +98,11 @@ def network_focal_length(path: str | os.PathLike) -> float | None:
         except (OSError, ValueError, KeyError):
             continue
     try:
-        digest = sha256(path)
+        digest = file_sha256(path)
     except OSError:  # opening the network gives a better message
         return None
     return next((_checked(entry.get(KEY)) for entry in list_pretrained()
                  if entry["sha256"] == digest), None)
-
-
-def sha256(path: str | os.PathLike) -> str:
-    """Computes the sha256 of a file in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_cropped(size: tuple[int, int], taken: tuple[float, float]) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from mai_depth.checksum import file_sha256
 from mai_depth.errors import UserError
 from mai_depth.network.pretrained import forms_of
 from mai_depth.predict.camera_file import Camera
@@ -12,7 +13,6 @@ from mai_depth.predict.camera_picture import CameraPicture
 from mai_depth.predict.focal_length import focal_px_of_angle
 from mai_depth.predict.focal_length import in_picture_widths
 from mai_depth.predict.focal_length import network_focal_length
-from mai_depth.predict.focal_length import sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def other_network(
     """
     if not os.path.isfile(network) or not camera.network_sha256:
         return None
-    digest = sha256(network)
+    digest = file_sha256(network)
     if camera.network_sha256 in {digest, *forms_of(digest)}:
         return None
     return (f"{name} was made with {camera.network}, not with {os.fspath(network)}; calibrate "

@@ -1,13 +1,13 @@
 """Loads the teachers of a run and asks them, beforehand or at every step."""
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from mai_depth.checksum import file_sha256
 from mai_depth.data.pairs import Pairs
 from mai_depth.errors import UserError
 from mai_depth.network.model_archive import TEACHER_BYTES
@@ -39,12 +39,8 @@ def check_teachers(teacher: Teacher, views: int) -> None:
 
 def taught_by(paths: Sequence[pathlib.Path], run: Run) -> Run:
     """Adds the teachers' checksums to a run: their content determines the result."""
-    digests = []
-    for path in paths:
-        with open(path, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return dataclasses.replace(
-        run, description={**run.description, "teacher": ",".join(digests)})
+    digests = ",".join(map(file_sha256, paths))
+    return dataclasses.replace(run, description={**run.description, "teacher": digests})
 
 
 def teach(

@@ -15,6 +15,9 @@ from benchmark_graphs import assert_one_line
 from benchmark_graphs import run_benchmark
 from PIL import Image
 
+from mai_depth.checksum import file_sha256
+from mai_depth.network.pretrained import pretrained_path
+
 GRAPHS = benchmark_graphs.graphs
 
 # Stands before the real package on the path: an invoke of a file named crash*.tflite is fatal.
@@ -56,6 +59,16 @@ def test_one_row_and_all_files(tmp_path, tiny_data):
     assert any("resized to 96x128" in note for note in rows[2]["notes"])
     assert (tmp_path / "results.csv").read_text().count("\n") == 4
     assert "| float32 |" in (tmp_path / "results.markdown").read_text()
+
+
+def test_a_shipped_network_is_measured_by_its_name(tmp_path):
+    done = run_benchmark("--graph=indoor_fast", f"--json={tmp_path / 'x.json'}")
+    assert done.returncode == 0, done.stderr
+    row, = json.loads((tmp_path / "x.json").read_text())["rows"]
+    assert row["sha256"] == file_sha256(pretrained_path("indoor_fast_int8"))
+    assert "checksum" not in done.stdout + done.stderr  # the package knows it
+    refused = run_benchmark("--graph=indoor_fats")
+    assert_one_line(refused, "--graph=indoor_fats: no such file or pretrained network; there are: ")
 
 
 def test_one_table_for_each_number_of_threads(tmp_path):

@@ -23,10 +23,10 @@ from live_process import clip  # noqa: F401  a fixture
 from live_process import live
 from PIL import Image
 
+from mai_depth.checksum import file_sha256
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import write_camera
-from mai_depth.predict.focal_length import sha256
 
 pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed
@@ -330,7 +330,7 @@ def test_a_camera_that_vanishes_is_tried_again(tmp_path, clip):  # noqa: F811
 
 
 def test_a_calibration_file_is_used_and_the_page_says_so(clip, tmp_path):  # noqa: F811
-    digest = sha256(pretrained_path("indoor_student_90m_int8"))
+    digest = file_sha256(pretrained_path("indoor_student_90m_int8"))
     write_camera(tmp_path / "camera.json", Camera(1.5, 0.01, 4, "network", digest))
     with live(f"--input={clip}", f"--camera={tmp_path / 'camera.json'}") as command:
         page = Page(command.socket_url)

@@ -26,11 +26,11 @@ from static_site import exported
 from static_site import litert_js  # noqa: F401  a fixture
 from static_site import served
 
+from mai_depth.checksum import file_sha256
 from mai_depth.depth import read_depth
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_picture import read_picture
-from mai_depth.predict.focal_length import sha256
 from mai_depth.predict.prediction import predict
 from mai_depth.tflite.runner import TfliteNetwork
 
@@ -105,7 +105,7 @@ def test_a_point_a_calibration_and_its_file(browser, site, picture, tmp_path):
         file.value.save_as(tmp_path / "camera.json")
         camera = read_camera(tmp_path / "camera.json")
         assert camera.scale == pytest.approx(1.5, rel=0.01)
-        assert camera.network_sha256 == sha256(pretrained_path(SHIPPED))
+        assert camera.network_sha256 == file_sha256(pretrained_path(SHIPPED))
         page.click("#reset")
         until(page, "document.getElementById('calibration').textContent === 'Not calibrated.'")
 

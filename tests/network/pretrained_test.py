@@ -204,6 +204,8 @@ def test_a_name_is_a_shipped_network_unless_a_file_has_it(folder, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good").touch()
     assert pretrained.named_file("good") is None
+    (tmp_path / "small").mkdir()  # as `predict --output=small` makes it
+    assert pretrained.named_file("small") == folder / "small.tflite"
 
 
 def test_every_indoor_network_runs_without_tensorflow_by_its_own_name():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from mai_depth.checksum import file_sha256
 from mai_depth.errors import UserError
 from mai_depth.network.pretrained import pretrained_path
 from mai_depth.predict.calibration import fit_scale
@@ -12,7 +13,6 @@ from mai_depth.predict.calibration import mean_depth_ratio
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_file import write_camera
-from mai_depth.predict.focal_length import sha256
 from mai_depth.predict.scale import other_network
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_calibration_is_one_line(tmp_path, content):
 def test_a_calibration_is_for_one_network_in_floats_and_integers(tmp_path):
     """As `calibrate` and `live` take it by default."""
     def warning(made_with, used):
-        camera = Camera(2.0, network=made_with.name, network_sha256=sha256(made_with))
+        camera = Camera(2.0, network=made_with.name, network_sha256=file_sha256(made_with))
         return other_network(camera, "camera.json", used)
 
     floats, integers, other = map(pretrained_path, (
