@@ -147,6 +147,11 @@ def test_polycam_is_found_by_its_folders(tmp_path):
     assert record["format"] == "polycam" and record["pairs"]["train"] == COUNT
     assert record["focal_length"] == pytest.approx(752.5 / 1024, abs=1e-4)
     assert (tmp_path / "out/train/rgb/kitchen-638443502.jpg").is_file()
+    inside = convert(place, tmp_path / "inside", Options(validation_share=0))
+    assert inside["format"] == "polycam" and inside["pairs"] == record["pairs"]
+    place.rename(place.with_name("dtu"))  # another layout with cameras, of a format of their own
+    other = convert(tmp_path / "in", tmp_path / "other", Options(validation_share=0))
+    assert other["format"] == "png" and other["pairs"] == record["pairs"]
     for sample in decoded(tmp_path / "out/train"):
         assert sample.depth[300, MIDDLES].tolist() == STEPS_MM
         assert not sample.depth[400:].any()

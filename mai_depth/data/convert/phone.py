@@ -63,8 +63,8 @@ def find_polycam(tree: Tree) -> list[Sequence]:
         One sequence for each capture.
     """
     return [_capture(tree, folder) for folder in tree.folders
-            if tree.names(folder / "images") and tree.names(folder / "depth")
-            and tree.names(folder / "cameras")]
+            if (tree.root / folder).absolute().name == "keyframes" and tree.names(folder / "images")
+            and tree.names(folder / "depth") and tree.names(folder / "cameras")]
 
 
 def _capture(tree: Tree, folder: pathlib.PurePath) -> Sequence:
