@@ -11,8 +11,6 @@ from mai_depth.network.converter import to_tflite
 from mai_depth.quantize.aware import IntegerCore
 from mai_depth.tflite.editor import Editor
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "qat")
-INPUT_DTYPES = ("float32", "uint8")
 MIN_CALIBRATION = 32
 
 
@@ -29,10 +27,10 @@ def convert(
 
     Args:
         parts: The student, of `stages.take_apart`.
-        quantization: One of `QUANTIZATIONS`.
+        quantization: One of none, float16, dynamic, int8 and qat.
         upsample: One of `resize.METHODS`.
-        input_dtype: One of `INPUT_DTYPES`: what the file takes, 0..255 either way. With uint8 and
-            any quantization the picture is reduced as bytes, which is faster.
+        input_dtype: float32 or uint8: what the file takes, 0..255 either way. With uint8 and any
+            quantization the picture is reduced as bytes, which is faster.
         calibration: For int8: [count, height, width, 3], 0..255.
         core: For qat: the bytes of a .tflite file, float32 in and out, from the scaled grid to
             `depth_logits`.

@@ -39,9 +39,9 @@ class ExportOptions:
     """Options of an export.
 
     Attributes:
-        quantization: One of `conversion.QUANTIZATIONS`.
+        quantization: See `conversion.convert`.
         upsample: One of `resize.METHODS`.
-        input_dtype: One of `conversion.INPUT_DTYPES`.
+        input_dtype: See `conversion.convert`.
     """
 
     quantization: str = "none"
