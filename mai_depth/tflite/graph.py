@@ -3,6 +3,7 @@
 Needs NumPy and ai-edge-litert alone (TensorFlow's own interpreter where only that is installed).
 """
 
+import collections
 import hashlib
 import os
 import pathlib
@@ -103,15 +104,19 @@ class TfliteFile:
         return litert().schema.ModelT.InitFromPackedBuf(self._data, 0)
 
     def number_format(self) -> str:
-        """Names the number format by the operator with the most work.
+        """Names the number format in which most of the work is done.
 
         Returns:
             `float32`, `float16 weights`, `int8 weights` (dynamic range), `int8`, `int16x8`,
             `uint8`, or `-` for a graph without convolutions and matrix products.
         """
-        op = max(self._graph.ops, key=lambda op: op.macs, default=None)
-        if op is None or not op.macs or len(op.inputs) < 2:
-            return "-"
+        work: collections.Counter[str] = collections.Counter()
+        for op in self._graph.ops:
+            if op.macs and len(op.inputs) >= 2:
+                work[self._format_of(op)] += op.macs
+        return max(work, key=work.__getitem__, default="-")
+
+    def _format_of(self, op: Op) -> str:
         tensors = self._graph.tensors
         activation, weights = tensors[op.outputs[0]].dtype.lower(), op.inputs[1]
         unpacked = {o.outputs[0]: o.inputs[0] for o in self._graph.ops if o.name == "DEQUANTIZE"}

@@ -219,6 +219,7 @@ def test_every_indoor_network_runs_without_tensorflow_by_its_own_name():
         integers = pretrained.FOLDER / f"{name}_int8.tflite"
         assert pretrained.named_file(name, ".tflite") == integers
         assert pretrained.named_file(f"{name}_int8", ".tflite") == integers
+        assert TfliteFile(integers).number_format() == "int8"
     alone = pretrained.named_file("nyuv2_student_28m", ".tflite")
     assert alone == pretrained.FOLDER / "nyuv2_student_28m.keras"  # it has no integers
 
