@@ -69,7 +69,7 @@ def test_arguments_override_the_preset():
 
 
 @pytest.mark.parametrize("preset, view, logits", [
-    ("fast", (96, 128), (6, 8)), ("balanced", (128, 160), (16, 20)),
+    ("fast", (96, 128), (6, 8)), ("balanced", (128, 160), (64, 80)),
     ("accurate", (192, 256), (24, 32)), ("sharp", (192, 256), (96, 128))])
 def test_a_preset_has_its_own_grid_and_decoder(preset, view, logits):
     model = build_student(preset)
