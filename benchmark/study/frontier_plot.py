@@ -84,14 +84,16 @@ def _errors(group: Sequence[Line]) -> list[float]:
 
 def _name_arms(axes: "Axes", lines: Sequence[Line]) -> None:
     """Writes the arms above the axes, those of nearly one time beside each other."""
-    names: dict[str, dict[str, float]] = {}
-    for line in lines:
-        names.setdefault(f"{line.time:.2g}", {})[graph_of(line.arm)] = line.time
+    names: list[dict[str, float]] = []
+    for line in sorted(lines, key=lambda line: line.time):
+        if not names or line.time > 1.04 * min(names[-1].values()):
+            names.append({})
+        names[-1][graph_of(line.arm)] = line.time
     axes.set_xscale("log")
     ticks = (0.05, 0.1, 0.2, 0.5, 1)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     top = axes.secondary_xaxis("top")
-    top.set_xticks([statistics.fmean(arms.values()) for arms in names.values()],
-                   [", ".join(arms) for arms in names.values()], rotation=90, fontsize=8)
+    top.set_xticks([statistics.fmean(arms.values()) for arms in names],
+                   [", ".join(arms) for arms in names], rotation=90, fontsize=8)
     top.minorticks_off()
