@@ -7,6 +7,7 @@ column k of 16 is (k + 1) * 250 mm deep, and the top left ninth has no depth.
 import json
 import pathlib
 
+import lzfse
 import numpy as np
 from PIL import Image
 
@@ -67,6 +68,21 @@ def stray_scanner(folder):
         save(place / "depth" / f"{number:06}.png", depth_mm())
         save(place / "confidence" / f"{number:06}.png", confidence)
     write(place / "camera_matrix.csv", "400.0, 0.0, 241.5\n0.0, 400.0, 179.0\n0.0, 0.0, 1.0\n")
+
+
+def record3d(folder):
+    """An iPhone held upright, see `portrait`."""
+    place = folder / "2026-11-28--10-00-00" / "rgbd"
+    confidence = np.full((48, 64), 2, np.uint8)
+    confidence[-8:] = [0] * 32 + [1] * 32
+    for number in range(COUNT):
+        save(place / f"{number}.jpg", np.rot90(photo(number, 480, 360), -1))
+        depth_m = np.where(depth_mm(), depth_mm() / 1000, np.nan).astype(np.float32)
+        for suffix, array in ((".depth", depth_m), (".conf", confidence)):
+            upright = np.ascontiguousarray(np.rot90(array, -1))
+            (place / f"{number}{suffix}").write_bytes(lzfse.compress(upright.tobytes()))
+    write(place.parent / "metadata", json.dumps(
+        {"w": 360, "h": 480, "dw": 48, "dh": 64, "K": [400, 0, 0, 0, 400, 0, 180, 240, 1]}))
 
 
 def scannet(folder):
@@ -190,6 +206,7 @@ def challenge_small_depth(folder):
 LAYOUTS = {  # layout -> (what is recognised, what makes it)
     "tum": ("tum", tum),
     "stray_scanner": ("stray_scanner", stray_scanner),
+    "record3d": ("record3d", record3d),
     "scannet": ("scannet", scannet),
     "seven_scenes": ("seven_scenes", seven_scenes),
     "realsense": ("realsense", realsense),
@@ -206,7 +223,7 @@ LAYOUTS = {  # layout -> (what is recognised, what makes it)
     "challenge_large": ("png", challenge_large),
     "challenge_small_depth": ("png", challenge_small_depth),
 }
-REFUSED_BY_TRAINING = tuple(LAYOUTS)[:13]
+REFUSED_BY_TRAINING = tuple(LAYOUTS)[:14]
 
 
 def make(name: str, folder: pathlib.Path) -> pathlib.Path:

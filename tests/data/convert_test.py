@@ -36,6 +36,7 @@ MIDDLES = slice(20, 640, 40)  # of the 16 columns of the scene, at 640x480
 FOCAL_LENGTHS = {
     "tum": 517.3 / 640,
     "stray_scanner": 400 / 480,
+    "record3d": 400 / 480,
     "scannet": 1170 / 1288,
     "seven_scenes": 585 / 640,
     "kitti": 721.5377 / 500,

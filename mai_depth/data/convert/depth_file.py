@@ -6,6 +6,9 @@ import warnings
 import numpy as np
 
 from mai_depth.data.convert.array_file import read_array
+from mai_depth.data.convert.record3d_file import CONFIDENCE_SUFFIX
+from mai_depth.data.convert.record3d_file import DEPTH_SUFFIX
+from mai_depth.data.convert.record3d_file import read_record3d
 from mai_depth.depth import MAX_UNITS
 from mai_depth.depth import clear_missing
 from mai_depth.depth import read_depth_units
@@ -23,7 +26,7 @@ def read_depth_m(path: pathlib.Path, units_per_m: float | None = None) -> np.nda
     """Reads a depth map.
 
     Args:
-        path: A 16-bit gray PNG, a TIFF, a .npy or a .npz.
+        path: A 16-bit gray PNG, a TIFF, a .npy, a .npz or a .depth of Record3D.
         units_per_m: File units per metre; None takes integers for millimetres and floats for
             metres.
 
@@ -63,6 +66,8 @@ def clear_poor(depth_m: np.ndarray, quality: pathlib.Path, least: int) -> None:
     """
     if quality.suffix.lower() in (".npy", ".npz"):
         values = read_array(quality, _QUALITY_NAMES).squeeze()
+    elif quality.suffix == CONFIDENCE_SUFFIX:
+        values = read_record3d(quality)
     else:
         with open_picture(quality, ("PNG",)) as image:
             values = np.array(image)
@@ -76,6 +81,8 @@ def _read(path: pathlib.Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         return read_array(path, _NAMES)
+    if suffix == DEPTH_SUFFIX:
+        return read_record3d(path)
     if suffix == ".png":
         with open_picture(path, ("PNG",)):  # checks what its header claims
             return read_depth_units(path)

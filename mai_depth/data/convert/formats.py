@@ -27,6 +27,7 @@ _PACKED = {  # files that hold recordings -> what to do
     ".sens": "export color and depth with ScanNet's SensReader",
     ".bag": "export it as color_N.png and 16-bit depth_N.png, depth aligned to color",
     ".mkv": "export it as color_N.png and 16-bit depth_N.png, depth aligned to color",
+    ".r3d": "unpack it first, each into a folder of its own: unzip NAME.r3d -d NAME",
     **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".7z"), "unpack it first"),
 }
 
@@ -93,6 +94,10 @@ FORMATS = (
     Format("polycam", "Polycam's raw data", "keyframes/ with images/N.jpg, depth/N.png, "
            "confidence/N.png, cameras/N.json", "16-bit PNG, mm, 256x192", phone.find_polycam,
            least_quality=phone.POLYCAM_HIGH_CONFIDENCE,
+           note="depth of less than high confidence counts as missing"),
+    Format("record3d", "Record3D", "metadata, rgbd/ with N.jpg, N.depth, N.conf",
+           "32-bit floats, metres, 256x192", phone.find_record3d,
+           least_quality=phone.HIGH_CONFIDENCE,
            note="depth of less than high confidence counts as missing"),
     Format("arkit_scenes", "ARKitScenes", "lowres_wide/NAME.png, lowres_depth/NAME.png, "
            "confidence/NAME.png", "16-bit PNG, mm, 256x192", phone.find_arkit_scenes,

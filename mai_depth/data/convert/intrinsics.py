@@ -103,6 +103,12 @@ def read_fx(path: pathlib.Path) -> Intrinsics:
     return Intrinsics(float(content["fx"]), float(content["width"]))
 
 
+def read_metadata(path: pathlib.Path) -> Intrinsics:
+    """Reads the camera of a recording of Record3D: the matrix `K` by columns, and the width `w`."""
+    content = read_json(path)
+    return Intrinsics(float(content["K"][0]), float(content["w"]))
+
+
 def _read_own(path: pathlib.Path) -> Intrinsics | None:
     """What `mai_depth.data.convert` writes. Other files have that name, too."""
     try:

@@ -1,9 +1,10 @@
-"""Phones and tablets with a lidar: Stray Scanner's, Polycam's and ARKitScenes' folders.
+"""Phones and tablets with a lidar: Stray Scanner's, Polycam's, Record3D's and ARKitScenes' folders.
 
-Depth is 256x192 in millimetres, with a map of ARKit's confidence: low, medium, high. It is lower at
-edges, on dark or shiny surfaces and far away; depth of less than high counts as missing.
+Depth is 256x192, with a map of ARKit's confidence: low, medium, high. It is lower at edges, on dark
+or shiny surfaces and far away; depth of less than high counts as missing.
 Formats: https://github.com/strayrobots/scanner/blob/main/docs/format.md,
-https://github.com/PolyCam/polyform and https://github.com/apple/ARKitScenes/blob/main/DATA.md.
+https://github.com/PolyCam/polyform, https://github.com/apple/ARKitScenes/blob/main/DATA.md;
+Record3D's in `record3d_file`.
 """
 
 import dataclasses
@@ -12,7 +13,11 @@ import pathlib
 from mai_depth.data.convert.intrinsics import find_intrinsics
 from mai_depth.data.convert.intrinsics import read_fx
 from mai_depth.data.convert.intrinsics import read_intrinsics
+from mai_depth.data.convert.intrinsics import read_metadata
 from mai_depth.data.convert.pairing import PICTURE_SUFFIXES
+from mai_depth.data.convert.record3d_file import CONFIDENCE_SUFFIX
+from mai_depth.data.convert.record3d_file import DEPTH_SUFFIX
+from mai_depth.data.convert.record3d_file import METADATA
 from mai_depth.data.convert.sequence import Frame
 from mai_depth.data.convert.sequence import Sequence
 from mai_depth.data.convert.sequence import sequence_name
@@ -67,6 +72,32 @@ def find_polycam(tree: Tree) -> list[Sequence]:
             and tree.names(folder / "depth") and tree.names(folder / "cameras")]
 
 
+def find_record3d(tree: Tree) -> list[Sequence]:
+    """Finds unpacked recordings of Record3D: metadata, rgbd/ with N.jpg, N.depth, N.conf.
+
+    Args:
+        tree: Where to look.
+
+    Returns:
+        One sequence for each recording.
+    """
+    return [_record3d(tree, folder) for folder, names in tree.folders.items()
+            if METADATA in names and _files(tree, folder / "rgbd", (DEPTH_SUFFIX,))]
+
+
+def _record3d(tree: Tree, folder: pathlib.PurePath) -> Sequence:
+    pictures, depths, qualities = (
+        _files(tree, folder / "rgbd", suffixes)
+        for suffixes in (PICTURE_SUFFIXES, (DEPTH_SUFFIX,), (CONFIDENCE_SUFFIX,)))
+    frames = tuple(
+        Frame(stem, picture, depths[stem],
+              _quality(qualities, picture.with_suffix(CONFIDENCE_SUFFIX)))
+        for stem, picture in pictures.items() if stem in depths)
+    return Sequence(sequence_name(folder), frames,
+                    read_intrinsics(tree.path(folder, METADATA), read_metadata),
+                    alone=tuple(pictures.keys() ^ depths.keys()))
+
+
 def _capture(tree: Tree, folder: pathlib.PurePath) -> Sequence:
     name = sequence_name(folder.parent if folder.name == "keyframes" else folder)
     camera = tree.path(folder / "cameras", tree.names(folder / "cameras")[0])
@@ -79,8 +110,9 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
     if video is None:
         return _by_stem(tree, folder, "rgb", "depth")
     depths, qualities = _files(tree, folder / "depth"), _files(tree, folder / "confidence")
+    place = tree.root / folder / "confidence"
     frames = tuple(
-        Frame(stem, int(stem), depth, _quality(qualities, stem, tree.root / folder))
+        Frame(stem, int(stem), depth, _quality(qualities, place / f"{stem}.png"))
         for stem, depth in depths.items() if stem.isdecimal())
     return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
                     video=tree.path(folder, video))
@@ -88,9 +120,9 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
 
 def _by_stem(tree: Tree, folder: pathlib.PurePath, rgb: str, depth: str) -> Sequence:
     pictures, depths = _files(tree, folder / rgb, PICTURE_SUFFIXES), _files(tree, folder / depth)
-    qualities = _files(tree, folder / "confidence")
+    qualities, place = _files(tree, folder / "confidence"), tree.root / folder / "confidence"
     frames = tuple(
-        Frame(stem, picture, depths[stem], _quality(qualities, stem, tree.root / folder))
+        Frame(stem, picture, depths[stem], _quality(qualities, place / f"{stem}.png"))
         for stem, picture in pictures.items() if stem in depths)
     return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
                     alone=tuple(pictures.keys() ^ depths.keys()))
@@ -104,7 +136,7 @@ def _files(
 
 
 def _quality(
-    qualities: dict[str, pathlib.Path], stem: str, place: pathlib.Path
+    qualities: dict[str, pathlib.Path], expected: pathlib.Path
 ) -> pathlib.Path | None:
     """The quality map of a frame; a missing one is that frame's fault only if others have one."""
-    return qualities.get(stem, place / "confidence" / f"{stem}.png") if qualities else None
+    return qualities.get(expected.stem, expected) if qualities else None
