@@ -50,7 +50,7 @@ def _draw_series(axes: "Axes", measured: Sequence[Line]) -> None:
 
     colors = dict(zip(dict.fromkeys(line.data for line in measured), colormaps["tab10"].colors * 9,
                       strict=False))
-    markers = dict(zip(dict.fromkeys(map(_training, measured)), "Dosv^" * 9, strict=False))
+    markers = dict(zip(dict.fromkeys(map(_training, measured)), "Dosv^P" * 9, strict=False))
     for name, groups in _series(measured).items():
         first = groups[0][0]
         color = colors[first.data]
