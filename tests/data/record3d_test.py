@@ -36,6 +36,8 @@ def test_older_recordings_say_the_size_of_the_pictures_alone(tmp_path):
 @pytest.mark.parametrize(("sizes", "data", "reason"), [
     ({"dw": 4, "dh": 4}, lzfse.compress(DEPTH_M.tobytes()),
      "holds 12 numbers, but .*metadata says 4x4; export it again"),
+    ({"dw": -3, "dh": -4}, lzfse.compress(DEPTH_M.tobytes()),
+     "metadata says -3x-4; export it again"),
     ({"h": 0}, lzfse.compress(DEPTH_M.tobytes()),
      "metadata: does not say how wide and high the depth is .*; export the recording again"),
     ({}, b"no depth", "not an array compressed by LZFSE; export it again"),

@@ -42,7 +42,7 @@ def read_record3d(path: pathlib.Path) -> np.ndarray:
         raise UserError(f"{path}: not an array compressed by LZFSE; export it again") from error
     metadata = path.parent.parent / METADATA
     width, height = _depth_size(metadata, values.size)
-    if width * height != values.size:
+    if width < 1 or width * height != values.size:
         raise UserError(f"{path}: holds {values.size} numbers, but {metadata} says {width}x"
                         f"{height}; export it again")
     return values.reshape(height, width)
