@@ -19,6 +19,7 @@ from mai_depth.data.convert.record3d_file import CONFIDENCE_SUFFIX
 from mai_depth.data.convert.record3d_file import DEPTH_SUFFIX
 from mai_depth.data.convert.record3d_file import METADATA
 from mai_depth.data.convert.sequence import Frame
+from mai_depth.data.convert.sequence import Intrinsics
 from mai_depth.data.convert.sequence import Sequence
 from mai_depth.data.convert.sequence import sequence_name
 from mai_depth.data.convert.tree import Tree
@@ -89,13 +90,8 @@ def _record3d(tree: Tree, folder: pathlib.PurePath) -> Sequence:
     pictures, depths, qualities = (
         _files(tree, folder / "rgbd", suffixes)
         for suffixes in (PICTURE_SUFFIXES, (DEPTH_SUFFIX,), (CONFIDENCE_SUFFIX,)))
-    frames = tuple(
-        Frame(stem, picture, depths[stem],
-              _quality(qualities, picture.with_suffix(CONFIDENCE_SUFFIX)))
-        for stem, picture in pictures.items() if stem in depths)
-    return Sequence(sequence_name(folder), frames,
-                    read_intrinsics(tree.path(folder, METADATA), read_metadata),
-                    alone=tuple(pictures.keys() ^ depths.keys()))
+    return _paired(folder, pictures, depths, qualities,
+                   read_intrinsics(tree.path(folder, METADATA), read_metadata))
 
 
 def _capture(tree: Tree, folder: pathlib.PurePath) -> Sequence:
@@ -110,21 +106,30 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
     if video is None:
         return _by_stem(tree, folder, "rgb", "depth")
     depths, qualities = _files(tree, folder / "depth"), _files(tree, folder / "confidence")
-    place = tree.root / folder / "confidence"
     frames = tuple(
-        Frame(stem, int(stem), depth, _quality(qualities, place / f"{stem}.png"))
+        Frame(stem, int(stem), depth, _quality(qualities, stem))
         for stem, depth in depths.items() if stem.isdecimal())
     return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
                     video=tree.path(folder, video))
 
 
 def _by_stem(tree: Tree, folder: pathlib.PurePath, rgb: str, depth: str) -> Sequence:
-    pictures, depths = _files(tree, folder / rgb, PICTURE_SUFFIXES), _files(tree, folder / depth)
-    qualities, place = _files(tree, folder / "confidence"), tree.root / folder / "confidence"
+    return _paired(
+        folder, _files(tree, folder / rgb, PICTURE_SUFFIXES), _files(tree, folder / depth),
+        _files(tree, folder / "confidence"), find_intrinsics(tree.root / folder, tree.root))
+
+
+def _paired(
+    folder: pathlib.PurePath,
+    pictures: dict[str, pathlib.Path],
+    depths: dict[str, pathlib.Path],
+    qualities: dict[str, pathlib.Path],
+    intrinsics: Intrinsics | None,
+) -> Sequence:
     frames = tuple(
-        Frame(stem, picture, depths[stem], _quality(qualities, place / f"{stem}.png"))
+        Frame(stem, picture, depths[stem], _quality(qualities, stem))
         for stem, picture in pictures.items() if stem in depths)
-    return Sequence(sequence_name(folder), frames, find_intrinsics(tree.root / folder, tree.root),
+    return Sequence(sequence_name(folder), frames, intrinsics,
                     alone=tuple(pictures.keys() ^ depths.keys()))
 
 
@@ -135,8 +140,8 @@ def _files(
             if name.lower().endswith(suffixes)}
 
 
-def _quality(
-    qualities: dict[str, pathlib.Path], expected: pathlib.Path
-) -> pathlib.Path | None:
+def _quality(qualities: dict[str, pathlib.Path], stem: str) -> pathlib.Path | None:
     """The quality map of a frame; a missing one is that frame's fault only if others have one."""
-    return qualities.get(expected.stem, expected) if qualities else None
+    if not qualities:
+        return None
+    return qualities.get(stem) or next(iter(qualities.values())).with_stem(stem)
