@@ -33,6 +33,8 @@ from mai_depth.tflite.graph import TfliteFile
 
 PROFILE_ROUNDS = 10
 
+_VGA = (640, 480)  # width and height of the pictures that accuracy is measured on
+
 
 def measure(options: Options, load_average: float) -> Report:
     """Measures graphs.
@@ -111,7 +113,7 @@ def _measure_accuracy(
             "accuracy", progress=lambda _: bar.update(), pairs=pairs,
             depth_units_per_m=options.depth_units_per_m,
             missing_depth_value=options.missing_depth_value, nyu_crop=options.nyu_crop,
-            pooled=options.pooled, scale=camera.scale if camera else 1.0)
+            pooled=options.pooled, scale=camera.factor(_VGA, None, _VGA) if camera else 1.0)
     cleared_pixels, cleared_maps = metrics.pop("cleared_pixels"), metrics.pop("cleared_maps")
     if cleared_pixels:
         graph.note(missing_line(cleared_pixels, cleared_maps))

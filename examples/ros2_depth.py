@@ -8,12 +8,13 @@ It reads `image_raw` (sensor_msgs/Image: rgb8, bgr8, rgba8, bgra8 or mono8, of a
 NaN = missing, as REP 118 says), `depth/camera_info` (the camera's, scaled to the depth's size) and,
 with `points:=true`, `depth/points` (sensor_msgs/PointCloud2: x right, y down, z ahead). Parameters:
 
-* `model`: a `.tflite` of export.py; the shipped int8 network where it is left out.
+* `model`: a `.tflite` of export.py, or the name of a shipped network, of which the integers are
+  run; `indoor_student_90m` where it is left out.
 * `num_threads`: 2.
 * `max_side`: 640, the longer side of the depth; of larger pictures it is this size.
 * `focal_length`: of the camera that the network was trained for, in picture widths. With
-  camera_info, depth is multiplied by fx / (width * focal_length); 0 leaves it as it is. 0.811 for
-  the shipped network, else 0.
+  camera_info, depth is multiplied by fx / (width * focal_length); 0 leaves it as it is. What the
+  network's sidecar says (0.811 for the shipped ones), 0 where there is none.
 * `points`: false.
 
 Distortion is passed on and not undone: remap `image_raw` to a rectified topic where it matters.
@@ -33,14 +34,14 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
 from sensor_msgs.msg import PointField
 
-from mai_depth import pretrained_path
 from mai_depth.errors import UserError
+from mai_depth.network.pretrained import named_file
 from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.focal_length import network_focal_length
 from mai_depth.predict.prediction import predict
 from mai_depth.tflite.runner import TfliteNetwork
 
-SHIPPED = "indoor_student_90m_int8"
-SHIPPED_FOCAL_LENGTH = 0.811  # of the camera of NYU Depth V2
+SHIPPED = "indoor_student_90m"
 CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0),
             "mono8": (0, 0, 0)}
 PIXEL_BYTES = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
@@ -51,13 +52,14 @@ class DepthNode(Node):
 
     def __init__(self):
         super().__init__("mai_depth")
-        model = self.declare_parameter("model", "").value
-        focal_length = 0.0 if model else SHIPPED_FOCAL_LENGTH
+        model = self.declare_parameter("model", "").value or SHIPPED
+        path = named_file(model, ".tflite") or model
+        focal_length = network_focal_length(path) or 0.0
         self.focal_length = self.declare_parameter("focal_length", focal_length).value
         self.max_side = self.declare_parameter("max_side", 640).value
         self.points = self.declare_parameter("points", False).value
         num_threads = self.declare_parameter("num_threads", 2).value
-        self.network = TfliteNetwork(model or pretrained_path(SHIPPED), num_threads)
+        self.network = TfliteNetwork(path, num_threads)
         self.info = None
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self.depth_publisher = self.create_publisher(Image, "depth/image", newest)

@@ -67,7 +67,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
         _say(f"error: flags: {str(error) or type(error).__name__}; --help lists the flags")
         sys.exit(FAULT)
     if rest[1:]:
-        _say(f"error: flags: {rest[1]!r} is not a flag; flags start with -- (also in a flagfile)")
+        remedy = ("--input=PATH takes one path; for several pictures give their folder"
+                  if "input" in flags.FLAGS and os.path.exists(rest[1]) else
+                  "flags start with -- (also in a flagfile)")
+        _say(f"error: flags: {rest[1]!r} is not a flag; {remedy}")
         sys.exit(FAULT)
     return rest
 

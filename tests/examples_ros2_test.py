@@ -84,6 +84,20 @@ def test_info_is_scaled_and_metres_are_those_of_the_lens(start):
         (100 - 239.5) / 259.52 * z)
 
 
+def test_the_lens_of_any_network_is_known(start, tmp_path):
+    """Of a shipped one by its name or file, of an exported one by its sidecar."""
+    mine = tmp_path / "student.tflite"
+    content = bytearray(pretrained_path("indoor_fast_int8").read_bytes())
+    content[len(content) // 2] ^= 4
+    mine.write_bytes(content)
+    for model, focal_length in (
+            ("indoor_fast", 0.811), (str(pretrained_path("indoor_fast_int8")), 0.811),
+            (str(mine), 0.0)):
+        assert start(model=model).focal_length == focal_length
+    (tmp_path / "student.tflite.json").write_text('{"focal_length": 1.1}')
+    assert start(model=str(mine)).focal_length == 1.1
+
+
 def test_a_wide_picture_keeps_its_aspect(start):
     node = start(max_side=320)
     node.callbacks["camera_info"](ros2_messages.camera_info(640, 360, 519.04, 319.5, 179.5))

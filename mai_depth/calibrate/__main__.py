@@ -58,6 +58,7 @@ _DEPTH_UNITS_PER_M = number_flags.define_float(
     "depth_units_per_m", 1000.0, "For a folder: units of its depth files per metre.", 1e-3, 1e6)
 
 _NAMED = 5  # points that disagree
+_USUAL = 10.0  # a factor beyond which a distance was probably typed in another unit
 
 
 def main() -> None:
@@ -70,10 +71,14 @@ def main() -> None:
     observations = list(_observe(network, points, pairs))
     if not observations:
         raise UserError(f"--input={folder}: no picture has any depth; give another folder")
-    fit = fit_scale([seen.answered_m for seen in observations],
-                    [seen.measured_m for seen in observations])
-    camera = Camera(
-        fit.scale, fit.standard_error, len(observations), model.name, file_sha256(model))
+    # Pictures that are turned, or of another lens, count as if they were like the first.
+    first = Camera(1.0, size=observations[0].size, focal_px=observations[0].focal_px)
+    network_size = network.input_size[::-1]
+    fit = fit_scale(
+        [seen.answered_m * first.factor(seen.size, seen.focal_px, network_size)
+         for seen in observations], [seen.measured_m for seen in observations])
+    camera = Camera(fit.scale, fit.standard_error, len(observations), model.name,
+                    file_sha256(model), first.size, first.focal_px)
     write_camera(output, camera)
     _warn(fit, observations)
     print(f"{output}: {camera}; give it as --camera")
@@ -94,11 +99,11 @@ def _points() -> tuple[list[Point], pathlib.Path | None]:
     for path in inputs:
         if not path.exists():
             raise UserError(f"--input={path}: no such file or folder")
-    if inputs[0].is_dir():
+    if folders := [path for path in inputs if path.is_dir()]:
         if len(inputs) > 1 or _POINT.value or _DISTANCE_M.value:
-            raise UserError(f"--input={inputs[0]}: a folder stands alone: its depth files give "
+            raise UserError(f"--input={folders[0]}: a folder stands alone: its depth files give "
                             "the distances; leave the other --input, --point and --distance_m out")
-        return [], inputs[0]
+        return [], folders[0]
     if not _POINT.value or len(_POINT.value) != len(_DISTANCE_M.value):
         raise UserError(f"--point, --distance_m: {len(_POINT.value)} points and "
                         f"{len(_DISTANCE_M.value)} distances; give one distance for each point")
@@ -127,6 +132,9 @@ def _output() -> pathlib.Path:
 
 
 def _warn(fit: Fit, observations: list[Observation]) -> None:
+    if not 1 / _USUAL < fit.scale < _USUAL:
+        _say(f"warning: depth x {fit.scale:.3g} is more than any lens does; are the distances in "
+             "metres?")
     far = fit.disagreeing()
     for index in far[:_NAMED]:
         _say(f"warning: {observations[index].name}: off by a factor of {fit.off[index]:.2f}, more "

@@ -45,11 +45,21 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Observation:
-    """What a network answered where the distance is known: a name, and both in metres."""
+    """What a network answered where the distance is known.
+
+    Attributes:
+        name: Of the picture and the point.
+        answered_m: By the network, in metres.
+        measured_m: The truth.
+        size: (width, height) of the picture.
+        focal_px: Its focal length by its EXIF, None where that does not say it.
+    """
 
     name: str
     answered_m: float
     measured_m: float
+    size: tuple[int, int]
+    focal_px: float | None
 
 
 def observe_points(network: DepthNetwork, points: Sequence[Point]) -> Iterator[Observation]:
@@ -72,7 +82,8 @@ def observe_points(network: DepthNetwork, points: Sequence[Point]) -> Iterator[O
             _refuse_outside(point, picture)
         prediction = predict(network, picture)
         for point in own:
-            yield Observation(str(point), depth_at(prediction, point), point.distance_m)
+            yield Observation(str(point), depth_at(prediction, point), point.distance_m,
+                              picture.size, picture.focal_px)
 
 
 def depth_at(prediction: Prediction, point: Point) -> float:
@@ -121,9 +132,11 @@ def observe_pairs(
     """
     for pair in pairs:
         measured = read_depth(pair.depth.path, units_per_m)
-        answered = predict(network, read_picture(pair.rgb.path)).depth_m(measured.shape[::-1])
+        picture = read_picture(pair.rgb.path)
+        answered = predict(network, picture).depth_m(measured.shape[::-1])
         if valid_mask(measured).any():
-            yield Observation(str(pair.rgb.path), 1.0, mean_depth_ratio(answered, measured))
+            yield Observation(str(pair.rgb.path), 1.0, mean_depth_ratio(answered, measured),
+                              picture.size, picture.focal_px)
 
 
 def _refuse_outside(point: Point, picture: CameraPicture) -> None:

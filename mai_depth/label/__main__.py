@@ -63,11 +63,11 @@ _ORIGIN = flags.DEFINE_string(
 
 def main() -> None:
     """Checks the flags and the pictures, loads the teachers, and labels what has no label."""
+    check_environment()
     sources, source = _teachers(), _source()
     if not _OUTPUT.value:
         raise UserError("--output: give the folder for the labels")
     output = expand(_OUTPUT.value, "output")
-    check_environment()
     video, entries = None, []
     if source.suffix.lower() in VIDEO_SUFFIXES:
         if _ENGINE.value == "ray":

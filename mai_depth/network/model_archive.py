@@ -10,8 +10,6 @@ import zipfile
 import zlib
 from typing import Any
 
-import h5py
-
 from mai_depth.errors import UserError
 from mai_depth.errors import reason_of
 
@@ -118,6 +116,7 @@ def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path, limit_bytes: int)
 
 def _check_weights(content: bytes, path: pathlib.Path) -> None:
     """Refuses arrays that claim more bytes than there are: Keras allocates what they claim."""
+    import h5py  # not above: a board without TensorFlow has none, and is told so in one line
 
     def check(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset):

@@ -11,7 +11,6 @@ A .tflite needs only numpy, pillow, absl-py and ai-edge-litert; tqdm, if install
 import contextlib
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterator
 
@@ -43,6 +42,7 @@ from mai_depth.predict.scale import open_scale
 from mai_depth.predict.steady import SteadyNetwork
 from mai_depth.streams import printable
 from mai_depth.tflite.graph import MAX_THREADS
+from mai_depth.video_frames import is_address
 from mai_depth.video_frames import read_frames
 
 try:
@@ -51,6 +51,7 @@ except ImportError:  # on a board
     tqdm = None
 
 _CAMERA_DIGITS = 4
+_WHOLE = 0.9  # of the frames that a video's header promises, which may be an estimate
 
 _INPUT = flags.DEFINE_string(
     "input", None, "A picture, a folder (with its subfolders), a .txt with one picture a line, a "
@@ -80,7 +81,7 @@ _FOCAL_LENGTH_PX = number_flags.define_float(
     1.0, 1e6)
 _FIELD_OF_VIEW_DEG = number_flags.define_float(
     "field_of_view_deg", None, "The same, as the angle that the camera sees along the longer side. "
-    "A ply takes 60 where nothing is known.", 1.0, 170.0)
+    "Where nothing is known a ply takes the lens that the network was trained for.", 1.0, 170.0)
 _SMOOTH = flags.DEFINE_bool(
     "smooth", False, "Remove the flicker from a video's depth where nothing moves.")
 _NUM_THREADS = number_flags.define_integer(
@@ -111,8 +112,9 @@ def main() -> None:
 
 
 def _source() -> pathlib.Path | int:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", _INPUT.value):
-        raise UserError(f"--input={_INPUT.value}: a URL; download it first")
+    if is_address(_INPUT.value):
+        raise UserError(f"--input={_INPUT.value}: an address; download the file first, or watch "
+                        "the stream with mai_depth.live")
     source = expand(_INPUT.value, "input")
     if _INPUT.value.isdecimal() and not source.exists():
         if len(_INPUT.value) > _CAMERA_DIGITS:
@@ -120,7 +122,8 @@ def _source() -> pathlib.Path | int:
                             "first one")
         return int(_INPUT.value)
     if not source.exists():
-        raise UserError(f"--input={source}: no such file or folder")
+        raise UserError(f"--input={source}: no such file or folder; of several pictures give the "
+                        "folder, or a .txt with one a line")
     return source
 
 
@@ -184,14 +187,16 @@ def _predict_pictures(
         try:
             prediction = scale(predict(network, read_picture(path), _FIT.value), network)
             with _named(output / stem):
-                write_prediction(
-                    output / stem, prediction, kinds, scale.shaped(style, prediction.picture))
+                shaped = scale.shaped(style, prediction.picture, network)
+                write_prediction(output / stem, prediction, kinds, shaped)
         except UserError as error:
             message = str(error)
             _say(f"skipped: {message if str(path) in message else f'{path}: {message}'}")
             skipped += 1
     if skipped:
         raise UserError(f"{skipped} of {len(entries)} pictures skipped; see above")
+    print(printable(f"{output}: {', '.join(kinds)} of {len(entries)} "
+                    f"picture{'s' * (len(entries) != 1)}"))
 
 
 def _predict_video(
@@ -203,13 +208,16 @@ def _predict_video(
     remove_abandoned(output)
     frames, rate, count = read_frames(
         source if isinstance(source, int) else os.fspath(source))
-    frames = tqdm(frames, total=count, unit=" frames") if tqdm else frames
+    bar = tqdm(frames, total=count, unit=" frames") if tqdm else frames
     path = output / f"{name}_{kind}.mp4"
     with _named(path):
-        video.write_video(
-            path, frames, rate, SteadyNetwork(network) if _SMOOTH.value else network,
+        written = video.write_video(
+            path, bar, rate, SteadyNetwork(network) if _SMOOTH.value else network,
             fit=_FIT.value, style=style, scale=scale,
             beside=kind == "side_by_side", ends_with_interrupt=is_camera)
+    if count and written < _WHOLE * count:
+        _say(f"warning: {source}: ends after {written} of its {count} frames; it may be damaged")
+    print(printable(f"{path}: {written} frames"))
 
 
 @contextlib.contextmanager

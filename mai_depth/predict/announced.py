@@ -6,6 +6,7 @@ from collections.abc import Callable
 from mai_depth.predict.camera_picture import CameraPicture
 from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.focal_length import angle_of_focal_px
+from mai_depth.predict.focal_length import in_pixels
 from mai_depth.predict.prediction import Prediction
 from mai_depth.predict.prediction import Style
 from mai_depth.predict.scale import Scale
@@ -39,9 +40,11 @@ class Announced:
             self._say(line)
         return prediction.scaled(factor)
 
-    def shaped(self, style: Style, picture: CameraPicture) -> Style:
-        """Puts the camera's angle into a style, where it is known."""
+    def shaped(self, style: Style, picture: CameraPicture, network: DepthNetwork) -> Style:
+        """Puts the angle of the picture's camera, or else of the network's own, into a style."""
         focal_px = self._scale.focal_px_of(picture)
+        if focal_px is None and self._scale.canonical is not None:
+            focal_px = in_pixels(self._scale.canonical, picture.size, network.input_size[::-1])
         if focal_px is None:
             return style
         return dataclasses.replace(

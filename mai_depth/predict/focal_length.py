@@ -5,9 +5,11 @@ picture are farther away by the ratio of the focal lengths (Yin et al. 2023, Met
 camera), so depth is multiplied by it.
 """
 
+import contextlib
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 
 from PIL import ExifTags
 from PIL import Image
@@ -54,8 +56,12 @@ def in_picture_widths(
     Returns:
         In picture widths; of a picture of the network's aspect `focal_px / width`.
     """
-    width, height = size
-    return focal_px / max(width, height * network_size[0] / network_size[1])
+    return focal_px / _padded_width(size, network_size)
+
+
+def in_pixels(widths: float, size: tuple[int, int], network_size: tuple[int, int]) -> float:
+    """The inverse of `in_picture_widths`."""
+    return widths * _padded_width(size, network_size)
 
 
 def exif_focal_px(image: Image.Image, size: tuple[int, int]) -> float | None:
@@ -91,18 +97,41 @@ def network_focal_length(path: str | os.PathLike) -> float | None:
     Returns:
         The canonical focal length in picture widths, None where it is unknown.
     """
-    path = pathlib.Path(path)
-    for sidecar in (pathlib.Path(f"{path}.json"), path.with_suffix(".json")):
-        try:
-            return _checked(read_json(sidecar)[KEY])
-        except (OSError, ValueError, KeyError):
-            continue
+    for sidecar in _sidecars(path):
+        if KEY in sidecar:
+            return _checked(sidecar[KEY])
     try:
         digest = file_sha256(path)
     except OSError:  # opening the network gives a better message
         return None
     return next((_checked(entry.get(KEY)) for entry in list_pretrained()
                  if entry["sha256"] == digest), None)
+
+
+def exported_from(path: str | os.PathLike) -> set[str]:
+    """Reads from which `.keras` file a `.tflite` was exported.
+
+    Args:
+        path: The `.tflite` file, beside its sidecar.
+
+    Returns:
+        The checksum of that file; empty where no sidecar says it.
+    """
+    return {str(sidecar["keras_sha256"]) for sidecar in _sidecars(path)
+            if "keras_sha256" in sidecar}
+
+
+def _padded_width(size: tuple[int, int], network_size: tuple[int, int]) -> float:
+    width, height = size
+    return max(width, height * network_size[0] / network_size[1])
+
+
+def _sidecars(path: str | os.PathLike) -> Iterator[dict]:
+    """Yields what can be read of the files that may stand beside a network."""
+    path = pathlib.Path(path)
+    for sidecar in (pathlib.Path(f"{path}.json"), path.with_suffix(".json")):
+        with contextlib.suppress(OSError, ValueError):
+            yield read_json(sidecar)
 
 
 def _is_cropped(size: tuple[int, int], taken: tuple[float, float]) -> bool:

@@ -10,9 +10,12 @@ from mai_depth.network.pretrained import forms_of
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_picture import CameraPicture
+from mai_depth.predict.focal_length import exported_from
 from mai_depth.predict.focal_length import focal_px_of_angle
 from mai_depth.predict.focal_length import in_picture_widths
 from mai_depth.predict.focal_length import network_focal_length
+
+_SAME = 5e-4  # a factor that is shown with three digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,12 @@ class Scale:
             The factor, and one line that says where it comes from, empty where nothing is known.
         """
         if self.camera is not None:
-            return self.camera.scale, f"scale: {self.camera} of {self.camera_name}"
+            factor = self.camera.factor(picture.size, picture.focal_px, network_size)
+            line = f"{self.camera} of {self.camera_name}"
+            if abs(factor / self.camera.scale - 1) < _SAME:
+                return factor, f"scale: {line}"
+            return factor, (f"scale: depth x {factor:.3f}: {line}, brought to a picture of another "
+                            "shape or lens")
         focal_px = self.focal_px_of(picture)
         if focal_px is None and self.canonical is not None:
             return 1.0, ("scale: a guess, no focal length is known; give --field_of_view_deg or "
@@ -114,8 +122,8 @@ def other_network(
 ) -> str | None:
     """Warns of a calibration that was made with another network.
 
-    A shipped network and its integers count as one: their metres differ by at most 1.3 % in the
-    median.
+    A network and what was exported from it count as one, and so do a shipped network and its
+    integers: their metres differ by at most 1.3 % in the median.
 
     Args:
         camera: The calibration.
@@ -127,8 +135,8 @@ def other_network(
     """
     if not os.path.isfile(network) or not camera.network_sha256:
         return None
-    digest = file_sha256(network)
-    if camera.network_sha256 in {digest, *forms_of(digest)}:
+    digests = {file_sha256(network), *exported_from(network)}
+    if camera.network_sha256 in digests.union(*map(forms_of, digests)):
         return None
     return (f"{name} was made with {camera.network}, not with {os.fspath(network)}; calibrate "
             "again for right metres")

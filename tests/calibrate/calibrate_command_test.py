@@ -78,6 +78,32 @@ def test_points_that_disagree_are_named(folder, answer, tmp_path):
     assert read_camera(tmp_path / "camera.json").standard_error == pytest.approx(0.231, abs=1e-3)
 
 
+def test_photos_of_both_orientations_make_one_factor(folder, tmp_path):
+    """A phone is turned: the factor of the portrait photo is 3/4 of the other's, as by EXIF."""
+    network, upright = TfliteNetwork(MODEL), sample_picture()[:, 140:500]
+    Image.fromarray(upright).save(folder / "upright.png")
+    answers = [predict(network, from_array(rgb)).depth_m() for rgb in (sample_picture(), upright)]
+    flags = [flag for name, metres in (
+        ("photo.png", 1.2 * answers[0][240, 320]), ("upright.png", 0.9 * answers[1][240, 180]))
+        for flag in (f"--input={name}", "--point=180,240" if name[0] == "u" else "--point=320,240",
+                     f"--distance_m={metres}")]
+    done = run(*flags, f"--output={tmp_path / 'camera.json'}", f"--model={MODEL}", cwd=folder)
+    assert done.returncode == 0 and "off by" not in done.stderr, done.stderr
+    camera = read_camera(tmp_path / "camera.json")
+    assert camera.scale == pytest.approx(1.2, rel=1e-3) and camera.size == (640, 480)
+    done = run("--input=upright.png", f"--output={tmp_path}", f"--model={MODEL}", "--write=depth",
+               f"--camera={tmp_path / 'camera.json'}", cwd=folder, module="mai_depth.predict")
+    assert "scale: depth x 0.900: depth x 1.200 +- 0.0 % (2 points) of" in done.stderr
+    depth = read_depth(tmp_path / "upright_depth.png")[240, 180]
+    assert depth == pytest.approx(0.9 * answers[1][240, 180], abs=2e-3)
+
+
+def test_centimetres_are_asked_about(folder, tmp_path):
+    done = run("--input=photo.png", "--point=320,240", "--distance_m=185",
+               f"--output={tmp_path / 'camera.json'}", f"--model={MODEL}", cwd=folder)
+    assert done.returncode == 0 and "are the distances in metres?" in done.stderr
+
+
 def test_a_folder_of_pairs_and_the_benchmark(folder, tmp_path):
     camera = tmp_path / "camera.json"
     done = run("--input=pairs", f"--output={camera}", f"--model={MODEL}", cwd=folder)
@@ -110,6 +136,8 @@ def test_benchmark_needs_data_for_a_camera(folder):
     ({"input": "photo.png", "point": "3,2", "distance_m": "nan"}, "--distance_m=nan: "),
     ({"input": "photo.png", "point": "3,2", "distance_m": "0"}, "--distance_m=0: "),
     ({"input": "pairs", "point": "3,2", "distance_m": "1"}, "a folder stands alone"),
+    ({"input": ["photo.png", "pairs"], "point": "3,2", "distance_m": "1"},
+     "--input=pairs: a folder stands alone"),
     ({"input": "pairs/rgb"}, "holds no rgb and depth folders"),
     ({"input": "pairs", "output": "none/camera.json"}, "its folder is missing"),
     ({"input": "pairs", "output": "photo.png"}, "--output=photo.png: not a camera calibration"),
@@ -118,6 +146,7 @@ def test_benchmark_needs_data_for_a_camera(folder):
 def test_what_a_user_can_mend_is_one_line(folder, flags, words):
     if "model" not in flags:
         flags = {**flags, "model": MODEL}
-    done = run(*(f"--{name}={value}" for name, value in flags.items()), cwd=folder)
+    done = run(*(f"--{name}={one}" for name, value in flags.items()
+                 for one in (value if isinstance(value, list) else [value])), cwd=folder)
     assert_one_line(done, words)
     assert not (folder / "camera.json").exists()

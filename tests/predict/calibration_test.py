@@ -1,9 +1,11 @@
 """One factor for a camera: its fit, its file, and how it is used."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mai_depth.checksum import file_sha256
 from mai_depth.errors import UserError
@@ -13,6 +15,8 @@ from mai_depth.predict.calibration import mean_depth_ratio
 from mai_depth.predict.camera_file import Camera
 from mai_depth.predict.camera_file import read_camera
 from mai_depth.predict.camera_file import write_camera
+from mai_depth.predict.camera_picture import CameraPicture
+from mai_depth.predict.scale import Scale
 from mai_depth.predict.scale import other_network
 
 
@@ -53,12 +57,43 @@ def test_what_is_written_can_be_read(tmp_path):
     assert read_camera(tmp_path / "camera.json") == camera
     assert str(camera) == "depth x 1.250 +- 2.0 % (3 points)"
     assert str(Camera(1.0, None, 1)) == "depth x 1.000 (1 point)"
+    camera = Camera(1.25, 0.02, 3, "a.tflite", "0" * 64, (4000, 3000), 2600.0)
+    write_camera(tmp_path / "camera.json", camera)
+    assert read_camera(tmp_path / "camera.json") == camera
+
+
+VGA = (640, 480)
+
+
+@pytest.mark.parametrize(("size", "focal_px", "factor"), [
+    ((4000, 3000), None, 1.5),
+    ((1600, 1200), None, 1.5),  # reduced
+    ((3000, 4000), None, 1.5 * 3 / 4),  # turned: padded to 5333 pixels, of which it has 4000
+    ((4000, 2250), None, 1.5),  # 16:9 has the same width
+    ((4000, 3000), 2600.0, 1.5),
+    ((4000, 3000), 1300.0, 0.75),  # the wide lens of the same phone
+    ((3000, 4000), 1300.0, 0.75 * 3 / 4),
+])
+def test_a_turned_picture_and_another_lens_have_their_own_factor(size, focal_px, factor):
+    """As the factor of focal lengths, `Scale.of` without a calibration, has it."""
+    camera = Camera(1.5, size=(4000, 3000), focal_px=2600.0)
+    assert camera.factor(size, focal_px, VGA) == pytest.approx(factor)
+    if focal_px:
+        scale = Scale(canonical=2600 / 4000 / 1.5)
+        picture = CameraPicture(Image.new("RGB", (64, 48)), size, focal_px)
+        assert scale.of(picture, VGA)[0] == pytest.approx(factor)
+        line = Scale(camera, "camera.json").of(picture, VGA)[1]
+        assert ("brought to a picture of another shape or lens" in line) == (factor != 1.5)
+    assert Camera(1.5).factor(size, focal_px, VGA) == 1.5  # a file of an earlier version
 
 
 @pytest.mark.parametrize("content", [
     "", "[]", "{}", '{"kind": "mai_depth camera"}', '{"kind": "mai_depth camera", "scale": NaN}',
     '{"kind": "mai_depth camera", "scale": -1}', '{"kind": "mai_depth camera", "scale": "1"}',
-    '{"kind": "mai_depth camera", "scale": 1, "offset": 2}', '{"scale": 1}', "\0"])
+    '{"kind": "mai_depth camera", "scale": 1, "offset": 2}', '{"scale": 1}', "\0",
+    '{"kind": "mai_depth camera", "scale": 1, "size": [0, 3]}',
+    '{"kind": "mai_depth camera", "scale": 1, "size": 7}',
+    '{"kind": "mai_depth camera", "scale": 1, "focal_px": -1}'])
 def test_what_is_no_calibration_is_one_line(tmp_path, content):
     path = tmp_path / "camera.json"
     path.write_text(content)
@@ -81,3 +116,10 @@ def test_a_calibration_is_for_one_network_in_floats_and_integers(tmp_path):
         f"camera.json was made with indoor_fast.keras, not with {floats}; calibrate again for "
         "right metres")
     assert warning(mine, floats) and warning(floats, mine)
+    exported = tmp_path / "small.tflite"
+    exported.write_bytes(b"exported")
+    assert warning(floats, exported)
+    sidecar = tmp_path / "small.tflite.json"  # as export.py writes it
+    sidecar.write_text(json.dumps({"keras_sha256": file_sha256(floats)}))
+    assert warning(floats, exported) is warning(integers, exported) is None
+    assert warning(mine, exported)

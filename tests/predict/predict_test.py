@@ -151,7 +151,8 @@ def test_limits_fixed_and_automatic():
 @pytest.mark.parametrize(("flags", "words"), [
     ({"input": ""}, "--input: give"),
     ({"input": "no such folder"}, "no such folder: no such file or folder"),
-    ({"input": "https://example.org/a.jpg"}, "https://example.org/a.jpg: a URL; download it first"),
+    ({"input": "https://example.org/a.jpg"}, "https://example.org/a.jpg: an address; download"),
+    ({"input": "*.png"}, "*.png: no such file or folder; of several pictures give the folder"),
     ({"model": "student.h5"}, "give a .keras or .tflite"),
     ({"model": "missing.tflite"}, "missing.tflite: cannot be read"),
     ({"model": "photo.tflite"}, "not a .tflite file"),
