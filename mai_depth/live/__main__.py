@@ -42,7 +42,8 @@ from mai_depth.tflite.graph import MAX_THREADS
 from mai_depth.tflite.runner import TfliteNetwork
 
 _INPUT = flags.DEFINE_string(
-    "input", "0", "A camera number, picamera2, a video file, or a folder of pictures.")
+    "input", "0", "A camera number, picamera2, the address of its stream (rtsp://...), a "
+    "video file, or a folder of pictures.")
 _MODEL = flags.DEFINE_string(
     "model", None, "A .tflite file from export.py, or the name of a shipped network, of which the "
     "integers are run. Default: indoor_student_90m.")
@@ -115,9 +116,11 @@ def main() -> None:
         _say(f"warning: {warning}")
     with listen(_HOST.value, _PORT.value) as listening:
         reader = FrameReader(source, _say)
-        calibration = Calibration(model, f"{scale.camera_name}: {scale.camera}" if scale.camera
-                                  else "")
-        loop = DepthLoop(reader, TfliteNetwork(model, _NUM_THREADS.value), scale, calibration,
+        network = TfliteNetwork(model, _NUM_THREADS.value)
+        calibration = Calibration(
+            model, network.input_size[::-1],
+            f"{scale.camera_name}: {scale.camera}" if scale.camera else "")
+        loop = DepthLoop(reader, network, scale, calibration,
                          smooth=_SMOOTH.value, alert=alert, say=_say, stills=source.stills)
         loop.start()
         try:

@@ -18,7 +18,7 @@ from mai_depth.live.measuring import Calibration
 from mai_depth.live.rate import Rate
 from mai_depth.live.reader import Captured
 from mai_depth.live.reader import FrameReader
-from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.camera_picture import CameraPicture
 from mai_depth.predict.depth_network import DepthNetwork
 from mai_depth.predict.placement import place
 from mai_depth.predict.placement import to_network
@@ -37,18 +37,21 @@ class LiveFrame:
     """A picture with its depth, and the message that shows both.
 
     Attributes:
-        number: The picture's number.
-        captured_at: When it was captured, by `time.monotonic`.
-        rgb: uint8 [height, width, 3], the photo.
+        captured: The picture.
         depth_m: float32 [height, width], scaled to this camera's metres.
         scale: The factor that was applied to the network's depth.
+        head: What the message says beside the two pictures.
     """
 
-    def __init__(self, captured: Captured, depth_m: np.ndarray, scale: float,
+    def __init__(self, captured: Captured, depth_m: np.ndarray, scale: float, head: dict[str, Any],
                  paint: Callable[["LiveFrame"], bytes]):
-        self.number, self.captured_at, self.rgb = captured.number, captured.at, captured.rgb
-        self.depth_m, self.scale = depth_m, scale
+        self.captured, self.depth_m, self.scale, self.head = captured, depth_m, scale, head
         self._paint = paint
+
+    @property
+    def number(self) -> int:
+        """The picture's number."""
+        return self.captured.number
 
     @functools.cached_property
     def message(self) -> bytes:
@@ -112,6 +115,17 @@ class DepthLoop:
         self._reader.start()
         self._thread.start()
 
+    def rescaled(self, frame: LiveFrame) -> LiveFrame:
+        """Returns a frame in the metres of the calibration as it is by now."""
+        factor = self._factor(frame.captured.picture)
+        ratio = factor / frame.scale
+        near_m, far_m, nearest_m = (
+            length and ratio * length
+            for length in (frame.head[name] for name in ("near_m", "far_m", "nearest_m")))
+        head = {**frame.head, **self._lengths(near_m, far_m, nearest_m), "again": True}
+        return LiveFrame(
+            frame.captured, frame.depth_m * np.float32(ratio), factor, head, self._paint)
+
     def stop(self) -> None:
         """Stops the camera's thread and its own after their current picture."""
         self._reader.stop()
@@ -138,8 +152,7 @@ class DepthLoop:
 
     def _frame(self, captured: Captured) -> LiveFrame:
         begin = time.perf_counter()
-        picture = from_array(captured.rgb)
-        size = self._network.input_size[::-1]
+        picture, size = captured.picture, self._network.input_size[::-1]
         placement = place(picture.size, size, "pad")
         shown = to_network(picture, placement, size)
         asked = time.perf_counter()
@@ -147,32 +160,42 @@ class DepthLoop:
         answered = time.perf_counter()
         if self._steady:
             answer = self._steady(shown, answer)
-        factor, line = self._scale.of(picture, size)
-        if line:
-            self._say_once(line)
-        if (camera := self._calibration.camera) is not None:
-            factor = camera.scale
+        factor = self._factor(picture)
         prediction = Prediction(picture, placement, answer).scaled(factor)
         depth_m = _whole(prediction, picture.view_size(_VIEW_SIDE))
         nearest_m = nearest_in_middle(depth_m)
         near_m, far_m = self._range.update(depth_m[::_SPARSE, ::_SPARSE])
         head = {
-            "number": captured.number, "near_m": near_m, "far_m": far_m,
-            "ticks": ticks(near_m, far_m, _TICKS), "nearest_m": nearest_m,
-            "alert": self._alert.check(nearest_m), "fps": self._rate.per_second(),
-            "camera_fps": self._reader.rate.per_second(), "camera_ms": captured.read_ms,
-            "network_ms": 1000 * (answered - asked),
+            "number": captured.number, **self._lengths(near_m, far_m, nearest_m),
+            "fps": self._rate.per_second(), "camera_fps": self._reader.rate.per_second(),
+            "camera_ms": captured.read_ms, "network_ms": 1000 * (answered - asked),
             "around_ms": 1000 * (time.perf_counter() - answered + asked - begin),
         }
-        return LiveFrame(captured, depth_m, factor, functools.partial(self._paint, head))
+        return LiveFrame(captured, depth_m, factor, head, self._paint)
 
-    def _paint(self, head: dict[str, Any], frame: LiveFrame) -> bytes:
+    def _factor(self, picture: CameraPicture) -> float:
+        size = self._network.input_size[::-1]
+        if (camera := self._calibration.camera) is not None:
+            return camera.factor(picture.size, picture.focal_px, size)
+        factor, line = self._scale.of(picture, size)
+        if line:
+            self._say_once(line)
+        return factor
+
+    def _lengths(self, near_m: float, far_m: float, nearest_m: float | None) -> dict[str, Any]:
+        """What a message's head says of distances."""
+        return {"near_m": near_m, "far_m": far_m, "ticks": ticks(near_m, far_m, _TICKS),
+                "nearest_m": nearest_m, "alert": self._alert.check(nearest_m)}
+
+    def _paint(self, frame: LiveFrame) -> bytes:
         begin = time.perf_counter()
         height, width = frame.depth_m.shape
-        photo = self._painter.reduce(frame.rgb, (width, height))
-        colors = self._painter.color(frame.depth_m, head["near_m"], head["far_m"])
+        rgb = np.asarray(frame.captured.picture.rgb)
+        photo = self._painter.reduce(rgb, (width, height))
+        colors = self._painter.color(frame.depth_m, frame.head["near_m"], frame.head["far_m"])
         # The head is written before the JPEG files are complete: it holds the last frame's time.
-        message = self._painter.message({**head, "drawing_ms": self._drawing_ms}, photo, colors)
+        message = self._painter.message(
+            {**frame.head, "drawing_ms": self._drawing_ms}, photo, colors)
         self._drawing_ms = 1000 * (time.perf_counter() - begin)
         return message
 

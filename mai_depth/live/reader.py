@@ -7,11 +7,10 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from mai_depth.errors import UserError
 from mai_depth.live.rate import Rate
 from mai_depth.live.sources import Source
+from mai_depth.predict.camera_picture import CameraPicture
 
 _RETRY_S = 1.0
 _LONGEST_READ_S = 0.8  # how long Ctrl-C waits for the current picture
@@ -19,12 +18,12 @@ _NOTICE_S = 2.0  # how long a restart is shown; not at all for a clip shorter th
 
 
 class Captured(NamedTuple):
-    """A picture: its number, arrival (`time.monotonic`), time to read it, and pixels."""
+    """A picture: its number, arrival (`time.monotonic`), time to read it, and itself."""
 
     number: int
     at: float
     read_ms: float
-    rgb: np.ndarray
+    picture: CameraPicture
 
 
 class FrameReader:
@@ -81,7 +80,7 @@ class FrameReader:
             newest = self._newest
         return newest if newest is not None and newest.number > number else None
 
-    def _open_first(self) -> tuple[Iterator[np.ndarray], float | None]:
+    def _open_first(self) -> tuple[Iterator[CameraPicture], float | None]:
         """Opens the source in the caller's thread, up to its first picture."""
         frames, period_s = self._source.open()
         first = next(frames, None)
@@ -104,33 +103,33 @@ class FrameReader:
                     self._note_loss()
                     self._stop.wait(_RETRY_S)
 
-    def _read(self, frames: Iterator[np.ndarray], period_s: float | None) -> int:
+    def _read(self, frames: Iterator[CameraPicture], period_s: float | None) -> int:
         """Reads an opened source to its end, at its own pace; returns the number of pictures."""
-        count, due = 0, time.monotonic()
+        count, due = 0, time.monotonic()  # due: when the next picture is to be shown
         while not self._stop.is_set():
             begin = time.monotonic()
             try:
-                rgb = next(frames, None)
+                picture = next(frames, None)
             except Exception:  # as above, or all pictures of a folder have become unreadable
                 return 0
-            if rgb is None:
-                break
             read_ms = 1000 * (time.monotonic() - begin)
-            if period_s is not None:
-                due = max(due + period_s, time.monotonic() - period_s)
-                self._stop.wait(max(0.0, due - period_s - time.monotonic()))
+            if period_s is not None:  # also after the last picture, which is to be seen as long
+                self._stop.wait(max(0.0, due - time.monotonic()))
+                due = max(due, time.monotonic() - 2 * period_s) + period_s
+            if picture is None:
+                break
             count += 1
-            self._publish(rgb, read_ms)
+            self._publish(picture, read_ms)
         getattr(frames, "close", lambda: None)()
         return count
 
-    def _publish(self, rgb: np.ndarray, read_ms: float) -> None:
+    def _publish(self, picture: CameraPicture, read_ms: float) -> None:
         if self._lost:
             self._lost = False
             self._say(f"{self._source.name}: is back")
         with self._news:
             number = self._newest.number + 1 if self._newest else 1
-            self._newest = Captured(number, time.monotonic(), read_ms, rgb)
+            self._newest = Captured(number, time.monotonic(), read_ms, picture)
             self._news.notify_all()
         self.rate.tick()
 
@@ -141,7 +140,7 @@ class FrameReader:
             self._note_loss()
             self._stop.wait(_RETRY_S)
             return
-        if lasted_s > _NOTICE_S:
+        if lasted_s > _NOTICE_S and not self._source.stills:
             self._ended_at = time.monotonic()
         if not self._said_end:
             self._said_end = True

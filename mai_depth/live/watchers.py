@@ -66,10 +66,11 @@ class Hub:
             newest = self.loop.newest
         return newest if newest is not None and newest.number > number else None
 
-    async def tell_all(self, message: dict) -> None:
-        """Sends a message to all watchers."""
+    async def tell_calibration(self) -> None:
+        """Tells all watchers of a new calibration, which also holds for what they have drawn."""
         for watcher in list(self.watchers):
-            await watcher.tell(message)
+            await watcher.tell(self.calibration.told())
+            await watcher.rescale()
 
     def count(self) -> None:
         """Tells the loop whether anyone is watching; if not, nothing is drawn."""
@@ -124,6 +125,18 @@ class Watcher:
             async with self._writing:
                 await self._socket.send_text(json.dumps(message))
 
+    async def rescale(self) -> None:
+        """Sends the drawn frame again in a new calibration: a frozen page gets no other."""
+        again = {frame: self._hub.loop.rescaled(frame) for frame in self.held}
+        self._sent = again[self._sent] if self._sent else None
+        if self._drawn is None:
+            return
+        self._drawn = again[self._drawn]
+        message = await self._drawn.ready_message()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            async with self._writing:
+                await self._socket.send_bytes(message)
+
     async def _send(self) -> None:
         number, status = 0, None  # not "", so that a new page is told that the camera is well
         while True:
@@ -151,7 +164,7 @@ class Watcher:
                 await self._calibrate(message)
             elif message.get("type") == "reset":
                 self._hub.calibration.reset()
-                await self._hub.tell_all(self._hub.calibration.told())
+                await self._hub.tell_calibration()
             else:
                 raise ValueError("no such message")
 
@@ -165,9 +178,13 @@ class Watcher:
             if not message.get("frozen"):
                 self._free.set()
             if message.get("lag"):
-                lag_ms = 1000 * (time.monotonic() - self._drawn.captured_at)
+                lag_ms = 1000 * (time.monotonic() - self._drawn.captured.at)
                 await self.tell({"type": "lag", "ms": lag_ms})
-        if message.get("x") is not None and self._drawn is not None:
+        if message.get("x") is not None:
+            await self._tell_distance(message)
+
+    async def _tell_distance(self, message: dict[str, Any]) -> None:
+        if self._drawn is not None:
             depth_m = self._drawn.depth_at(*_share(message))
             await self.tell({"type": "distance", "distance_m": depth_m or None})
 
@@ -181,11 +198,9 @@ class Watcher:
         if frame is None or not depth_m > 0:
             await self.tell({"type": "error", "text": "There is no depth at this point."})
             return
-        answered_m = depth_m / frame.scale
-        self._hub.calibration.add(answered_m, metres)
-        await self._hub.tell_all(self._hub.calibration.told())
-        if (camera := self._hub.calibration.camera) is not None:  # a frozen page gets no new frame
-            await self.tell({"type": "distance", "distance_m": camera.scale * answered_m})
+        self._hub.calibration.add(frame.captured.picture, depth_m / frame.scale, metres)
+        await self._hub.tell_calibration()
+        await self._tell_distance(message)
 
 
 async def watch(socket: WebSocket, hub: Hub) -> str:

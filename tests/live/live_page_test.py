@@ -107,10 +107,15 @@ def test_after_a_calibration_the_typed_distance_is_shown(browser, server, tmp_pa
         assert page.inner_text("#calibration") == "Click a point in a picture first."
         page.click("#freeze")
         page.click("#photo", position={"x": 300, "y": 350})
-        before = metres(page, "distance")
+        before, nearest = metres(page, "distance"), metres(page, "nearest")
         page.fill("#metres", f"{1.5 * before:.3f}".replace(".", ","))  # a German keyboard
         page.press("#metres", "Enter")
         until(page, f"/^Calibrated: depth x 1.(49|50)/.test({CALIBRATION})")
+        # The frozen frame is in the new metres: its readings, its points and its file.
+        until(page, f"Math.abs(parseFloat(nearest.textContent) - {1.5 * nearest}) < 0.02")
+        page.click("#photo", position={"x": 300, "y": 350})
+        page.wait_for_timeout(300)
+        assert metres(page, "distance") == pytest.approx(1.5 * before, abs=0.02)
         with page.expect_download() as file:
             page.click("#download")
         file.value.save_as(tmp_path / "camera.json")

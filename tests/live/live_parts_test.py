@@ -1,6 +1,8 @@
 """The parts of mai_depth.live, one by one."""
 
 import asyncio
+import http.server
+import io
 import json
 import sys
 import threading
@@ -8,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import ExifTags
 from PIL import Image
 
 pytest.importorskip("cv2")
@@ -25,6 +28,8 @@ from mai_depth.live.rate import Rate
 from mai_depth.live.reader import FrameReader
 from mai_depth.live.sources import Source
 from mai_depth.live.sources import find_source
+from mai_depth.predict.camera_picture import from_array
+from mai_depth.predict.prediction import _save_picture
 from mai_depth.predict.scale import Scale
 
 
@@ -79,10 +84,11 @@ def test_colors_are_those_of_every_other_picture():
 
 def test_points_that_are_clicked_become_a_camera_and_can_be_forgotten(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"network")
-    calibration = Calibration(tmp_path / "a.tflite")
+    calibration = Calibration(tmp_path / "a.tflite", (64, 48))
     assert calibration.camera is None
-    calibration.add(1.0, 2.0)
-    calibration.add(1.0, 8.0)
+    picture = next(frames_of([9]))
+    calibration.add(picture, 1.0, 2.0)
+    calibration.add(picture, 1.0, 8.0)
     assert calibration.camera.scale == pytest.approx(4)
     told = calibration.told()
     assert told["points"] == 2 and told["disagreeing"] == 2
@@ -118,7 +124,7 @@ def test_a_slow_command_is_not_started_twice(tmp_path):
 
 
 def frames_of(shades, size=(48, 64)):
-    return (np.full((*size, 3), shade, np.uint8) for shade in shades)
+    return (from_array(np.full((*size, 3), shade, np.uint8)) for shade in shades)
 
 
 def test_the_reader_keeps_the_newest_and_its_pace():
@@ -132,6 +138,20 @@ def test_the_reader_keeps_the_newest_and_its_pace():
     assert newest.number >= 8 and reader.newer_than(newest.number + 1000, 0) is None
     assert 20 < reader.rate.per_second() < 80
     reader.stop()
+
+
+def test_of_a_slide_show_each_picture_is_shown_as_long_also_the_last_one():
+    reader = FrameReader(
+        Source("photos", lambda: (frames_of([1, 2, 3]), 0.1), ends=True, stills=True), print)
+    reader.start()
+    seen = []
+    while len(seen) < 7:
+        captured = reader.newer_than(seen[-1].number if seen else 0, 5)
+        seen.append(captured)
+    reader.stop()
+    assert [frame.picture.rgb.getpixel((0, 0))[0] for frame in seen] == [1, 2, 3, 1, 2, 3, 1]
+    gaps = np.diff([frame.at for frame in seen])
+    assert gaps.min() > 0.05 and reader.status == ""
 
 
 def test_a_clip_begins_again_and_says_so_once(monkeypatch):
@@ -182,7 +202,49 @@ def test_a_bad_picture_in_a_folder_is_passed_over(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     Image.fromarray(np.full((48, 64, 3), 7, np.uint8)).save(tmp_path / "b.png")
     frames, seconds = find_source(str(tmp_path), tmp_path).open()
-    assert [frame[0, 0, 0] for frame in frames] == [7] and seconds == 2.0
+    assert [frame.rgb.getpixel((0, 0)) for frame in frames] == [(7, 7, 7)] and seconds == 2.0
+
+
+def test_a_folder_knows_the_lens_and_leaves_earlier_answers_out(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 26
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "a.jpg", exif=exif)
+    _save_picture(tmp_path / "a_color.png", np.zeros((48, 64, 3), np.uint8))
+    [picture] = find_source(str(tmp_path), tmp_path).open()[0]
+    assert picture.size == (4000, 3000) and picture.rgb.size == (2048, 1536)
+    assert picture.focal_px == pytest.approx(26 / 43.267 * 5000, rel=1e-4)
+
+
+def test_a_stream_is_read_and_its_password_not_shown(tmp_path):
+    """Motion JPEG, as network cameras and phones send it."""
+    jpeg = io.BytesIO()
+    Image.new("RGB", (64, 48), (0, 200, 0)).save(jpeg, "JPEG")
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(30):
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+                                 + jpeg.getvalue() + b"\r\n")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://me:secret@127.0.0.1:{server.server_port}/video"
+        source = find_source(address, tmp_path / address)
+        frames, seconds = source.open()
+        picture = next(frames)
+        frames.close()
+        server.shutdown()
+    assert source.name == "127.0.0.1" and not source.ends and seconds is None
+    assert picture.size == (64, 48)
+    assert np.abs(np.array(picture.rgb.getpixel((9, 9))) - (0, 200, 0)).max() < 9
+    with pytest.raises(UserError, match="no stream that OpenCV can read"):
+        find_source(address, tmp_path / address).open()
 
 
 def test_picamera2_gives_its_pictures_and_is_closed(monkeypatch, tmp_path):
@@ -210,7 +272,7 @@ def test_picamera2_gives_its_pictures_and_is_closed(monkeypatch, tmp_path):
     module.Picamera2 = Picamera2
     monkeypatch.setitem(sys.modules, "picamera2", module)
     frames, seconds = find_source("picamera2", tmp_path / "picamera2").open()
-    assert next(frames).shape == (480, 640, 3) and seconds is None
+    assert next(frames).size == (640, 480) and seconds is None
     closed.append("cable")
     assert next(frames, None) is None and closed == ["cable", 1]
 
@@ -221,7 +283,8 @@ def test_pictures_that_are_strangers_have_each_its_own_colours(tmp_path):
     reader = FrameReader(
         Source("folder", lambda: (frames_of([51, 204] * 200), 0.01), ends=True, stills=True), print)
     published = []
-    loop = DepthLoop(reader, Brightness(), Scale(), Calibration(tmp_path / "a.tflite"), smooth=True,
+    calibration = Calibration(tmp_path / "a.tflite", (64, 48))
+    loop = DepthLoop(reader, Brightness(), Scale(), calibration, smooth=True,
                      alert=Alert(None, None, print), say=print, stills=True)
     loop.publish = published.append
     loop.start()
@@ -231,7 +294,7 @@ def test_pictures_that_are_strangers_have_each_its_own_colours(tmp_path):
         loop.stop()
     for frame in published:
         assert frame.depth_at(0.5, 0.5) == pytest.approx(
-            Brightness()(frame.rgb)[0, 0], rel=1e-3)
+            Brightness()(np.asarray(frame.captured.picture.rgb))[0, 0], rel=1e-3)
         near_m, far_m = frame_limits(frame)
         assert near_m <= frame.depth_at(0.5, 0.5) <= far_m
 
@@ -248,7 +311,7 @@ def loop(tmp_path):
     said = []
     reader = FrameReader(
         Source("clip", lambda: (frames_of([51] * 400), 0.01), ends=True), said.append)
-    calibration = Calibration(tmp_path / "a.tflite")
+    calibration = Calibration(tmp_path / "a.tflite", (64, 48))
     loop = DepthLoop(reader, Brightness(), Scale(), calibration, smooth=True,
                      alert=Alert(1.0, None, said.append), say=said.append)
     yield loop, calibration
@@ -269,7 +332,7 @@ def test_the_loop_publishes_depth_in_metres_and_draws_for_those_who_look_alone(l
     count = len(published)
     wait_for(lambda: len(published) > count + 2)
     assert "message" in vars(published[-1])
-    calibration.add(1.4, 2.8)
+    calibration.add(frame.captured.picture, 1.4, 2.8)
     wait_for(lambda: loop.newest.scale == pytest.approx(2))
     assert loop.newest.depth_at(0.5, 0.5) == pytest.approx(2.8, rel=1e-3)
     numbers = [frame.number for frame in published]

@@ -96,14 +96,24 @@ def test_a_point_has_the_depth_of_the_16_bit_picture(server):
 
 def test_a_calibration_makes_the_typed_distance_right_for_all(server):
     page, other = Page(server.socket_url), Page(server.socket_url)
-    number = page.frame()[0]["number"]
+    head, _, _ = page.frame()
+    number = head["number"]
     page.send(ack=number, frozen=True, x=0.5, y=0.5)
     before = page.text("distance")["distance_m"]
     page.send(type="calibrate", x=0.5, y=0.5, distance_m=1.4 * before)
     told = page.text("calibration")
     assert told["points"] == 1 and told["file"]["scale"] == pytest.approx(1.4)
     assert told["text"] == "depth x 1.400 (1 point)"
-    assert page.text("distance")["distance_m"] == pytest.approx(1.4 * before)  # although frozen
+    again, _, _ = page.frame()  # although frozen
+    assert again["again"] and again["number"] == number
+    assert again["far_m"] == pytest.approx(1.4 * head["far_m"])
+    assert again["nearest_m"] == pytest.approx(1.4 * head["nearest_m"])
+    assert page.text("distance")["distance_m"] == pytest.approx(1.4 * before)
+    page.send(ack=number, frozen=True, x=0.5, y=0.5)
+    assert page.text("distance")["distance_m"] == pytest.approx(1.4 * before)
+    content = get(server.url, f"depth.png?frame={number}")[1]
+    assert Image.open(io.BytesIO(content)).getpixel((320, 240)) == pytest.approx(
+        1400 * before, abs=2)
     assert other.text("calibration") == told
     page.send(type="calibrate", x=0.5, y=0.5, distance_m=-1)
     assert "more than 0" in page.text("error")["text"]

@@ -45,13 +45,18 @@ const connection = {
   async receive(data) {
     const length = new DataView(data).getUint32(0, true);
     const next = JSON.parse(decoder.decode(new Uint8Array(data, 4, length)));
-    if (frozen) { this.waiting = next.number; return; }
+    if (!this.isWelcome(next)) return;
     const middle = 4 + length + next.photo_bytes;
     const pictures = await Promise.all([data.slice(4 + length, middle), data.slice(middle)].map(
       (jpeg) => createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }))));
-    if (source !== this) return;
-    if (frozen) { this.waiting = next.number; return; }
-    show(next, pictures);
+    if (source === this && this.isWelcome(next)) show(next, pictures);
+  },
+
+  /* Whether a frame is drawn: while frozen, none but the one on the page, sent again in a new calibration. */
+  isWelcome(next) {
+    if (next.again) return next.number === head?.number;
+    if (frozen) this.waiting = next.number;
+    return !frozen;
   },
 
   drawn(number) {

@@ -101,9 +101,9 @@ function nearestInMiddle(map) {
   return rising.length ? percentile(rising, 2) : null;
 }
 
-/* Round depths for the scale, at most `count` (colormap.ticks). */
-function ticks(near, far, count) {
-  const spread = Math.max(far - near, 1e-6);
+/* Round depths for the scale (colormap.ticks). */
+function ticks(near, far) {
+  const count = 6, spread = Math.max(far - near, 1e-6);
   for (let exponent = Math.floor(Math.log10(spread)) - 1; ; exponent += 1) {
     for (const digit of [1, 2, 5]) {
       const step = digit * 10 ** exponent;

@@ -8,7 +8,6 @@ importScripts("depth_map.js");
 for (const level of ["log", "info", "warn", "error"]) console[level] = console.debug;
 
 const WRONG_M = 1e-3;  // if WebGPU and WASM differ by more, WebGPU is wrong
-const TICKS = 6;
 
 let litert, model, colors, belowMetres, file, canvas, numbers;
 let wasm, graph;  // the network on the CPU, and the one in use: that or the GPU's
@@ -108,7 +107,7 @@ async function show({ number, bitmap, scale, still, camera_fps, camera_ms }) {
     createImageBitmap(canvas, box.left, box.top, box.width, box.height),
     createImageBitmap(drawn, { resizeWidth: box.width, resizeHeight: box.height })]);
   const head = {
-    number, near_m, far_m, ticks: ticks(near_m, far_m, TICKS), nearest_m, camera_fps, camera_ms,
+    number, near_m, far_m, ticks: ticks(near_m, far_m), nearest_m, camera_fps, camera_ms,
     alert: belowMetres !== null && nearest_m !== null && nearest_m < belowMetres, network_ms: ms,
     around_ms: measured - answered + asked - begin, drawing_ms: performance.now() - measured,
   };

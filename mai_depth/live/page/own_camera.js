@@ -142,6 +142,7 @@ const ownCamera = {
     if (source !== this || frozen) return;
     [this.map, this.mapScale] = [map, scale];
     show(next, pictures);
+    if (scale !== this.scale) this.showRescaled();  // calibrated meanwhile
     hear({ type: "lag", ms: performance.now() - this.takenAt });
     if (this.video) this.next();
   },
@@ -177,7 +178,22 @@ const ownCamera = {
   rescale(scale) {
     this.scale = scale;
     hear({ type: "calibration", ...toldOf(this.points, this.here.model) });
-    if (this.still && !this.video) this.next();
+    this.showRescaled();
+  },
+
+  /* The frame on the page in the new scale, also while frozen; its colours stay as they are. */
+  showRescaled() {
+    if (!this.map || !head) return;
+    const ratio = this.scale / this.mapScale, nearest_m = head.nearest_m && head.nearest_m * ratio;
+    this.map.values = this.map.values.map((metres) => metres * ratio);
+    this.mapScale = this.scale;
+    const near_m = head.near_m * ratio, far_m = head.far_m * ratio;
+    head = {
+      ...head, near_m, far_m, nearest_m, ticks: ticks(near_m, far_m),
+      alert: belowMetres !== null && nearest_m !== null && nearest_m < belowMetres,
+    };
+    draw();
+    showReadings();
   },
 
   depthFile() { return depthPng(this.map); },
