@@ -36,12 +36,12 @@ def list_pictures(
 
     Args:
         source: A picture; a folder, which is searched with its subfolders for the suffixes of
-            pictures (hidden files, links to folders and `output` itself are passed over); or a
-            `.txt` with one path a line, relative to the list, where empty lines and lines with #
+            pictures (hidden files, links to folders, `output` itself and a `depth` beside an
+            `rgb` are passed over); or a `.txt` with one path a line, relative to the list, where empty lines and lines with #
             at the start do not count.
         output: The folder for the answers. The tree of `source` is kept in it, also that of
             listed files outside the list's own folder.
-        say: Called with what was left out, a line for the videos and one for earlier answers.
+        say: Called with what was left out, a line for each kind.
 
     Returns:
         The pictures; two files of one name keep their suffix in the stem (`a_jpg`, `a_png`).
@@ -89,6 +89,9 @@ def _search(
         here = pathlib.Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")
                             and (here / name).resolve() != output.resolve())
+        if {"rgb", "depth"} <= set(folders):  # a training folder
+            folders.remove("depth")
+            say(f"{here / 'depth'} left out: the depth of {here / 'rgb'}")
         paths = [here / name for name in sorted(files) if not name.startswith(".")]
         found += [path for path in paths if path.suffix.lower() in SUFFIXES]
         videos += [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]

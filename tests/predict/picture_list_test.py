@@ -76,6 +76,14 @@ def test_what_cannot_be_listed_is_named(tmp_path):
             list_pictures(source, output)
 
 
+def test_the_depth_of_a_training_folder_is_no_picture(tmp_path):
+    touch(tmp_path, "train/rgb/a.jpg", "train/depth/a.png", "holiday/depth/diver.jpg")
+    said = []
+    entries = list_pictures(tmp_path, "elsewhere", said.append)
+    assert [str(entry.stem) for entry in entries] == ["holiday/depth/diver", "train/rgb/a"]
+    assert said == [f"{tmp_path}/train/depth left out: the depth of {tmp_path}/train/rgb"]
+
+
 def test_one_picture_by_many_names_is_one(tmp_path):
     touch(tmp_path, "sub/a.png", "b.png")
     (tmp_path / "list.txt").write_text(
