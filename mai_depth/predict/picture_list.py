@@ -37,8 +37,8 @@ def list_pictures(
     Args:
         source: A picture; a folder, which is searched with its subfolders for the suffixes of
             pictures (hidden files, links to folders, `output` itself and a `depth` beside an
-            `rgb` are passed over); or a `.txt` with one path a line, relative to the list, where empty lines and lines with #
-            at the start do not count.
+            `rgb` are passed over); or a `.txt` with one path a line, relative to the list, where
+            empty lines and lines with # at the start do not count.
         output: The folder for the answers. The tree of `source` is kept in it, also that of
             listed files outside the list's own folder.
         say: Called with what was left out, a line for each kind.
