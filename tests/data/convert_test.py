@@ -256,6 +256,24 @@ def test_a_jpeg_that_stays_as_it_is_keeps_its_bytes(tmp_path):
         assert (tmp_path / "out/train/rgb" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["IMG_{:04d}.jpg", "image_{}.webp", "photo {}.bmp"])
+def test_files_may_be_called_as_cameras_call_them(tmp_path, name):
+    for index in range(40):
+        for kind, file in (("rgb", name), ("depth", pathlib.Path(name).stem + ".png")):
+            path = tmp_path / "in" / kind / file.format(index)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = (np.full((48, 64, 3), index, np.uint8) if kind == "rgb"
+                      else np.full((48, 64), 1000 + index, np.uint16))
+            Image.fromarray(pixels).save(path)
+    convert(tmp_path / "in", tmp_path / "out", Options(), lambda line: None)
+    pairs = [pair for split in ("train", "validation") for pair in list_pairs(
+        tmp_path / "out" / split)]
+    assert len(pairs) > 30  # less the gap between the splits
+    for pair in pairs:
+        red = np.asarray(Image.open(pair.rgb.path))[24, 32, 0]
+        assert abs(int(red) + 1000 - int(read_depth_units(pair.depth.path)[24, 32])) <= 3
+
+
 def test_two_layouts_in_one_folder_are_told(tmp_path):
     camera_layouts.tiff(tmp_path / "in" / "robot")
     lines, record = converted(tmp_path, "tum")
@@ -290,6 +308,11 @@ def test_names_are_as_in_the_docs():
     ("scene.exr", "depth", "", "scene"),
     ("confidence/1.png", "other", "", "1"),
     ("rgb/discolored.png", "picture", "", "discolored"),
+    ("rgb/IMG_0001.jpg", "picture", "", "0001"),
+    ("depth/IMG_0001.png", "depth", "", "0001"),
+    ("images/photo-7.webp", "picture", "", "7"),
+    ("depths/photo-7.png", "depth", "", "7"),
+    ("images/7_depth.png", "depth", "", "7"),
     ("notes.txt", "other", "", "notes"),
 ])
 def test_names_say_what_a_file_is(path, kind, sequence, name):

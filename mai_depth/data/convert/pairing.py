@@ -18,7 +18,7 @@ from mai_depth.data.convert.sequence import Sequence
 from mai_depth.data.convert.tree import Tree
 from mai_depth.errors import UserError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".heic", ".ppm", ".webp")
 DEPTH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png", ".exr")
 
 _DEPTH = r"aligned_depth_to_colou?r|depth_?maps?|depths?"
@@ -172,7 +172,8 @@ def read_role(path: pathlib.PurePath) -> Role:
         kind = role or kind
         parts += [] if role else [part]
     stem, word = _without_word(path.name[: len(path.name) - len(suffix)])
-    kind = word or kind
+    if (kind, word) != ("depth", "picture"):  # depth/IMG_0001.png: cameras call everything so
+        kind = word or kind
     if not stem and parts:  # 0001/rgb.png
         stem = parts.pop()
     sequence = "/".join(parts)

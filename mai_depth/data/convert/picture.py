@@ -33,7 +33,7 @@ def read_rgb(path: pathlib.Path, is_portrait: bool) -> Picture:
     stored in either orientation; its aspect tells in which.
 
     Args:
-        path: A PNG, a JPEG, or a .npz with an array `rgb`.
+        path: A picture, or a .npz with an array `rgb`.
         is_portrait: Whether the depth map is.
 
     Returns:
@@ -44,7 +44,7 @@ def read_rgb(path: pathlib.Path, is_portrait: bool) -> Picture:
     """
     if path.suffix.lower() == ".npz":
         return Picture(_from_array(path), False)
-    with open_picture(path, ("PNG", "JPEG")) as image:
+    with open_picture(path) as image:
         image.load()
         turn = orientation(image)
         rgb = eight_bits(image).convert("RGB")
@@ -74,7 +74,7 @@ def picture_size(sequence: Sequence) -> tuple[int, int]:
         try:
             if frame.picture.suffix.lower() == ".npz":
                 return _from_array(frame.picture).size
-            with open_picture(frame.picture, ("PNG", "JPEG")) as image:
+            with open_picture(frame.picture) as image:
                 return image.size
         except UserError:  # already counted as broken
             continue
