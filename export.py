@@ -10,6 +10,7 @@
 
 import os
 import pathlib
+import sys
 
 from absl import flags
 
@@ -22,6 +23,7 @@ from mai_depth.network.pretrained import named_file
 from mai_depth.network.pretrained import network_file
 from mai_depth.paths import expand
 from mai_depth.paths import flag_path
+from mai_depth.streams import printable
 
 _ENDINGS = {"tflite": ".tflite", "saved_model": "_saved_model", "onnx": ".onnx"}
 
@@ -49,7 +51,8 @@ _UPSAMPLE = flags.DEFINE_enum(
     "How to enlarge the depth map; the fast forms give the same numbers in less time.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Pictures for verification, int8 and qat: DIR/SPLIT/{rgb,depth}/"
-    "NAME.{png,jpg}. Default: procedural scenes, rendered on the first run.")
+    "NAME.{png,jpg}. Default: those that the student was trained on, or else procedural scenes, "
+    "rendered on the first run.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Split of --data_dir to verify with.")
 _CALIBRATION_SPLIT = flags.DEFINE_string(
     "calibration_split", "train", "Split of --data_dir to calibrate int8 on; qat learns from "
@@ -87,11 +90,35 @@ def main() -> None:
     from mai_depth.network.model_archive import read_config
 
     read_config(model)  # a wrong file is reported before rendering scenes takes a minute
+    where = _choose_data(model)
     options = ExportOptions(_QUANTIZATION.value, _UPSAMPLE.value, _INPUT_DTYPE.value)
     check_card(output, _OVERWRITE.value)
     sidecar = _export(model, output, options, _pictures(_SPLIT.value))
-    write_card(output, sidecar)
-    _report(output, sidecar)
+    write_card(output, sidecar | {"check_data": where.name if where else "procedural scenes"})
+    _report(output, sidecar, where)
+
+
+def _choose_data(model: pathlib.Path) -> pathlib.Path | None:
+    """The folder of --data_dir, or else of the run that made the student; None for the scenes."""
+    from mai_depth.data.folder import has_split
+    from mai_depth.export.run_data import data_of_run
+    from mai_depth.export.run_data import unfinished
+
+    if how_far := unfinished(model):
+        _say(f"warning: {model}: its training is at {how_far}; the same train.py command continues")
+    if not _DATA_DIR.value:
+        for name, value in data_of_run(model).items():
+            flags.FLAGS[name].parse(value)
+        if _DATA_DIR.value and not has_split(_DATA_DIR.value, _SPLIT.value):
+            flags.FLAGS["split"].parse(_CALIBRATION_SPLIT.value)  # validation was drawn from it
+    if not _DATA_DIR.value and _QUANTIZATION.value in ("int8", "qat"):
+        _say(f"warning: --quantization={_QUANTIZATION.value}: calibrated on procedural scenes, not "
+             "on what your camera sees; give pictures of it as --data_dir=DIR")
+    return expand(_DATA_DIR.value, "data_dir") if _DATA_DIR.value else None
+
+
+def _say(message: str) -> None:
+    print(printable(message), file=sys.stderr)
 
 
 def _export(model: pathlib.Path, output: pathlib.Path, options, pictures) -> dict:
@@ -175,7 +202,7 @@ def _calibration():
     return representative(_pictures(_CALIBRATION_SPLIT.value), _NUM_CALIBRATION.value)
 
 
-def _report(output: pathlib.Path, sidecar: dict) -> None:
+def _report(output: pathlib.Path, sidecar: dict, where: pathlib.Path | None) -> None:
     from mai_depth.export.verify import format_verification
 
     print(f"{output}: {sidecar['input']['dtype']} {sidecar['input']['shape']} "
@@ -186,7 +213,9 @@ def _report(output: pathlib.Path, sidecar: dict) -> None:
     if _FORMAT.value == "tflite":
         print(f"{sidecar['size_bytes'] / 1e6:.2f} MB, {sidecar['macs'] / 1e6:.1f} M "
               f"multiply-accumulates, {sidecar['delegate_partitions']} delegate partition(s)")
-    print(format_verification(sidecar["verification"]))
+    print(format_verification(sidecar["verification"], sidecar.get("upsample", "")))
+    print(f"these pictures: {where / _SPLIT.value}" if where else
+          "these pictures: procedural scenes; --data_dir=DIR takes your own")
 
 
 if __name__ == "__main__":

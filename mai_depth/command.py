@@ -1,5 +1,6 @@
 """What the entry files share: one line for every error that a user can fix, and an exit code."""
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -134,4 +135,6 @@ def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: 
 
 def _say(message: str) -> None:
     begin_line()
+    with contextlib.suppress(OSError):  # in a log both streams stand in one file, in their order
+        sys.stdout.flush()
     print(printable(message), file=sys.stderr)

@@ -177,14 +177,19 @@ def _metrics(sidecar: Mapping[str, Any]) -> str:
         rows.append(("the student, validation", sidecar["metrics"]))
     rows += [(f"the student, {name}", row)
              for name, row in sidecar.get("other_metrics", {}).items()]
-    rows += [(f"this file, pictures of the export's check, {_FITS[name]}", row)
+    check = f"{sidecar.get('check_data', 'pictures')} of the export's check"
+    rows += [(f"this file, {check}, {_FITS[name]}", row)
              for name, row in sidecar.get("protocols", {}).items()]
     lines = [(title, str(row.get("images", "")), *(f"{row[name]:.4f}" for name in NAMES))
              for title, row in rows if all(name in row for name in NAMES)]
     heads = ("of what", "pictures", *(_TITLES.get(name, name) for name in NAMES))
     return ("## Metrics\n\n480x640, per image, then the mean; pixels without true depth do not "
             "count.\n\n" + _table(heads, lines)
-            + f"\n\nExport: {format_verification(sidecar['verification'])}.")
+            + f"\n\nExport: {_verification(sidecar)}.")
+
+
+def _verification(sidecar: Mapping[str, Any]) -> str:
+    return format_verification(sidecar["verification"], sidecar.get("upsample", ""))
 
 
 def _limits(sidecar: Mapping[str, Any]) -> str:

@@ -75,10 +75,19 @@ class Verification:
         return format_verification(self.as_dict())
 
 
-def format_verification(figures: dict[str, Any]) -> str:
-    """Writes the figures of `Verification.as_dict` in one line."""
+def format_verification(figures: dict[str, Any], upsample: str = "") -> str:
+    """Writes the figures of `Verification.as_dict` in one line.
+
+    Args:
+        figures: Of a verification.
+        upsample: The form of upsampling: nearest is compared with a Keras model of that form.
+
+    Returns:
+        The line.
+    """
+    form = " with nearest upsampling" if upsample.endswith("nearest") else ""
     return (
-        f"against the Keras model on {figures['images']} pictures: mean "
+        f"against the Keras model{form} on {figures['images']} pictures: mean "
         f"{figures['mean_difference_m']:.2g} m ({100 * figures['mean_log_difference']:.2g} %), max "
         f"{figures['max_difference_m']:.2g} m, si-RMSE "
         f"{figures['si_rmse_keras']:.4f} -> {figures['si_rmse']:.4f} "

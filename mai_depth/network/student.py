@@ -178,5 +178,6 @@ def _copy_encoder(path: str, model: keras.Model) -> None:
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"{path}: its encoder has another width (at {layer.name}); give "
-                    "--encoder_weights a student of the same --alpha and --minimalistic"
+                    "--encoder_weights=none and a wider student as --prune_from, or one of the "
+                    "same --alpha and --minimalistic"
                 ) from error

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,8 @@ from normalized_student import write_student
 
 from mai_depth.errors import UserError
 from mai_depth.export import saved_model
+from mai_depth.export.run_data import data_of_run
+from mai_depth.export.run_data import unfinished
 from mai_depth.network import model_file
 from mai_depth.network import student
 
@@ -68,7 +71,7 @@ def test_newest_student_runs_on_a_board(settings, workdir, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "1 delegate partition" in result.stdout
     assert "against the Keras model on 6 pictures" in result.stdout
-    assert len(result.stdout.splitlines()) == 3
+    assert len(result.stdout.splitlines()) == 4
     file = workdir / "student" / "student.tflite"
     content = json.loads((workdir / "student" / "student.tflite.json").read_text())
     assert content["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -81,6 +84,36 @@ def test_newest_student_runs_on_a_board(settings, workdir, tmp_path):
     model = model_file.load_model(workdir / "student" / "student.keras")
     difference = np.load(tmp_path / "depth.npy") - model.predict_on_batch(image)
     assert np.abs(difference).mean() < 1e-4
+
+
+def test_a_student_is_checked_on_the_data_of_its_run(commands, workdir, tiny_data, tmp_path):
+    """As README goes: train with --data_dir, then plain export.py."""
+    run = tmp_path / "run"
+    shutil.copytree(workdir / "student", run, ignore=lambda *_: ["student.tflite"])
+    (run / "flags.txt").write_text(f"--data_dir={tiny_data}:0.8\n--data_dir=/gone:0.2\n--flip\n")
+    (run / "student.json").write_text(
+        '{"finished": false, "epoch": 14, "recipe": {"epochs": 30}}')
+    done = commands("export.py", f"--workdir={run}", f"--cache_dir={tmp_path}", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert f"these pictures: {tiny_data}/validation" in done.stdout
+    assert "its training is at epoch 14 of 30" in done.stderr
+    assert f"| this file, {tiny_data.name} of the export's check" in (
+        run / "student.md").read_text()
+
+
+def test_what_is_known_of_a_run(tmp_path, tiny_data):
+    student = tmp_path / "student.keras"
+    assert data_of_run(student) == {} and unfinished(student) is None
+    flags = f"--data_dir={tiny_data}\n--depth_units_per_m=5000\n--allow_resize\n"
+    (tmp_path / "flags.txt").write_text(flags)
+    assert data_of_run(student) == {
+        "data_dir": str(tiny_data), "depth_units_per_m": "5000", "allow_resize": "true"}
+    for text in ("--data_dir=/gone\n", "--flip\n", "\0"):
+        (tmp_path / "flags.txt").write_text(text)
+        assert data_of_run(student) == {}
+    for text in ('{"finished": true, "epoch": 3}', "{}", "[", '{"finished": false}'):
+        (tmp_path / "student.json").write_text(text)
+        assert unfinished(student) is None
 
 
 def test_a_saved_model_on_a_full_disk_is_one_line(tmp_path):
