@@ -123,7 +123,7 @@ def other_network(
     """Warns of a calibration that was made with another network.
 
     A network and what was exported from it count as one, and so do a shipped network and its
-    integers: their metres differ by at most 1.3 % in the median.
+    integers: their metres differ by 3 % at most, on average.
 
     Args:
         camera: The calibration.
