@@ -1,5 +1,6 @@
 """Work on all cores: a module-level function, called for many tasks by spawned processes."""
 
+import collections
 import concurrent.futures
 import contextlib
 import multiprocessing
@@ -65,9 +66,12 @@ def in_parallel(
         initializer=begin_worker,
     )
     try:
+        # Not `map`, which cancels what waits when it is interrupted: Python 3.11 then prints a
+        # traceback if a process ends before the pool has noticed.
         with _ctrl_c_held_back():
-            results = pool.map(make, tasks)
-        yield from results
+            waiting = collections.deque(pool.submit(make, task) for task in tasks)
+        while waiting:
+            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise UserError("a worker process ended too soon (out of memory?); run the same command "
                         "again; a script of your own needs if __name__ == '__main__':") from error
