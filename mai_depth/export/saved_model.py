@@ -54,7 +54,7 @@ def export_saved_model(
     output = pathlib.Path(output)
     model = load_model(model_path)
     parts = take_apart(model, model_path)
-    exported = rebuild(parts, options.upsample)
+    exported = rebuild(parts, options.upsample, batch_size=None)  # servers batch requests
     with atomic_folder(output) as draft:
         _write(exported, draft, options.input_dtype, output)
         verification = verify(
@@ -64,7 +64,7 @@ def export_saved_model(
         "format": "saved_model",
         "signature": SIGNATURE,
         "upsample": options.upsample,
-        **describe_tensors(parts.image_size, options.input_dtype),
+        **describe_tensors(parts.image_size, options.input_dtype, batch_size=None),
         "parameters": model.count_params(),
     }
     sidecar = (describe_export(graph, parts, model_path, verification)

@@ -44,17 +44,20 @@ def describe_tflite(path: str | os.PathLike) -> dict[str, Any]:
     }
 
 
-def describe_tensors(image_size: tuple[int, int], dtype: str) -> dict[str, Any]:
+def describe_tensors(
+    image_size: tuple[int, int], dtype: str, *, batch_size: int | None = 1
+) -> dict[str, Any]:
     """What goes in and comes out, of formats whose file is not asked.
 
     Args:
         image_size: Height and width of the picture.
         dtype: Of its numbers.
+        batch_size: Pictures at a time; None for any number.
     """
     return {
-        "input": {"name": "image", "shape": [1, *image_size, 3], "dtype": dtype,
+        "input": {"name": "image", "shape": [batch_size, *image_size, 3], "dtype": dtype,
                   "range": [0, 255], "unit": "RGB, camera values"},
-        "output": {"name": "depth_m", "shape": [1, *image_size, 1], "dtype": "float32",
+        "output": {"name": "depth_m", "shape": [batch_size, *image_size, 1], "dtype": "float32",
                    "unit": "metre"},
     }
 

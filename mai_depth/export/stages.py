@@ -87,17 +87,20 @@ def _only_consumer(layer: keras.Layer) -> keras.Layer | None:
     return nodes[0].operation if len(nodes) == 1 else None
 
 
-def rebuild(parts: StudentParts, method: str) -> keras.Model:
+def rebuild(
+    parts: StudentParts, method: str, *, batch_size: int | None = 1
+) -> keras.Model:
     """The whole network with another form of its resizes.
 
     Args:
         parts: Of `take_apart`.
         method: One of `resize.METHODS`.
+        batch_size: Pictures at a time; None for any number.
 
     Returns:
-        From `image` [1, height, width, 3] to metres [1, height, width, 1].
+        From `image` [batch_size, height, width, 3] to metres [batch_size, height, width, 1].
     """
-    image = keras.Input((*parts.image_size, 3), batch_size=1, name="image")
+    image = keras.Input((*parts.image_size, 3), batch_size=batch_size, name="image")
     grid = _scaled_grid(image, parts, convolution=True)
     core = merge_upsampling(parts.core)
     return keras.Model(image, _metres(core(grid), parts, method, convolution=True))

@@ -164,8 +164,12 @@ def test_saved_model(export, tmp_path):
     result = export("--format=saved_model", f"--output={output}", "--input_dtype=uint8")
     assert result.returncode == 0, result.stderr
     function = tf.saved_model.load(output).signatures["serving_default"]
-    depth = function(image=tf.zeros((1, 480, 640, 3), tf.uint8))["depth_m"]
-    assert depth.shape == (1, 480, 640, 1)
+    images = tf.random.stateless_uniform((3, 480, 640, 3), (1, 2), 0, 256, tf.int32)
+    images = tf.cast(images, tf.uint8)
+    depth = function(image=images)["depth_m"].numpy()
+    assert depth.shape == (3, 480, 640, 1)
+    alone = function(image=images[1:2])["depth_m"].numpy()
+    np.testing.assert_allclose(depth[1:2], alone, rtol=1e-4)
     content = json.loads((tmp_path / "served.json").read_text())
     assert content["verification"]["passed"]
     assert {path.name for path in tmp_path.iterdir()} == {
