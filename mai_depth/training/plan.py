@@ -138,5 +138,6 @@ def _start_pruned(
 
 def _check_batch(pairs: Pairs, batch_size: int, flag: str) -> None:
     if pairs.epoch_size < batch_size:
-        raise UserError(f"{flag}={batch_size}: more than the {pairs.epoch_size} training pairs; "
-                        "lower it or add pictures")
+        plural = "s" * (pairs.epoch_size > 1)
+        raise UserError(f"{flag}={batch_size}: more than the {pairs.epoch_size} training "
+                        f"pair{plural}; lower it or add pictures")

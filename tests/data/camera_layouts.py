@@ -59,6 +59,16 @@ def tum(folder):
         write(place / f"{kind}.txt", "\n".join(lines) + "\n")
 
 
+def icl_nuim(folder):
+    """One list of pairs, the depth first."""
+    place = folder / "living_room_traj2_frei_png"
+    for number in range(COUNT):
+        save(place / "rgb" / f"{number}.png", photo(number))
+        save(place / "depth" / f"{number}.png", depth_mm() * 5)
+    write(place / "associations.txt", "".join(
+        f"{number} depth/{number}.png {number} rgb/{number}.png\n" for number in range(COUNT)))
+
+
 def stray_scanner(folder):
     place = folder / "71de12f9"
     confidence = np.full((48, 64), 2, np.uint8)
@@ -205,6 +215,7 @@ def challenge_small_depth(folder):
 
 LAYOUTS = {  # layout -> (what is recognised, what makes it)
     "tum": ("tum", tum),
+    "icl_nuim": ("tum", icl_nuim),
     "stray_scanner": ("stray_scanner", stray_scanner),
     "record3d": ("record3d", record3d),
     "scannet": ("scannet", scannet),

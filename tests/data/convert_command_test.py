@@ -119,6 +119,9 @@ FAULTS = {  # layout, what is done to it, words of the answer
         ["images/000.jpg", "EXIF orientation 2"]),
     "a list of nothing": ("tum", lambda d: next(d.rglob("rgb.txt")).write_text("one two three\n"),
                           ["rgb.txt", "not a list of time stamps"]),
+    "a list of pairs that are none": (
+        "icl_nuim", lambda d: next(d.rglob("associations.txt")).write_text("0 rgb/0.png\n"),
+        ["associations.txt", "not a list of time stamps"]),
     "a listed file that is missing": (
         "tum", lambda d: sorted(d.rglob("rgb/*.png"))[0].unlink(), ["1305031102.100000.png"]),
     "a lost confidence": (
@@ -212,6 +215,7 @@ def test_the_command_says_what_it_does(tmp_path):
     done = run(f"--input={source}", f"--output={output}")
     assert done.returncode == 0, done.stderr
     assert "7-Scenes, 11 pairs" in done.stdout
+    assert "read as 16-bit PNG, mm, 65535 = missing: half of the depth is nearer" in done.stdout
     assert "depth in metres, share of what was measured" in done.stdout
     assert "10.9 % of the depth is missing; focal length 0.9141" in done.stdout
     assert f"--data_dir={output} --max_depth_m=4" in done.stdout

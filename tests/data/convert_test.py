@@ -35,6 +35,7 @@ STEPS_MM = [250 * (step + 1) for step in range(16)]
 MIDDLES = slice(20, 640, 40)  # of the 16 columns of the scene, at 640x480
 FOCAL_LENGTHS = {
     "tum": 517.3 / 640,
+    "icl_nuim": 481.2 / 640,
     "stray_scanner": 400 / 480,
     "record3d": 400 / 480,
     "scannet": 1170 / 1288,

@@ -23,6 +23,7 @@ from mai_depth.data.convert.split import plan
 from mai_depth.data.convert.staging import SHEET
 from mai_depth.data.convert.staging import Staging
 from mai_depth.data.convert.summary import SHEET_PAIRS
+from mai_depth.data.convert.summary import depth_at
 from mai_depth.data.convert.summary import draw_sheet
 from mai_depth.data.convert.summary import histogram
 from mai_depth.data.convert.summary import max_depth_m
@@ -133,9 +134,17 @@ def _complete(
         {staging.path(task.split, kind, name) for task, picture in outcome.done
          for kind, name in (("rgb", picture), ("depth", f"{task.name}.png"))},
         {**record, "files": files, "license": options.license, "origin": options.origin})
+    say(_unit_line(outcome, layout, options.depth_units_per_m))
     say(histogram(outcome.counts))
     say(_last_line(staging.output, record))
     return record
+
+
+def _unit_line(outcome: Outcome, layout: Format, units_per_m: float | None) -> str:
+    """For what no program can tell: 16 bits in another unit are a plausible, wrong depth."""
+    read_as = f"{units_per_m:g} = 1 m" if units_per_m else layout.depth
+    return (f"read as {read_as}: half of the depth is nearer than "
+            f"{depth_at(outcome.counts, 0.5):.2f} m; if that is wrong, give --depth_units_per_m")
 
 
 def _record(

@@ -84,7 +84,7 @@ def _named(*suffixes: str, **options: Any) -> Callable[[Tree], list[Sequence]]:
 
 # The order matters: the first that finds a pair is the layout of the whole folder.
 FORMATS = (
-    Format("tum", "TUM RGB-D", "rgb.txt and depth.txt with time stamps",
+    Format("tum", "TUM RGB-D", "rgb.txt and depth.txt with time stamps, or associations.txt",
            "16-bit PNG, 5000 = 1 m", timestamps.find_recordings, 5000.0),
     Format("stray_scanner", "Stray Scanner (ARKit)",
            "rgb.mp4 or rgb/N, depth/N.png, confidence/N.png, camera_matrix.csv",

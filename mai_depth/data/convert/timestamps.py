@@ -2,6 +2,8 @@
 
 The layout is that of Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS
 2012: each line of `rgb.txt` and `depth.txt` is `seconds path`, and 5000 is one metre.
+Others, such as ICL-NUIM and ORB-SLAM, have one list of pairs: `seconds path seconds path`, with
+either first.
 """
 
 import bisect
@@ -16,11 +18,15 @@ from mai_depth.data.convert.tree import Tree
 from mai_depth.errors import UserError
 
 MOST_APART_S = 0.02  # as in the benchmark's own associate.py
-_FOCAL_PX = {"freiburg1": 517.3, "freiburg2": 520.9, "freiburg3": 535.4}  # of its 640x480 cameras
+_PAIR_LISTS = ("associations.txt", "associated.txt", "associate.txt", "assoc.txt")
+_FOCAL_PX = {  # of 640x480 cameras
+    "freiburg1": 517.3, "freiburg2": 520.9, "freiburg3": 535.4,
+    "frei_png": 481.2,  # ICL-NUIM
+}
 
 
 def find_recordings(tree: Tree) -> list[Sequence]:
-    """Finds the folders that hold both lists.
+    """Finds the folders that hold both lists, or one of pairs.
 
     Args:
         tree: Where to look.
@@ -31,8 +37,14 @@ def find_recordings(tree: Tree) -> list[Sequence]:
     Raises:
         UserError: A list cannot be read.
     """
-    return [_recording(tree, folder) for folder, names in tree.folders.items()
-            if "rgb.txt" in names and "depth.txt" in names]
+    recordings = []
+    for folder, names in tree.folders.items():
+        pair_list = next((name for name in _PAIR_LISTS if name in names), None)
+        if "rgb.txt" in names and "depth.txt" in names:
+            recordings.append(_recording(tree, folder))
+        elif pair_list:
+            recordings.append(_paired_recording(tree, folder, pair_list))
+    return recordings
 
 
 def associate(first: list[float], second: list[float], most_apart: float) -> list[tuple[int, int]]:
@@ -67,24 +79,47 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
     frames = tuple(Frame(pictures[i][1].stem, pictures[i][1], depths[j][1]) for i, j in pairs)
     paired = {i for i, _ in pairs}
     alone = tuple(path.stem for i, (_, path) in enumerate(pictures) if i not in paired)
-    place = tree.root / folder
-    camera = find_intrinsics(place, tree.root) or _known(place)
-    return Sequence(sequence_name(folder), frames, camera, alone=alone)
+    return Sequence(sequence_name(folder), frames, _camera(tree, folder), alone=alone)
+
+
+def _paired_recording(tree: Tree, folder: pathlib.PurePath, name: str) -> Sequence:
+    path = tree.path(folder, name)
+    pairs = {}
+    for row in _rows(path, 4):
+        picture, depth = row[1], row[3]
+        if "depth" in picture and "depth" not in depth:
+            picture, depth = depth, picture
+        pairs[picture] = depth
+    frames = tuple(Frame(pathlib.PurePath(picture).stem, path.parent / picture, path.parent / depth)
+                   for picture, depth in pairs.items())
+    return Sequence(sequence_name(folder), frames, _camera(tree, folder))
 
 
 def _read_list(path: pathlib.Path) -> list[tuple[float, pathlib.Path]]:
+    return sorted((float(row[0]), path.parent / row[1]) for row in _rows(path, 2))
+
+
+def _rows(path: pathlib.Path, columns: int) -> list[list[str]]:
+    """The rows of a list, each with a number in front."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = [line.replace(",", " ").split() for line in lines
                 if line.strip() and not line.startswith("#")]
-        return sorted((float(row[0]), path.parent / row[1]) for row in rows)
+        for row in rows:
+            float(row[0]), row[columns - 1]
+        return rows
     except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path}: not a list of time stamps and files ({error}); fix it"
                         ) from error
 
 
+def _camera(tree: Tree, folder: pathlib.PurePath) -> Intrinsics | None:
+    place = tree.root / folder
+    return find_intrinsics(place, tree.root) or _known(place)
+
+
 def _known(place: pathlib.Path) -> Intrinsics | None:
-    """The benchmark's own cameras, recognised by the folder's name."""
+    """The cameras of TUM RGB-D and ICL-NUIM, recognised by the folder's name."""
     for name, focal_px in _FOCAL_PX.items():
         if name in place.name:
             return Intrinsics(focal_px, 640)
