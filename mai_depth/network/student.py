@@ -12,6 +12,7 @@ from mai_depth.network.backbone import load_encoder_weights
 from mai_depth.network.decoder import build_decoder
 from mai_depth.network.decoder import levels_to
 from mai_depth.network.model_file import load_model
+from mai_depth.network.pretrained import list_pretrained
 from mai_depth.network.resize import shrink
 from mai_depth.network.resize import upsample
 
@@ -132,7 +133,7 @@ def size_of(preset: str, **given: Any) -> Preset:
         UserError: An unknown preset, or a grid that has no whole cells at stride 32.
     """
     if preset not in PRESETS:
-        raise UserError(f"--student={preset}: unknown; one of {', '.join(PRESETS)}")
+        raise UserError(f"--student={preset}: {_why_not(preset)}")
     given = {name: value for name, value in given.items() if value}
     size = dataclasses.replace(PRESETS[preset], **given)
     grid = size.grid_size
@@ -143,6 +144,14 @@ def size_of(preset: str, **given: Any) -> Preset:
         return size
     levels = len(levels_to(size.decoder_stride))
     return dataclasses.replace(size, decoder_filters=size.decoder_filters[:levels])
+
+
+def _why_not(preset: str) -> str:
+    shipped = {entry["name"] for entry in list_pretrained()}
+    size = next((size for size in PRESETS if preset.endswith(f"_{size}")), None)
+    if size and preset in shipped:
+        return f"a trained network; to start from it give --student={size} --encoder_weights={preset}"
+    return f"unknown; one of {', '.join(PRESETS)}"
 
 
 def student_grid(model: keras.Model) -> tuple[int, int]:

@@ -113,6 +113,9 @@ def test_slim_and_coarse_start_from_weights_like_the_others(tmp_path, alpha):
      r"--decoder_filters=64: give as many channel counts as strides \(16, 8\)"),
     ({"decoder_filters": (64, 32)}, "--decoder_filters=64,32: give four channel counts"),
     ({"grid_size": (100, 160)}, "--grid=100,160: give height and width, both divisible by 32"),
+    ({"preset": "indoor_fast"}, "--student=indoor_fast: a trained network; to start from it give "
+     "--student=fast --encoder_weights=indoor_fast"),
+    ({"preset": "indoor_tiny"}, "--student=indoor_tiny: unknown; one of student_28m"),
     ({"grid_size": (96,)}, "--grid=96: give height and width"),
 ])
 def test_what_cannot_be_built_is_named(settings, words):
