@@ -157,12 +157,23 @@ def test_a_calibration_is_pythons(script):
     fit = fit_scale(answered, measured)
     told = script(
         "toldOf(given.answered.map((answered, index) => ({ answered, measured: "
-        "given.measured[index] })), { name: 'n.tflite', sha256: 'abc' })",
+        "given.measured[index] })), { name: 'n.tflite', sha256: 'abc' }, [480, 640])",
         answered=answered, measured=measured)
-    camera = Camera(fit.scale, fit.standard_error, 4, "n.tflite", "abc")
+    camera = Camera(fit.scale, fit.standard_error, 4, "n.tflite", "abc", (480, 640))
     assert told["text"] == str(camera) and told["points"] == 4
     assert told["disagreeing"] == len(fit.disagreeing()) == 1
-    assert told["file"] == pytest.approx(camera_json(camera))
+    right = camera_json(camera)
+    assert tuple(told["file"].pop("size")) == right.pop("size")
+    assert told["file"] == pytest.approx(right)
     one = script("toldOf([{ answered: 2, measured: 3 }], { name: 'n', sha256: 'a' })")
     assert one["text"] == str(Camera(1.5, None, 1)) and one["file"]["standard_error"] is None
     assert script("toldOf([], {})") == {"points": 0, "text": ""}
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (600, 600)])
+def test_a_turned_phone_has_pythons_factor(script, size):
+    for first in ((640, 480), (480, 640)):
+        right = Camera(1.0, size=first).factor(size, None, (640, 480))
+        factor = script("turnedBy(given.first, given.size, { width: 640, height: 480 })",
+                        first=list(first), size=list(size))
+        assert factor == pytest.approx(right)

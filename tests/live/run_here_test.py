@@ -106,6 +106,11 @@ def test_a_point_a_calibration_and_its_file(browser, site, picture, tmp_path):
         camera = read_camera(tmp_path / "camera.json")
         assert camera.scale == pytest.approx(1.5, rel=0.01)
         assert camera.network_sha256 == file_sha256(pretrained_path(SHIPPED))
+        assert camera.size == (640, 480)
+        Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png")
+        show(page, tmp_path / "turned.png")
+        factor = page.evaluate("ownCamera.mapScale")
+        assert factor == pytest.approx(camera.factor((480, 640), None, (640, 480)))
         page.click("#reset")
         until(page, "document.getElementById('calibration').textContent === 'Not calibrated.'")
 

@@ -17,8 +17,16 @@ function fitScale(points) {
   };
 }
 
-/* The message that the server's Calibration would send (measuring.py). */
-function toldOf(points, model) {
+/* The factor for a picture of `size` beside one of `first`, both [width, height], as Camera.factor in
+   camera_file.py: a turned phone has the same focal length, but its picture is padded. */
+function turnedBy(first, size, model) {
+  const inWidths = ([width, height]) =>
+    Math.max(width, height) / Math.max(width, height * model.width / model.height);
+  return inWidths(size) / inWidths(first);
+}
+
+/* The message that the server's Calibration would send (measuring.py); `size` is that of the first picture. */
+function toldOf(points, model, size) {
   if (!points.length) return { points: 0, text: "" };
   const { scale, error, disagreeing } = fitScale(points), count = points.length;
   const off = error === null ? "" : ` +- ${(100 * error).toFixed(1)} %`;
@@ -26,7 +34,7 @@ function toldOf(points, model) {
     points: count, disagreeing, text: `depth x ${scale.toFixed(3)}${off} (${count} point${count > 1 ? "s" : ""})`,
     file: {
       kind: "mai_depth camera", scale, standard_error: error, points: count,
-      network: model.name, network_sha256: model.sha256,
+      network: model.name, network_sha256: model.sha256, size,
     },
   };
 }

@@ -10,8 +10,8 @@ const CAMERA_FAULTS = {
 
 const ownCamera = {
   here: null, worker: null, isReady: null, video: null, stream: null, still: null,
-  verdict: undefined, points: [], scale: 1, map: null, mapScale: 1, number: 0, isBusy: false, isAwaited: false, takenAt: 0,
-  wanted: 0,
+  verdict: undefined, points: [], scale: 1, first: null, map: null, mapScale: 1, size: null, asked: null,
+  number: 0, isBusy: false, isAwaited: false, takenAt: 0, wanted: 0,
 
   /* Loads the network in a worker, once; the promise is kept. */
   load() {
@@ -43,7 +43,7 @@ const ownCamera = {
     head = undefined;
     freeze(false);
     begin(this.here.colors, this.here.alert_below_m);
-    hear({ type: "calibration", ...toldOf(this.points, this.here.model) });
+    this.tellCalibration();
     try {
       await this.load();
       return source === this;
@@ -127,8 +127,9 @@ const ownCamera = {
     try {
       const bitmap = await createImageBitmap(picture);
       this.number += 1;
+      this.asked = [bitmap.width, bitmap.height];
       this.worker.postMessage({
-        type: "frame", number: this.number, bitmap, still, scale: this.scale,
+        type: "frame", number: this.number, bitmap, still, scale: this.scaleOf(this.asked),
         camera_fps: still ? null : this.stream?.getVideoTracks()[0].getSettings().frameRate ?? null,
         camera_ms: performance.now() - this.takenAt }, [bitmap]);
     } catch {  // the camera has stopped meanwhile
@@ -140,9 +141,9 @@ const ownCamera = {
     this.isBusy = false;
     if (this.isAwaited) { this.next(); return; }
     if (source !== this || frozen) return;
-    [this.map, this.mapScale] = [map, scale];
+    [this.map, this.mapScale, this.size] = [map, scale, this.asked];
     show(next, pictures);
-    if (scale !== this.scale) this.showRescaled();  // calibrated meanwhile
+    if (scale !== this.scaleOf(this.size)) this.showRescaled();  // calibrated meanwhile
     hear({ type: "lag", ms: performance.now() - this.takenAt });
     if (this.video) this.next();
   },
@@ -165,28 +166,39 @@ const ownCamera = {
   calibrate(metres) {
     const answered = this.answered();
     if (!isMeasured(answered)) { hear({ type: "error", text: "There is no depth at this point." }); return; }
-    this.points.push({ answered, measured: metres });
+    this.first ??= this.size;
+    this.points.push({ answered: answered * turnedBy(this.first, this.size, this.here.model), measured: metres });
     this.rescale(fitScale(this.points).scale);
-    hear({ type: "distance", distance_m: this.scale * answered });
+    hear({ type: "distance", distance_m: this.mapScale * answered });
   },
 
   reset() {
-    this.points = [];
+    [this.points, this.first] = [[], null];
     this.rescale(1);
+  },
+
+  /* The factor for a picture of [width, height]: the phone may have been turned since the calibration. */
+  scaleOf(size) {
+    return this.first ? this.scale * turnedBy(this.first, size, this.here.model) : this.scale;
+  },
+
+  tellCalibration() {
+    hear({ type: "calibration", ...toldOf(this.points, this.here.model, this.first) });
   },
 
   rescale(scale) {
     this.scale = scale;
-    hear({ type: "calibration", ...toldOf(this.points, this.here.model) });
+    this.tellCalibration();
     this.showRescaled();
   },
 
   /* The frame on the page in the new scale, also while frozen; its colours stay as they are. */
   showRescaled() {
     if (!this.map || !head) return;
-    const ratio = this.scale / this.mapScale, nearest_m = head.nearest_m && head.nearest_m * ratio;
+    const scale = this.scaleOf(this.size), ratio = scale / this.mapScale;
+    const nearest_m = head.nearest_m && head.nearest_m * ratio;
     this.map.values = this.map.values.map((metres) => metres * ratio);
-    this.mapScale = this.scale;
+    this.mapScale = scale;
     const near_m = head.near_m * ratio, far_m = head.far_m * ratio;
     head = {
       ...head, near_m, far_m, nearest_m, ticks: ticks(near_m, far_m),
