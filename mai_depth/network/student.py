@@ -150,7 +150,8 @@ def _why_not(preset: str) -> str:
     shipped = {entry["name"] for entry in list_pretrained()}
     size = next((size for size in PRESETS if preset.endswith(f"_{size}")), None)
     if size and preset in shipped:
-        return f"a trained network; to start from it give --student={size} --encoder_weights={preset}"
+        return (f"a trained network; to start from it give --student={size} "
+                f"--encoder_weights={preset}")
     return f"unknown; one of {', '.join(PRESETS)}"
 
 
