@@ -8,6 +8,7 @@ either first.
 
 import bisect
 import pathlib
+from typing import Any
 
 from mai_depth.data.convert.intrinsics import find_intrinsics
 from mai_depth.data.convert.sequence import Frame
@@ -85,8 +86,7 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
 def _paired_recording(tree: Tree, folder: pathlib.PurePath, name: str) -> Sequence:
     path = tree.path(folder, name)
     pairs = {}
-    for row in _rows(path, 4):
-        picture, depth = row[1], row[3]
+    for _, picture, _, depth in _rows(path, 4):
         if "depth" in picture and "depth" not in depth:
             picture, depth = depth, picture
         pairs[picture] = depth
@@ -96,18 +96,16 @@ def _paired_recording(tree: Tree, folder: pathlib.PurePath, name: str) -> Sequen
 
 
 def _read_list(path: pathlib.Path) -> list[tuple[float, pathlib.Path]]:
-    return sorted((float(row[0]), path.parent / row[1]) for row in _rows(path, 2))
+    return sorted((stamp, path.parent / name) for stamp, name in _rows(path, 2))
 
 
-def _rows(path: pathlib.Path, columns: int) -> list[list[str]]:
-    """The rows of a list, each with a number in front."""
+def _rows(path: pathlib.Path, columns: int) -> list[tuple[Any, ...]]:
+    """The first columns of a list, the very first as a number."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = [line.replace(",", " ").split() for line in lines
                 if line.strip() and not line.startswith("#")]
-        for row in rows:
-            float(row[0]), row[columns - 1]
-        return rows
+        return [(float(row[0]), *(row[column] for column in range(1, columns))) for row in rows]
     except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path}: not a list of time stamps and files ({error}); fix it"
                         ) from error
