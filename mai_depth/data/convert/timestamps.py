@@ -85,7 +85,7 @@ def _recording(tree: Tree, folder: pathlib.PurePath) -> Sequence:
 
 def _paired_recording(tree: Tree, folder: pathlib.PurePath, name: str) -> Sequence:
     path = tree.path(folder, name)
-    pairs = {}
+    pairs = {}  # a picture that is listed twice counts once
     for _, picture, _, depth in _rows(path, 4):
         if "depth" in picture and "depth" not in depth:
             picture, depth = depth, picture
