@@ -38,7 +38,7 @@ def check_environment() -> None:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without its start-up messages.
+    """Imports TensorFlow without its start-up messages and warnings.
 
     Errors are shown, and all messages if TF_CPP_MIN_LOG_LEVEL is 0.
 
@@ -53,7 +53,10 @@ def start_tensorflow() -> None:
     # TensorFlow obeys the variable only once it is loaded.
     dropped = _CHATTER if os.path.exists(_NVIDIA_DRIVER) else f"{_CHATTER}|{_NO_DRIVER}"
     with without_lines(dropped):
-        _import_tensorflow().config.list_physical_devices()
+        tensorflow = _import_tensorflow()
+        tensorflow.config.list_physical_devices()
+    # Else several networks, each compiled once, are taken for one that is compiled again and again.
+    tensorflow.get_logger().setLevel("ERROR")
 
 
 def _import_tensorflow() -> Any:

@@ -153,9 +153,10 @@ def test_half_an_installation_of_tensorflow_is_one_line(tmp_path, level):
 
 
 @pytest.mark.parametrize("level", [{}, {"TF_CPP_MIN_LOG_LEVEL": "1"}], ids=str)
-def test_tensorflow_starts_without_a_word(tmp_path, level):
+def test_tensorflow_says_nothing_but_errors(tmp_path, level):
     code = ("from mai_depth.environment import start_tensorflow; start_tensorflow(); "
-            "import tensorflow as tf; tf.constant(1) + 1; tf.get_logger().error('mine')")
+            "import tensorflow as tf; tf.constant(1) + 1; tf.get_logger().error('mine'); "
+            "one = tf.function(lambda x: x); [one(x) for x in range(9)]")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**environment, **level},

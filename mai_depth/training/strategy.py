@@ -44,7 +44,6 @@ def join_workers(cluster: Cluster, start_timeout_s: int, synchronized: bool = Tr
     Raises:
         UserError: One did not start in time.
     """
-    tf.get_logger().setLevel("WARNING")  # else it reports every all-reduce that it builds
     wait_for_all(cluster, start_timeout_s)
     # All were there a moment ago. If one is lost just now, TensorFlow waits forever without
     # running Python's signal handlers: then the kernel ends this process.
