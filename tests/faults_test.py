@@ -164,6 +164,7 @@ def test_tensorflow_says_nothing_but_errors(tmp_path, level):
     assert (done.stdout, done.stderr) == ("", "ERROR:tensorflow:mine\n")
 
 
+@pytest.mark.slow
 def test_a_training_needs_nobody_who_reads(tiny_data, tmp_path):
     """Its outputs are closed: Keras' bar, tqdm's bars and this project's lines go nowhere."""
     words = [*TRAIN, *TINY, "--epochs=1", f"--data_dir={tiny_data}", f"--cache_dir={tmp_path}/c",

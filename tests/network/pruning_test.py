@@ -62,6 +62,7 @@ def test_importance_is_what_the_answer_depends_on(wide, images):
     assert {"stem", "output_8", "squeeze_10", "inner_1"} <= set(importance)
 
 
+@pytest.mark.slow
 def test_a_pruned_encoder_starts_better_than_a_sliced_one(wide, images):
     """On pictures that it was not fitted to, by the features with enough pixels to judge."""
     sliced, pruned = (student(1, alpha=0.35, grid_size=(96, 128)) for _ in range(2))

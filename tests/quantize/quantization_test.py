@@ -231,6 +231,7 @@ def test_integers_without_training_are_near_the_student(student, in_integers):
     assert np.std(np.log(depth) - np.log(expected)) < 0.2 * np.std(np.log(expected))
 
 
+@pytest.mark.slow
 def test_fine_tuning_ends_better_than_it_began(in_integers, data):
     model = in_integers
     recipe = dataclasses.replace(

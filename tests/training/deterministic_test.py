@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import REPOSITORY
 
 # The gradient of the default teacher, four times in one process; prints how many differ.
@@ -28,6 +29,7 @@ print(len({b"".join(np.asarray(g).tobytes() for g in gradient()) for _ in range(
 """
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_default_teacher_repeats_itself():
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(REPOSITORY)}
     environment.pop("TF_ENABLE_ONEDNN_OPTS", None)

@@ -317,7 +317,8 @@ resume(*map(pathlib.Path, sys.argv[1:3]), sys.argv[3])
 """
 
 
-@pytest.mark.parametrize("distill", ["logits", "depth"])
+@pytest.mark.parametrize("distill", [
+    "logits", pytest.param("depth", marks=pytest.mark.slow)])
 def test_a_resumed_run_is_bit_identical(tiny_data, tmp_path, distill):
     tests = REPOSITORY / "tests"
     command = [
