@@ -77,10 +77,11 @@ _GAMMA = number_flags.define_float(
 _COLOR = number_flags.define_float(
     "color", 0.1, "Augmentation: multiply each channel by up to 1 +- this.", 0.0, 1.0)
 _MIN_CROP = number_flags.define_float(
-    "min_crop", 1.0, "Augmentation: crop at random, to no less than this share of the picture's "
-    "sides.", 0.1, 1.0)
+    "min_crop", 1.0, "Augmentation: crop, to no less than this share of the sides.", 0.1, 1.0)
 _MAX_ROLL_DEG = number_flags.define_float(
     "max_roll_deg", 0.0, "Augmentation: roll the camera by up to this many degrees.", 0.0, 45.0)
+_SHARPNESS = number_flags.define_float(
+    "sharpness", 0.0, "Augmentation: blur or sharpen the picture by up to this share.", 0.0, 1.0)
 
 _STUDENT = flags.DEFINE_string(
     "student", "student_90m",
@@ -101,8 +102,7 @@ _GRID = number_flags.define_integers(
     "grid", None, "Height and width of the picture that the encoder sees, divisible by 32. "
     "Default: the preset's.", 32, 480, form="two whole numbers")
 _SLIM = flags.DEFINE_bool(
-    "slim", False, "Use one block at the encoder's stride 32 instead of three, without "
-    "squeeze-excite.")
+    "slim", False, "Use one block at the encoder's stride 32, not three; no squeeze-excite.")
 _TRAIN_STRIDE = flags.DEFINE_enum(
     "train_stride", None, ["2", "4", "8"], "Continue the decoder to this stride in training, with "
     "a depth map at each stride; the saved student stops at --decoder_stride.")
@@ -111,8 +111,7 @@ _PRUNE_FROM = flags.DEFINE_string(
     "fitted to its features, instead of from --encoder_weights: its .keras, or the name of a "
     "shipped network.")
 _MINIMALISTIC = flags.DEFINE_bool(
-    "minimalistic", False, "Build the encoder without squeeze-excite, hard-swish and 5x5 "
-    "convolutions.")
+    "minimalistic", False, "Build the encoder without squeeze-excite, hard-swish, 5x5 kernels.")
 _ANTIALIAS = flags.DEFINE_bool(
     "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
@@ -335,6 +334,7 @@ def _recipe(of_teacher: bool) -> Recipe:
             color=_COLOR.value,
             min_crop=_MIN_CROP.value,
             max_roll_deg=_MAX_ROLL_DEG.value,
+            sharpness=_SHARPNESS.value,
         ),
     )
 

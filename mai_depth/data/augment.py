@@ -1,4 +1,4 @@
-"""Paired augmentation of a batch: crop, flip and resize in one step, then colour.
+"""Paired augmentation of a batch: crop, flip and resize in one step, then sharpness and colour.
 
 The picture is resized exactly as by `keras.layers.Resizing(interpolation="bilinear")` in the
 exported graph: a network trained with another resize is worse with that one. Depth is never
@@ -17,6 +17,8 @@ from mai_depth.data.augmentation import Augmentation
 # flipped or not; without this shift rounding errors would decide.
 _TIE_PX = 1e-3
 
+_BLUR = tuple(weight / 16 for weight in (1, 4, 6, 4, 1))  # nearly a Gaussian of sigma 1 pixel
+
 
 class _Draw(NamedTuple):
     """Random numbers in [0, 1) for one batch, [B] each (`color` [B, 3]); turning an augmentation
@@ -30,6 +32,7 @@ class _Draw(NamedTuple):
     gamma: tf.Tensor
     color: tf.Tensor
     roll: tf.Tensor
+    sharpness: tf.Tensor
 
 
 class _Crop(NamedTuple):
@@ -71,6 +74,7 @@ def augment(
     draw = _draw(seeds)
     crop = _drawn(draw, augmentation) if crops is None else _given(crops)
     image = _view(rgb, crop, view_size, augmentation, "bilinear")
+    image = _vary_sharpness(image, draw, augmentation)
     image = _vary_color(image, draw, augmentation)
     scale = crop.fraction[:, None, None, None]
     return image, [
@@ -108,11 +112,12 @@ def _given(crops: tf.Tensor) -> _Crop:
 
 
 def _draw(seeds: tf.Tensor) -> _Draw:
-    rows = [tf.random.stateless_uniform([10], seed) for seed in tf.unstack(seeds)]
+    rows = [tf.random.stateless_uniform([11], seed) for seed in tf.unstack(seeds)]
     numbers = tf.stack(rows)
     flip, fraction, top, left, brightness, gamma = tf.unstack(numbers[:, :6], axis=1)
     return _Draw(
-        flip, fraction, top, left, brightness, gamma, color=numbers[:, 6:9], roll=numbers[:, 9])
+        flip, fraction, top, left, brightness, gamma, color=numbers[:, 6:9], roll=numbers[:, 9],
+        sharpness=numbers[:, 10])
 
 
 def _view(
@@ -183,6 +188,24 @@ def _first_and_last(
     side = source + 2 * pad - 1
     first, last = (first - tie) / side, (last - tie) / side
     return tf.where(flip, last, first), tf.where(flip, first, last)
+
+
+def _vary_sharpness(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
+    """Moves RGB 0..255 away from its blurred copy, or towards it."""
+    if not augmentation.sharpness:
+        return image
+    amount = (2.0 * draw.sharpness - 1.0) * augmentation.sharpness
+    sharper = image + amount[:, None, None, None] * (image - _blurred(image))
+    return tf.clip_by_value(sharper, 0.0, 255.0)
+
+
+def _blurred(image: tf.Tensor) -> tf.Tensor:
+    """The binomial filter of five pixels along both sides, with repeated edges."""
+    height, width = image.shape[1:3]
+    rows = tf.pad(image, [[0, 0], [2, 2], [0, 0], [0, 0]], "SYMMETRIC")
+    image = sum(weight * rows[:, at : at + height] for at, weight in enumerate(_BLUR))
+    columns = tf.pad(image, [[0, 0], [0, 0], [2, 2], [0, 0]], "SYMMETRIC")
+    return sum(weight * columns[:, :, at : at + width] for at, weight in enumerate(_BLUR))
 
 
 def _vary_color(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -> tf.Tensor:

@@ -36,6 +36,18 @@ class Recipe:
     seed: int = 0
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings for a run's `.json`.
+
+        `sharpness`, which earlier versions lacked, is left out at 0, so that their runs can be
+        continued.
+        """
+        record = dataclasses.asdict(self)
+        if not self.augmentation.sharpness:
+            del record["augmentation"]["sharpness"]
+        return record
+
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
@@ -108,7 +120,7 @@ class Run:
         """Everything that determines the result, for the `.json` beside the model."""
         data = {"train_data": self.train_pairs.fingerprint,
                 "validation_data": self.validation_pairs.fingerprint}
-        return {**self.description, "recipe": dataclasses.asdict(self.recipe),
+        return {**self.description, "recipe": self.recipe.record,
                 "max_depth_m": self.max_depth_m, "data": data}
 
     @property

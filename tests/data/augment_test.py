@@ -195,6 +195,39 @@ def test_color_has_a_factor_for_each_channel():
     assert np.ptp(factor, axis=1).max() > 0.05
 
 
+def test_sharpness_blurs_or_sharpens_each_picture():
+    edge = np.zeros((32, 480, 640, 3), np.uint8)
+    edge[:, :, :320], edge[:, :, 320:] = 60, 180
+    only = Augmentation(flip=False, brightness=0, gamma=0, color=0, sharpness=1)
+    image = augment(edge, [], seeds(32), only, (96, 128), DEPTH)[0].numpy()
+    # Of a step of 120 five pixels of weights 1, 4, 6, 4, 1 leave 5/16 on the wrong side.
+    amount = (60 - image[:, 0, 63, 0]) / (120 * 5 / 16)
+    assert np.allclose(image[:, :, 64], 180 + amount[:, None, None] * 120 * 5 / 16, atol=1e-3)
+    assert amount.min() < -0.8 and amount.max() > 0.8 and np.abs(amount).max() <= 1
+    assert np.array_equal(image[:, :, :60], np.full((32, 96, 60, 3), 60))
+    assert np.array_equal(image, np.broadcast_to(image[:, :1], image.shape))
+
+
+def test_a_sharpened_picture_stays_within_0_and_255(pictures):
+    sharpened = Augmentation(sharpness=1)
+    image, _ = augment(pictures, [], seeds(8), sharpened, VIEW, DEPTH)
+    assert np.isfinite(image).all() and np.min(image) >= 0 and np.max(image) <= 255
+
+
+def test_sharpness_leaves_crop_flip_and_color_as_they_are():
+    gray = np.full((8, 480, 640, 3), 100, np.uint8)
+    rgb, _ = ramps(8)
+    views = []
+    for sharpness in (0, 1):
+        varied = Augmentation(min_crop=0.6, sharpness=sharpness)
+        views.append([augment(of, [], seeds(8), varied, VIEW, DEPTH)[0].numpy()
+                      for of in (gray, rgb)])
+    (gray, ramp), (sharpened_gray, sharpened_ramp) = views
+    assert np.allclose(gray, sharpened_gray, atol=1e-3)
+    # A ramp has no edges to blur but those of the picture.
+    assert np.abs(ramp - sharpened_ramp)[:, 4:-4, 4:-4].max() < 1.5
+
+
 def test_a_sample_depends_on_its_own_seed_alone(pictures, depths):
     varied = Augmentation(min_crop=0.6)
     image, (depth,) = augment(pictures, [depths], seeds(8), varied, VIEW, DEPTH)

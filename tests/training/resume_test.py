@@ -18,6 +18,7 @@ from conftest import REPOSITORY
 from small_run import small_model
 from small_run import small_run
 
+from mai_depth.data.augmentation import Augmentation
 from mai_depth.errors import UserError
 from mai_depth.stopping import Stopped
 from mai_depth.training import attempt as trainer
@@ -26,6 +27,7 @@ from mai_depth.training import checkpoint
 from mai_depth.training import fit as fitting
 from mai_depth.training.distiller import Distiller
 from mai_depth.training.fit import fit_depth_model
+from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 from mai_depth.training.run import is_complete
 
@@ -135,6 +137,8 @@ CHANGES = {
     "epochs": ({"epochs": 2}, "epochs was 3, is 2"),
     "learning rate": ({"learning_rate": 0.5}, "learning_rate was 0.01, is 0.5"),
     "two": ({"batch_size": 2, "seed": 1}, "batch_size was 4, is 2; seed was 0, is 1"),
+    "augmentation": ({"augmentation": Augmentation(min_crop=0.7, sharpness=1.0)},
+                     "sharpness was None, is 1.0"),
     "architecture": ({"filters": 8}, "filters was 4, is 8"),
 }
 
@@ -150,6 +154,13 @@ def test_another_run_in_the_folder_is_refused(tiny_data, folder, unbroken, monke
         with pytest.raises(UserError, match=message):
             fit_depth_model(small_run(tiny_data, folder, **settings))
         assert states(folder) == before
+
+
+def test_what_earlier_versions_lacked_does_not_refuse_their_runs():
+    assert set(Recipe().record["augmentation"]) == {
+        "flip", "brightness", "gamma", "color", "min_crop", "max_roll_deg"}
+    sharpened = Recipe(augmentation=Augmentation(sharpness=0.5))
+    assert sharpened.record["augmentation"]["sharpness"] == 0.5
 
 
 def test_other_data_are_refused(tiny_data, unbroken):
