@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from mai_depth.data.augmentation import Augmentation
@@ -17,7 +18,7 @@ from mai_depth.data.augmentation import Augmentation
 # flipped or not; without this shift rounding errors would decide.
 _TIE_PX = 1e-3
 
-_BLUR = tuple(weight / 16 for weight in (1, 4, 6, 4, 1))  # nearly a Gaussian of sigma 1 pixel
+_BLUR = np.array([1, 4, 6, 4, 1]) / 16  # nearly a Gaussian with a sigma of one pixel
 
 
 class _Draw(NamedTuple):
@@ -200,12 +201,11 @@ def _vary_sharpness(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -
 
 
 def _blurred(image: tf.Tensor) -> tf.Tensor:
-    """The binomial filter of five pixels along both sides, with repeated edges."""
-    height, width = image.shape[1:3]
-    rows = tf.pad(image, [[0, 0], [2, 2], [0, 0], [0, 0]], "SYMMETRIC")
-    image = sum(weight * rows[:, at : at + height] for at, weight in enumerate(_BLUR))
-    columns = tf.pad(image, [[0, 0], [0, 0], [2, 2], [0, 0]], "SYMMETRIC")
-    return sum(weight * columns[:, :, at : at + width] for at, weight in enumerate(_BLUR))
+    """The binomial filter of 5x5 pixels, with repeated edges."""
+    square = np.outer(_BLUR, _BLUR)[:, :, None, None]
+    kernel = tf.constant(np.repeat(square, 3, axis=2), tf.float32)
+    padded = tf.pad(image, [[0, 0], [2, 2], [2, 2], [0, 0]], "SYMMETRIC")
+    return tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
 
 
 def _vary_color(image: tf.Tensor, draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
