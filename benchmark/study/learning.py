@@ -3,11 +3,14 @@
     python -m benchmark.study.learning --model=A.keras --arm=rooms --fold=0 --mean_map=DIR/train \\
       --data=folds=FOLDS/0/validation,OTHER/train@1.0325 --output=learning.csv --pictures=all.csv
     python -m benchmark.study.learning --pictures=all.csv --compare=nyu,rooms
+    python -m benchmark.study.learning --model=A.keras --data=DIR/validation \\
+      --corruption=blur2,blur4,noise8 --output=learning.csv
 
 A line of --output is the mean over the pictures of one data set, a line of --pictures one picture.
 What the files hold stays; the same model measured again replaces its lines.
 """
 
+import dataclasses
 import hashlib
 import math
 import pathlib
@@ -20,6 +23,7 @@ from benchmark.study.accuracy_table import METRICS
 from benchmark.study.accuracy_table import Accuracy
 from benchmark.study.accuracy_table import read_table
 from benchmark.study.accuracy_table import write_lines
+from benchmark.study.corruptions import CORRUPTIONS
 from benchmark.study.data_set import DataSet
 from benchmark.study.data_set import open_data_set
 from benchmark.study.mean_map import mean_depth_map
@@ -43,6 +47,9 @@ _DATA = flags.DEFINE_list(
     "data", [], "Data sets: [NAME=]DIR/SPLIT[@FOCAL_LENGTH]. NAME: in the tables. FOCAL_LENGTH: of "
     "the camera in picture widths; predictions are multiplied by FOCAL_LENGTH / 0.811. Default: "
     "what DIR/dataset.json says, else they are taken as they are.")
+_CORRUPTION = flags.DEFINE_list(
+    "corruption", [], "Measure on spoiled pictures too, each way as a data set NAME, CORRUPTION: "
+    f"{', '.join(CORRUPTIONS)}.")
 _MEAN_MAP = flags.DEFINE_string(
     "mean_map", None, "DIR/train of which the mean depth map is measured too, as arm mean_map.")
 _ARM = flags.DEFINE_string("arm", None, "Name of what is tried. Default: each model's file name.")
@@ -82,6 +89,9 @@ def _measure() -> None:
         raise UserError("--model: give networks to measure, or --mean_map")
     for path, flag in ((output, _OUTPUT), (table, _PICTURES)):
         _check_table(path, flag.name)
+    for name in _CORRUPTION.value:
+        if name not in CORRUPTIONS:
+            raise UserError(f"--corruption={name}: give one of {', '.join(CORRUPTIONS)}")
     data_sets = [open_data_set(text) for text in _DATA.value]
     check_environment()
     models = [_network(path) for path in _MODEL.value]
@@ -89,6 +99,15 @@ def _measure() -> None:
         models.append(_mean_map())
     for data in data_sets:
         _measure_on(data, models, output, table)
+        for name in _CORRUPTION.value:
+            spoiled = [_on_spoiled(model, name) for model in models]
+            _measure_on(dataclasses.replace(data, name=f"{data.name}, {name}"), spoiled, output,
+                        table)
+
+
+def _on_spoiled(model: Model, corruption: str) -> Model:
+    spoil = CORRUPTIONS[corruption]
+    return dataclasses.replace(model, predict=lambda rgb: model.predict(spoil(rgb)))
 
 
 def _check_table(path: pathlib.Path | None, flag: str) -> None:

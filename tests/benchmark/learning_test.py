@@ -226,10 +226,12 @@ def test_the_command_measures_and_compares(commands, tiny_data, tmp_path):
         (["--data={}"], "--output: give the .csv file"),
         (["--data={}", "--output={}/o.csv"], "--model: give networks"),
         (["--data={}", "--output={}/no/o.csv", "--model=a.keras"], "its folder is missing"),
+        (["--data={}", "--output={}/o.csv", "--model=a.keras", "--corruption=fog"],
+         "--corruption=fog: give one of blur1, blur2,"),
         (["--data={}/no/a", "--output={}/o.csv", "--model=a.keras"], "a/rgb: cannot be read"),
     ],
     ids=("nothing", "no data", "one arm", "no table", "no output", "no model", "no folder",
-         "no pairs"),
+         "no corruption", "no pairs"),
 )
 def test_faults_are_one_line(commands, tmp_path, arguments, words):
     done = commands("-m", "benchmark.study.learning",
