@@ -37,12 +37,14 @@ class Part:
         pairs: Its training pairs; `scale` brings their depth to the mixture's camera.
         share: Its share of an epoch's pictures; None for one by its number of pictures.
         labels: What its depth means.
+        note: What the user should know of it; empty if nothing.
     """
 
     name: str
     pairs: Pairs
     share: float | None = None
     labels: Labels = Labels.METRIC
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +54,15 @@ class Mixture(Pairs):
     Attributes:
         folders: The pairs of each folder.
         counts: Pictures of each folder in an epoch; their sum is the size of the first folder.
+        folder_names: Of each folder, for messages.
+        notes: What the user should know of each folder; empty if nothing.
         labels: uint8 [N], the `Labels` of each pair.
     """
 
     folders: tuple[Pairs, ...] = ()
     counts: tuple[int, ...] = ()
+    folder_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     labels: np.ndarray | None = None
 
     @property
@@ -134,6 +140,8 @@ def mix(parts: Sequence[Part]) -> Pairs:
         scale=np.concatenate(scales),
         folders=tuple(folders),
         counts=counts,
+        folder_names=tuple(part.name for part in parts),
+        notes=tuple(part.note for part in parts),
         labels=np.concatenate(labels),
     )
 

@@ -13,6 +13,7 @@ from mai_depth.data.cache import cache_folder
 from mai_depth.data.cache import read_cache
 from mai_depth.data.cache import warn_of_missing
 from mai_depth.data.cache import write_cache
+from mai_depth.data.description import DATASET
 from mai_depth.data.description import read_description
 from mai_depth.data.folder import has_inverse_depth
 from mai_depth.data.folder import has_split
@@ -169,9 +170,13 @@ def _open_other(name: str, share: float | None, options: DataOptions, canonical:
         return Part(name, pairs, share, Labels.RELATIVE)
     pairs = open_split(folder, "train", **_settings(folder, options))
     description = read_description(folder)
-    focal_lengths = description.of("train", pairs.names)
-    if focal_lengths is None or not description.is_measured:
+    if not description.is_measured:
         return Part(name, pairs, share, Labels.SHAPE)
+    focal_lengths = description.of("train", pairs.names)
+    if focal_lengths is None:
+        note = (f"WARNING: its shape is learned, but not its metres, because {folder}/{DATASET} "
+                "gives no focal_length (fx / width)")
+        return Part(name, pairs, share, Labels.SHAPE, note)
     scale = (canonical / np.array(focal_lengths)).astype(np.float32)
     return Part(name, dataclasses.replace(pairs, scale=scale), share)
 

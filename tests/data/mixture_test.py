@@ -22,6 +22,7 @@ from mai_depth.data.sources import open_others
 from mai_depth.data.sources import parse_share
 from mai_depth.depth import read_depth_units
 from mai_depth.errors import UserError
+from mai_depth.training.runs import open_and_describe
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,24 @@ def test_a_folder_of_an_unknown_camera_counts_for_its_shape(mixture):
     batch, = training_batches(mixture, view_size=(32, 40), depth_size=(32, 40), batch_size=12,
                               seed=0, first_epoch=0, epochs=1, augmentation=OFF)
     assert sorted(batch["labels"].numpy()) == [0] * 9 + [1] * 3
+
+
+def test_the_start_says_whose_metres_are_not_learned_and_why(
+        tiny_data, other_data, tmp_path, capsys):
+    known, labelled = tmp_path / "known", tmp_path / "labelled"
+    for folder in (known, labelled):
+        shutil.copytree(other_data, folder)
+    describe_as(known, focal_length=0.9)
+    (labelled / "labels.json").write_text("{}")
+    others = [f"{folder}:0.25" for folder in (other_data, known, labelled)]
+    open_and_describe(DataOptions((str(tiny_data), *others), str(tmp_path / "cache")))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines[:4]] == [
+        str(folder) for folder in (tiny_data, other_data, known, labelled)]
+    assert lines[1].startswith(f"{other_data}: 3 pictures of an epoch, 6 pairs, depth ")
+    assert lines[1].endswith("; WARNING: its shape is learned, but not its metres, because "
+                             f"{other_data}/dataset.json gives no focal_length (fx / width)")
+    assert [number for number, line in enumerate(lines) if "its metres" in line] == [1]
 
 
 def test_depth_of_a_known_camera_is_brought_to_the_first_ones(tiny_data, other_data, tmp_path):
