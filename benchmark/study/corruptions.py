@@ -48,7 +48,7 @@ CORRUPTIONS = {  # name -> from uint8 [height, width, 3] to the same
     "blur1": _blurred(1),
     "blur2": _blurred(2),
     "blur4": _blurred(4),
-    "motion16": _filtered(ImageFilter.BoxBlur((8, 0))),  # the width in pixels
+    "motion16": _filtered(ImageFilter.BoxBlur((8, 0))),  # from 8 pixels left to 8 right
     "sharpened": _filtered(ImageFilter.UnsharpMask(2, 100, 0)),
     "noise8": _noisy(8),
     "noise16": _noisy(16),
