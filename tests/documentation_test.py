@@ -100,7 +100,11 @@ SHORTENED = {
     "python -m benchmark.peers": ("--peers=fastdepth", "--overwrite"),
     "python -m benchmark.sheets": ("--cache_dir=cache", "--sheets=sheets", "--csv=pictures.csv"),
 }
-SLOW = ("python train.py",)
+SLOW = (
+    "python train.py",
+    "python -m benchmark.study.learning --model=A.keras,B.keras --data=DIR/validation "
+    "--output=means.csv --corruption",  # seven times the pictures
+)
 # Blocks that do not run: page -> words in the block, and why.
 EXEMPT_BLOCKS = {
     "docs/growing.md": ("TensorflowTrainer", "needs Ray and several machines"),

@@ -294,8 +294,8 @@ def test_a_run_that_was_killed_between_its_two_renames_is_completed(tmp_path):
 # What it is for
 
 
-@pytest.mark.parametrize("name", [
-    name if name == "wide" else pytest.param(name, marks=pytest.mark.slow) for name in LAYOUTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_what_was_converted_trains_and_predicts(commands, tmp_path, name):
     output = tmp_path / "out"
     convert(make(name, tmp_path / "in"), output, Options())
