@@ -116,9 +116,14 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         and labels, with their licences) of the `.json` beside it, as far as they are there.
     """
     known = _beside(keras_path, _TRAINING)
-    if "other_metrics" in known:  # a path would reveal the machine that trained
+    # Of paths the last part: the whole would reveal the machine that trained.
+    if "other_metrics" in known:
         known["other_metrics"] = {
             pathlib.Path(name).name: row for name, row in known["other_metrics"].items()}
+    if "builder" in known:
+        known["builder"] = {
+            key: pathlib.Path(value).name if isinstance(value, str) else value
+            for key, value in known["builder"].items()}
     return known
 
 

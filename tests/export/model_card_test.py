@@ -46,7 +46,8 @@ def exported(tmp_path_factory, pairs):
     record = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps(
         {**record, "metrics": METRICS, "other_metrics": {"/home/me/office": METRICS},
-         "sources": SOURCES}))
+         "sources": SOURCES, "builder": {
+             **record["builder"], "encoder_weights": "/home/me/wide/student.keras"}}))
     output = folder / "student.tflite"
     sidecar = litert.export_tflite(path, output, litert.ExportOptions(), pairs)
     return output, model_card.write_card(output, sidecar), sidecar
@@ -86,6 +87,8 @@ def test_sources_and_licences_go_through(exported):
     assert "small.keras (Apache-2.0), mine.keras (licence unknown)" in text
     licences = text.partition("## Licence")[2].partition("\n## ")[0]
     assert "- Apache-2.0\n- CC BY 4.0" in licences
+    assert sidecar["builder"]["encoder_weights"] == "student.keras"
+    assert "/home" not in json.dumps(sidecar) and b"/home" not in output.read_bytes()
     assert "/home" not in text and "| the student, office | 80 |" in text
 
 
