@@ -56,7 +56,7 @@ def drawn(pairs: Pairs, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     if not isinstance(pairs, Mixture):
         return epoch_order(len(pairs), seed, epoch)
     chosen, start = [], 0
-    for number, (folder, count) in enumerate(zip(pairs.folders, pairs.counts, strict=True)):
+    for number, (folder, count) in enumerate(zip(pairs.parts, pairs.counts, strict=True)):
         chosen.append(start + _next_of_folder(len(folder), count, _fold(seed, number + 1), epoch))
         start += len(folder)
     order = epoch_order(pairs.epoch_size, _fold(seed, 0), epoch)

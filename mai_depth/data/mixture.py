@@ -52,17 +52,13 @@ class Mixture(Pairs):
     """The pairs of several folders, one after the other.
 
     Attributes:
-        folders: The pairs of each folder.
+        folders: The folders as they were mixed.
         counts: Pictures of each folder in an epoch; their sum is the size of the first folder.
-        folder_names: Of each folder, for messages.
-        notes: What the user should know of each folder; empty if nothing.
         labels: uint8 [N], the `Labels` of each pair.
     """
 
-    folders: tuple[Pairs, ...] = ()
+    folders: tuple[Part, ...] = ()
     counts: tuple[int, ...] = ()
-    folder_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     labels: np.ndarray | None = None
 
     @property
@@ -73,12 +69,12 @@ class Mixture(Pairs):
     @property
     def parts(self) -> Sequence[Pairs]:
         """The pairs of each folder."""
-        return self.folders
+        return [folder.pairs for folder in self.folders]
 
     @property
     def home(self) -> Pairs:
         """The pairs of the first folder, whose metres the network learns."""
-        return self.folders[0]
+        return self.folders[0].pairs
 
 
 class Joined:
@@ -138,10 +134,8 @@ def mix(parts: Sequence[Part]) -> Pairs:
         units_per_m=first.units_per_m,
         fingerprint=_fingerprint(folders, counts, scales, labels),
         scale=np.concatenate(scales),
-        folders=tuple(folders),
+        folders=tuple(parts),
         counts=counts,
-        folder_names=tuple(part.name for part in parts),
-        notes=tuple(part.note for part in parts),
         labels=np.concatenate(labels),
     )
 

@@ -124,10 +124,9 @@ def open_and_describe(data: DataOptions) -> tuple[Pairs, Pairs]:
     """
     train, validation = open_data(data)
     if isinstance(train, Mixture):
-        for name, count, pairs, note in zip(
-                train.folder_names, train.counts, train.folders, train.notes, strict=True):
-            print(f"{name}: {count} pictures of an epoch, {describe(pairs)}"
-                  f"{'; ' if note else ''}{note}")
+        for folder, count in zip(train.folders, train.counts, strict=True):
+            print(f"{folder.name}: {count} pictures of an epoch, {describe(folder.pairs)}"
+                  f"{'; ' if folder.note else ''}{folder.note}")
     print(f"training: {describe(train)}; validation: {len(validation)} pairs")
     if same := count_same_pictures(train, validation):
         print(f"WARNING: {same} of {len(validation)} validation pictures are also training "

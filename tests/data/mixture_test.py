@@ -64,7 +64,7 @@ def test_every_picture_of_a_folder_comes_once_before_any_comes_again(mixture):
 
 
 def test_a_folder_smaller_than_its_share_is_repeated(options, mixture):
-    big = mix([Part("a", mixture.folders[0]), Part("b", mixture.folders[1].select([0]), 0.5)])
+    big = mix([Part("a", mixture.parts[0]), Part("b", mixture.parts[1].select([0]), 0.5)])
     assert big.counts == (6, 6)
     assert np.count_nonzero(drawn(big, 0, 5).numpy() == 12) == 6
 
@@ -87,7 +87,7 @@ def test_one_folder_is_no_mixture(tiny_data):
 
 
 def test_pictures_and_depth_are_those_of_their_folder(mixture):
-    first, other = mixture.folders
+    first, other = mixture.parts
     numbers = np.array([17, 0, 12, 11])
     rgb, depth = mixture.rgb[numbers], mixture.depth[numbers]
     for row, (pairs, index) in enumerate([(other, 5), (first, 0), (other, 0), (first, 11)]):
@@ -135,7 +135,7 @@ def test_depth_of_a_known_camera_is_brought_to_the_first_ones(tiny_data, other_d
     np.testing.assert_allclose(train.scale[12:], expected, rtol=1e-6)
     assert set(train.scale[:12]) == {1.0} and validation.scale is None
     np.testing.assert_allclose(
-        train.depth_m(13), train.folders[1].depth[1] / 1000 * expected[1], rtol=1e-5)
+        train.depth_m(13), train.parts[1].depth[1] / 1000 * expected[1], rtol=1e-5)
     batches = training_batches(train, view_size=(480, 640), depth_size=(480, 640), batch_size=12,
                                seed=0, first_epoch=0, epochs=1, augmentation=OFF)
     order = drawn(train, 0, 0).numpy()
@@ -151,9 +151,9 @@ def test_the_unit_of_a_folder_of_ours_is_known(tiny_data, other_data, tmp_path):
     options = DataOptions((str(tiny_data), str(other)), str(tmp_path / "cache"),
                           depth_units_per_m=5000)
     train, _ = open_data(options)
-    assert train.units_per_m == 5000 and train.folders[1].units_per_m == 1000
+    assert train.units_per_m == 5000 and train.parts[1].units_per_m == 1000
     np.testing.assert_allclose(
-        train.depth_m(12), train.folders[1].depth[0] / 1000, rtol=1e-6)
+        train.depth_m(12), train.parts[1].depth[0] / 1000, rtol=1e-6)
 
 
 def test_labels_of_teachers_are_never_metric(other_data, tmp_path):
@@ -213,7 +213,7 @@ def test_shares_are_told_from_names(tmp_path):
 
 
 def test_shares_that_leave_nothing_are_refused(mixture):
-    first, other = mixture.folders
+    first, other = mixture.parts
     with pytest.raises(UserError, match=r"--data_dir=b: of the 12 pictures .* none is left for it"):
         mix([Part("a", first), Part("b", other, 0.01)])
     with pytest.raises(UserError, match=r"--data_dir=a: .* none is left for it"):
