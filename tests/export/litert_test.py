@@ -1,5 +1,6 @@
 """Conversion: exact forms, builtin operators, whole graphs, and what is refused."""
 
+import functools
 import json
 
 import keras
@@ -54,12 +55,26 @@ def path(tmp_path_factory, images):
     model(images[:8].astype(np.float32), training=True)
     path = tmp_path_factory.mktemp("student") / "student.keras"
     model_file.save_model(model, path)
+    path.with_suffix(".json").write_text(json.dumps({"metrics": {"si_rmse": 0.5}, "other": 1}))
     return path
 
 
 @pytest.fixture(scope="module")
 def parts(path):
     return rewrite.take_apart(model_file.load_model(path), path)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory, path, pairs):
+    """Converts with the given options, once for all tests; returns the file and its sidecar."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def once(options):
+        output = folder / f"{len(list(folder.iterdir()))}.tflite"
+        return output, litert.export_tflite(path, output, options, pairs, allow_inaccurate=True)
+
+    return lambda **options: once(litert.ExportOptions(**options))
 
 
 def picture_types(path):
@@ -96,14 +111,14 @@ def test_rebuilt_model_equals_the_student(images, antialias):
     assert np.abs(difference).max() < 1e-4  # of 40 m
 
 
-@pytest.mark.parametrize("upsample", ["bilinear", "nearest", "fast_bilinear", "fast_nearest"])
-@pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
-def test_float_file(tmp_path, path, pairs, upsample, input_dtype):
-    output = tmp_path / "student.tflite"
-    options = litert.ExportOptions(upsample=upsample, input_dtype=input_dtype)
-    content = litert.export_tflite(path, output, options, pairs)
+@pytest.mark.parametrize(("upsample", "input_dtype"), [
+    ("bilinear", "float32"), ("nearest", "float32"), ("fast_bilinear", "float32"),
+    ("fast_nearest", "float32"), ("fast_bilinear", "uint8"), ("nearest", "uint8")])
+def test_float_file(export, upsample, input_dtype):
+    output, content = export(upsample=upsample, input_dtype=input_dtype)
     assert content["delegate_partitions"] <= 2
     assert content["input"]["dtype"] == input_dtype
+    assert content["verification"]["passed"]
     assert content["verification"]["mean_difference_m"] < 1e-4
     interpreter = tflite_file.open_interpreter(output)
     assert interpreter.get_signature_list() == {
@@ -111,11 +126,9 @@ def test_float_file(tmp_path, path, pairs, upsample, input_dtype):
     }
 
 
-def test_sidecar_and_embedded_description(tmp_path, path, pairs):
-    path.with_suffix(".json").write_text(json.dumps({"metrics": {"si_rmse": 0.5}, "other": 1}))
-    output = tmp_path / "student.tflite"
-    litert.export_tflite(path, output, litert.ExportOptions(), pairs)
-    content = json.loads((tmp_path / "student.tflite.json").read_text())
+def test_sidecar_and_embedded_description(export):
+    output, _ = export()
+    content = json.loads(output.with_name(f"{output.name}.json").read_text())
     assert content["sha256"] == tflite_file.TfliteFile(output).sha256()
     assert content["size_bytes"] == output.stat().st_size
     assert content["metrics"] == {"si_rmse": 0.5}
@@ -128,11 +141,9 @@ def test_sidecar_and_embedded_description(tmp_path, path, pairs):
 
 
 @pytest.mark.parametrize(("quantization", "share"), [("float16", 0.6), ("dynamic", 0.6)])
-def test_small_weights(tmp_path, path, pairs, quantization, share):
-    full, small = tmp_path / "full.tflite", tmp_path / "small.tflite"
-    litert.export_tflite(path, full, litert.ExportOptions(), pairs)
-    content = litert.export_tflite(
-        path, small, litert.ExportOptions(quantization=quantization), pairs, allow_inaccurate=True)
+def test_small_weights(export, quantization, share):
+    full, _ = export()
+    small, content = export(quantization=quantization)
     assert content["delegate_partitions"] <= 2
     assert small.stat().st_size < share * full.stat().st_size
 
@@ -156,17 +167,13 @@ def test_int8(tmp_path, path, pairs, images, input_dtype):
 
 @pytest.mark.parametrize("quantization", ["float16", "dynamic"])
 def test_bytes_are_reduced_as_bytes_where_numbers_are_rounded_anyway(
-    tmp_path, path, pairs, images, quantization
+    export, images, quantization
 ):
-    depth = {}
-    for input_dtype in ("float32", "uint8"):
-        output = tmp_path / f"{input_dtype}.tflite"
-        options = litert.ExportOptions(quantization=quantization, input_dtype=input_dtype)
-        litert.export_tflite(path, output, options, pairs, allow_inaccurate=True)
-        depth[input_dtype] = run(output, images[0])
-    assert picture_types(tmp_path / "uint8.tflite") == ["UINT8"]
-    difference = np.abs(depth["uint8"] - depth["float32"])
-    assert 0 < difference.mean() < 0.01 * np.ptp(depth["float32"])
+    as_floats, _ = export(quantization=quantization)
+    as_bytes, _ = export(quantization=quantization, input_dtype="uint8")
+    assert picture_types(as_bytes) == ["UINT8"]
+    expected, found = run(as_floats, images[0]), run(as_bytes, images[0])
+    assert 0 < np.abs(found - expected).mean() < 0.01 * np.ptp(expected)
 
 
 @pytest.mark.parametrize(
