@@ -104,6 +104,8 @@ SLOW = (
     "python train.py",
     "python -m benchmark.study.learning --model=A.keras,B.keras --data=DIR/validation "
     "--output=means.csv --corruption",  # seven times the pictures
+    "python -m benchmark.study.learning --model=A.keras,B.keras --data=NYUV2/validation@0.811 "
+    "--mean_map=NYUV2/train --corruption",
 )
 # Blocks that do not run: page -> words in the block, and why.
 EXEMPT_BLOCKS = {

@@ -148,8 +148,8 @@ def test_small_weights(export, quantization, share):
     assert small.stat().st_size < share * full.stat().st_size
 
 
-@pytest.mark.parametrize("input_dtype", [
-    pytest.param("float32", marks=pytest.mark.slow), "uint8"])
+@pytest.mark.slow
+@pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
 def test_int8(tmp_path, path, pairs, images, input_dtype):
     output = tmp_path / "student.tflite"
     options = litert.ExportOptions(quantization="int8", input_dtype=input_dtype)

@@ -266,6 +266,7 @@ def test_exported_file_computes_what_was_trained(exported):
     assert figures["mean_difference_m"] < 0.5
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_training(in_integers, data):
     recipe = Recipe(epochs=1, batch_size=4, learning_rate=float("nan"))
     with pytest.raises(UserError, match="is not finite in epoch 1; lower --learning_rate"):
