@@ -113,7 +113,9 @@ def test_rebuilt_model_equals_the_student(images, antialias):
 
 @pytest.mark.parametrize(("upsample", "input_dtype"), [
     ("bilinear", "float32"), ("nearest", "float32"), ("fast_bilinear", "float32"),
-    ("fast_nearest", "float32"), ("fast_bilinear", "uint8"), ("nearest", "uint8")])
+    ("fast_nearest", "float32"), ("fast_bilinear", "uint8"), ("nearest", "uint8"),
+    pytest.param("bilinear", "uint8", marks=pytest.mark.slow),
+    pytest.param("fast_nearest", "uint8", marks=pytest.mark.slow)])
 def test_float_file(export, upsample, input_dtype):
     output, content = export(upsample=upsample, input_dtype=input_dtype)
     assert content["delegate_partitions"] <= 2
