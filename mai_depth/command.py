@@ -33,6 +33,17 @@ logging.getLogger("absl").addFilter(lambda record: "jax profiler" not in record.
 _replaceable: set[str] = set()
 
 
+def _say_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Ctrl-C while an entry file still imports is one line, as it is later."""
+    if issubclass(kind, KeyboardInterrupt):
+        _say("stopped")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _say_uncaught
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, calls `main()` and exits with its code.
 

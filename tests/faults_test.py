@@ -136,6 +136,25 @@ def test_old_and_missing_packages_are_named_with_the_command(monkeypatch):
         check_environment()
 
 
+@pytest.mark.parametrize("entry", ["train", "export", "mai_depth.predict", "mai_depth.live",
+                                   "mai_depth.calibrate", "mai_depth.label"])
+def test_ctrl_c_while_a_command_still_imports_is_one_line(entry):
+    code = """
+import os, runpy, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+runpy.run_module(sys.argv[1], run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code, entry], cwd=REPOSITORY, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "stopped\n")
+
+
 @pytest.mark.parametrize("level", [{}, {"TF_CPP_MIN_LOG_LEVEL": "0"}], ids=str)
 def test_half_an_installation_of_tensorflow_is_one_line(tmp_path, level):
     """A full disk stopped pip midway: the package is there, its parts are not."""
