@@ -147,6 +147,7 @@ class CtrlC:
         if name == "numpy":
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.meta_path.insert(0, CtrlC())
 runpy.run_module(sys.argv[1], run_name="__main__")
 """
