@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from chromium import another
 from own_page import EXACT_M
-from own_page import SHIPPED
-from own_page import answer_to
 from own_page import browser  # noqa: F401  a fixture
 from own_page import depth_of
 from own_page import opened
@@ -112,15 +110,17 @@ def test_webgpu_is_compared_and_taken_where_it_is_right_and_faster(
 
 @pytest.mark.slow
 def test_webgpu_is_dropped_where_its_second_answer_is_wrong(
-    browser, picture, litert_js, tmp_path,
+    browser, picture, litert_js, form, tmp_path,
 ):
-    """As on some phones. Here a value is moved, since this WebGPU is right with this file."""
-    exported(tmp_path, pretrained_path(SHIPPED), litert_js, webgpu=True)
+    """As on some phones. Here a value is moved, since this WebGPU is right with float networks."""
+    model = form("none", "float32")
+    exported(tmp_path, model, litert_js)
     script = tmp_path / "depth" / "depth_worker.js"
     wrong = script.read_text().replace(
         "const verdict =", "second.values[7] += 0.01; const verdict =")
     assert "+= 0.01" in wrong
     script.write_text(wrong)
+    right = TfliteNetwork(model)(np.asarray(Image.open(picture)))
     with another(browser.browser_type, *WEBGPU) as graphics, served(tmp_path) as port, opened(
             graphics, f"http://127.0.0.1:{port}/depth/") as page:
         show(page, picture)
@@ -129,4 +129,4 @@ def test_webgpu_is_dropped_where_its_second_answer_is_wrong(
         assert verdict["is_wrong"] and not verdict["is_used"]
         assert "WebGPU is off by" in page.inner_text("#engine")
         show(page, picture)
-        assert np.abs(depth_of(page) - answer_to(picture)).max() < EXACT_M
+        assert np.abs(depth_of(page) - right).max() < EXACT_M

@@ -31,11 +31,9 @@ def litert_js(tmp_path_factory):
     return folder
 
 
-def exported(folder, model, litert_js, alert_below_m=None, **changed):
-    """The page in `folder/depth`; `changed` replaces what it is told of the network."""
-    here = describe(model, alert_below_m)
-    here["model"] |= changed
-    export_site(folder / "depth", model, LiteRtJs(litert_js), here)
+def exported(folder, model, litert_js, alert_below_m=None):
+    """The page in `folder/depth`."""
+    export_site(folder / "depth", model, LiteRtJs(litert_js), describe(model, alert_below_m))
     return folder
 
 
