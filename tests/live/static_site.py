@@ -31,9 +31,9 @@ def litert_js(tmp_path_factory):
     return folder
 
 
-def exported(folder, model, litert_js, alert_below_m=None):
+def exported(folder, model, litert_js):
     """The page in `folder/depth`."""
-    export_site(folder / "depth", model, LiteRtJs(litert_js), describe(model, alert_below_m))
+    export_site(folder / "depth", model, LiteRtJs(litert_js), describe(model, None))
     return folder
 
 
