@@ -108,8 +108,11 @@ def temporary_folder(final: str | os.PathLike) -> Iterator[pathlib.Path]:
     final = pathlib.Path(final)
 
     def make() -> tuple[int, str]:
-        name = tempfile.mkdtemp(prefix=f".{final.name[:_STEM]}{_MARK}", dir=final.parent)
-        return os.open(name, os.O_RDONLY), name
+        while True:
+            name = tempfile.mkdtemp(prefix=f".{final.name[:_STEM]}{_MARK}", dir=final.parent)
+            # Until it is open it looks abandoned, and another process may remove it.
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(name, os.O_RDONLY), name
 
     handle, folder = _claimed(make)
     try:

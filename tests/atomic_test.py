@@ -9,6 +9,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 
 import h5py
 import numpy as np
@@ -164,6 +165,26 @@ def test_a_folder_that_appears_between_the_two_renames_makes_room(tmp_path, monk
     assert names == ["cache", "new", "cache", "new"]
     assert (final / "deep" / "file").read_text() == "mine"
     assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_a_folder_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(
+    tmp_path, monkeypatch,
+):
+    make, made = tempfile.mkdtemp, []
+
+    def make_and_lose_the_first(**where):
+        made.append(make(**where))
+        if len(made) == 1:
+            remove_abandoned(tmp_path)
+            assert not os.path.exists(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lose_the_first)
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "file").write_text("new")
+    assert len(made) == 2
+    assert (tmp_path / "folder" / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 def test_where_the_new_folder_cannot_go_the_old_one_stays(tmp_path, monkeypatch):
