@@ -4,6 +4,7 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from typing import Any
 
 from benchmark.study.frontier_graphs import MEAN_MAP
 from benchmark.study.frontier_table import BAR
@@ -13,15 +14,20 @@ from benchmark.study.frontier_table import graph_of
 from mai_depth.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 
-def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
-    """Draws a line for each data set and training, a point an arm, and its folds as small points.
+_APART = 1.12  # factor between the places of two names
+_COLUMNS = 3
+_REFERENCE = "the reference"  # what the legend calls an arm without a `+`
 
-    A data set has a colour, a training (what follows the arm's `+`) a marker. The dotted line of
-    the same colour is the mean depth map on that data set: above it a network does worse than not
-    looking.
+
+def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
+    """Draws a panel for each data set, in it a line for each training, its folds as small points.
+
+    A training (what follows the arm's `+`) has a colour and a marker. The dotted line is the mean
+    depth map on that data set: above it a network does worse than not looking.
 
     Args:
         path: The PNG to write.
@@ -29,47 +35,63 @@ def draw(path: pathlib.Path, lines: Sequence[Line]) -> None:
     """
     from matplotlib.figure import Figure
 
-    measured = [line for line in lines if line.si_rmse is not None]
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axhline(BAR, color="0.6", linestyle="--", linewidth=1)
-    axes.annotate("no score counts above", (0.0, BAR), xycoords=("axes fraction", "data"),
-                  va="bottom", fontsize=8, color="0.4")
-    _draw_series(axes, measured)
-    _name_arms(axes, [line for line in measured if line.arm != MEAN_MAP])
-    axes.set(xlabel="time of one thread, the paper's graph = 1 (dotted: the mean map)",
-             ylabel="si-RMSE")
-    axes.grid(alpha=0.2)
-    figure.legend(loc="outside right upper", fontsize=8)
+    panels: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.si_rmse is not None:
+            panels.setdefault(line.data, []).append(line)
+    rows = -(-(len(panels) + 1) // _COLUMNS)  # the legend has a place of its own
+    figure = Figure(figsize=(4 * _COLUMNS, 3.6 * rows + 1), layout="constrained")
+    axes = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flatten()
+    styles = _styles([line for measured in panels.values() for line in measured])
+    for panel, (data, measured) in zip(axes, panels.items(), strict=False):
+        _draw_panel(panel, data, measured, styles)
+    for panel in axes[len(panels):]:
+        panel.set_axis_off()
+    shown: dict[str, Artist] = {}
+    for panel in axes:
+        shown |= {name: handle for handle, name in zip(
+            *panel.get_legend_handles_labels(), strict=True) if name not in shown}
+    axes[len(panels)].legend(list(shown.values()), list(shown), loc="center")
+    figure.supxlabel("time of one thread, the paper's graph = 1", fontsize=10)
+    figure.supylabel("si-RMSE", fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png", bbox_inches="tight")
 
 
-def _draw_series(axes: "Axes", measured: Sequence[Line]) -> None:
+def _styles(measured: Sequence[Line]) -> dict[str, dict[str, Any]]:
+    """Colour and marker by training."""
     from matplotlib import colormaps
 
-    colors = dict(zip(dict.fromkeys(line.data for line in measured), colormaps["tab10"].colors * 9,
-                      strict=False))
-    markers = dict(zip(dict.fromkeys(map(_training, measured)), "Dosv^P" * 9, strict=False))
-    for name, groups in _series(measured).items():
-        first = groups[0][0]
-        color = colors[first.data]
+    names = [name for name in dict.fromkeys(map(_training, measured)) if name != MEAN_MAP]
+    return {name: {"color": color, "marker": marker, "label": name or _REFERENCE}
+            for name, color, marker in zip(
+                names, colormaps["tab10"].colors * 9, "Dosv^P" * 9, strict=False)}
+
+
+def _draw_panel(
+    panel: "Axes", data: str, measured: Sequence[Line], styles: dict[str, dict[str, Any]]
+) -> None:
+    panel.text(0.97, 0.04, data, transform=panel.transAxes, ha="right", fontsize=10)
+    panel.axhline(BAR, color="0.6", linestyle="--", linewidth=1, label="no score counts above")
+    for training, groups in _series(measured).items():
         means = [statistics.fmean(_errors(group)) for group in groups]
-        if first.arm == MEAN_MAP:
-            axes.axhline(means[0], color=color, linestyle=":")
+        if training == MEAN_MAP:
+            panel.axhline(means[0], color="0.2", linestyle=":", label="the mean map")
             continue
-        axes.plot([group[0].time for group in groups], means, color=color,
-                  marker=markers[_training(first)], label=name)
+        style = styles[training]
+        panel.plot([group[0].time for group in groups], means, **style)
         for group in groups:
-            axes.plot([group[0].time] * len(group), _errors(group), ".", color=color, alpha=0.5)
+            panel.plot([group[0].time] * len(group), _errors(group), ".", color=style["color"],
+                       alpha=0.4)
+    _name_arms(panel, [line for line in measured if line.arm != MEAN_MAP])
+    panel.grid(alpha=0.2)
 
 
 def _series(lines: Sequence[Line]) -> dict[str, list[list[Line]]]:
-    """By data set and training, the folds of each arm, the fastest first."""
+    """By training, the folds of each arm, the fastest first."""
     series: dict[str, list[list[Line]]] = {}
     for group in folds_together(lines):
-        name = f"{group[0].data}, {_training(group[0])}".removesuffix(", ")
-        series.setdefault(name, []).append(group)
+        series.setdefault(_training(group[0]), []).append(group)
     return {name: sorted(groups, key=lambda group: group[0].time)
             for name, groups in series.items()}
 
@@ -82,18 +104,17 @@ def _errors(group: Sequence[Line]) -> list[float]:
     return [float(line.si_rmse or 0) for line in group]
 
 
-def _name_arms(axes: "Axes", lines: Sequence[Line]) -> None:
-    """Writes the arms above the axes, those of nearly one time beside each other."""
-    names: list[dict[str, float]] = []
-    for line in sorted(lines, key=lambda line: line.time):
-        if not names or line.time > 1.04 * min(names[-1].values()):
-            names.append({})
-        names[-1][graph_of(line.arm)] = line.time
-    axes.set_xscale("log")
+def _name_arms(panel: "Axes", lines: Sequence[Line]) -> None:
+    """Writes the arms above the panel, those of nearly one time moved apart."""
+    times = {graph_of(line.arm): line.time for line in sorted(lines, key=lambda line: line.time)}
+    beside = 0.0
+    for name, time in times.items():
+        beside = max(time, _APART * beside)
+        panel.annotate(
+            name, (time, 1), (beside, 1.09), xycoords=("data", "axes fraction"),
+            textcoords=("data", "axes fraction"), rotation=90, fontsize=8, ha="center",
+            va="bottom", arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.5})
+    panel.set_xscale("log")
     ticks = (0.05, 0.1, 0.2, 0.5, 1)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    top = axes.secondary_xaxis("top")
-    top.set_xticks([statistics.fmean(arms.values()) for arms in names],
-                   [", ".join(arms) for arms in names], rotation=90, fontsize=8)
-    top.minorticks_off()
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.minorticks_off()
