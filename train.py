@@ -106,18 +106,20 @@ _SLIM = flags.DEFINE_bool(
 _TRAIN_STRIDE = flags.DEFINE_enum(
     "train_stride", None, ["2", "4", "8"], "Continue the decoder to this stride in training, with "
     "a depth map at each stride; the saved student stops at --decoder_stride.")
-_PRUNE_FROM = flags.DEFINE_string(
-    "prune_from", None, "Start the encoder from the most important channels of a wider student, "
-    "fitted to its features, instead of from --encoder_weights: its .keras, or the name of a "
-    "shipped network.")
 _MINIMALISTIC = flags.DEFINE_bool(
     "minimalistic", False, "Build the encoder without squeeze-excite, hard-swish, 5x5 kernels.")
 _ANTIALIAS = flags.DEFINE_bool(
     "antialias", False, "Average all pixels of the picture instead of sampling 128x160 of them.")
+_PRUNE_FROM = flags.DEFINE_string(
+    "prune_from", None, "Start the encoder from the most important channels of a wider student "
+    "(its .keras, or the name of a shipped one), fitted to its features.")
+_STUDENT_WEIGHTS = flags.DEFINE_string(
+    "student_weights", None, "Start the whole student from a trained one of its size (a .keras, or "
+    "the name of a shipped one), to fine-tune it.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
-    "encoder_weights", "none", "Initial weights of the encoder: imagenet (downloaded by Keras), "
-    "none, a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's "
-    ".keras, or the name of a shipped network, e.g. indoor_student_90m.")
+    "encoder_weights", "none", "Initial weights of the encoder alone: imagenet (downloaded by "
+    "Keras), none, a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a "
+    "student's .keras, or the name of a shipped network.")
 
 _TEACHER = flags.DEFINE_list(
     "teacher", [], "A .keras depth model to distil from, or the name of a shipped network; "
@@ -137,11 +139,10 @@ _TEACHER_LEARNING_RATE = number_flags.define_float(
 _TEACHER_BATCH_SIZE = number_flags.define_integer(
     "teacher_batch_size", 32, "Pictures per step of the teacher.", 1, 65_536)
 _TEACHER_ADAM_EPSILON = number_flags.define_float(
-    "teacher_adam_epsilon", 1e-7, "Adam's epsilon for the teacher; transformers need a small one.",
-    0.0, 1.0)
+    "teacher_adam_epsilon", 1e-7, "Adam's epsilon for the teacher (a ViT's: small).", 0.0, 1.0)
 _CACHE_TEACHER = flags.DEFINE_bool(
-    "cache_teacher", True, "Ask the teacher beforehand, for --teacher_views of every picture, "
-    "instead of at every step for the augmented picture.")
+    "cache_teacher", True, "Ask the teacher beforehand, for --teacher_views of every picture; off, "
+    "at every step for the augmented picture.")
 _TEACHER_VIEWS = number_flags.define_integer(
     "teacher_views", 8, "Draw this many crops of each picture, every other one mirrored, and ask "
     "the teacher for each; an epoch shows one of them. Without --min_crop: the picture and its "
@@ -151,15 +152,13 @@ _MIRROR_TEACHER = flags.DEFINE_bool(
     "twice the time and is a little better.")
 
 _DISTILLATION_LOSS_WEIGHT = number_flags.define_float(
-    "distillation_loss_weight", 1.0, "Weight of the distance to the teacher; 0 trains without a "
-    "teacher.", 0.0, 1e6)
+    "distillation_loss_weight", 1.0, "Weight of the distance to the teacher; 0: none.", 0.0, 1e6)
 _DISTILL = flags.DEFINE_enum(
     "distill", "logits", ["logits", "depth", "features"], "What to match: the map before the last "
     "activation (L2), the depth in metres (silog), or the features before the map (L2, through a "
     "1x1 projection).")
 _GRADIENT_LOSS_WEIGHT = number_flags.define_float(
-    "gradient_loss_weight", 0.0, "Weight of the error in differences of log depth between "
-    "neighbours.", 0.0, 1e6)
+    "gradient_loss_weight", 0.0, "Weight of the error in gradients of log depth.", 0.0, 1e6)
 
 _EPOCHS = number_flags.define_integer("epochs", 500, "Epochs.", 1, 1_000_000)
 _BATCH_SIZE = number_flags.define_integer("batch_size", 32, "Pictures per step.", 1, 65_536)
@@ -293,7 +292,8 @@ def _student() -> Student:
         grid_size=tuple(_GRID.value) if _GRID.value else None,
         slim=_SLIM.value,
         train_stride=int(_TRAIN_STRIDE.value) if _TRAIN_STRIDE.value else None,
-        prune_from=_PRUNE_FROM.value and str(expand(_PRUNE_FROM.value, "prune_from")),
+        prune_from=_start(_PRUNE_FROM),
+        student_weights=_start(_STUDENT_WEIGHTS),
     )
 
 
@@ -311,7 +311,7 @@ def _teacher() -> Teacher:
 
 def _start(flag: flags.FlagHolder) -> str | None:
     """The initial weights in a flag: a path or a name, or None."""
-    return None if flag.value == "none" else str(expand(flag.value, flag.name))
+    return None if flag.value in (None, "none") else str(expand(flag.value, flag.name))
 
 
 def _recipe(of_teacher: bool) -> Recipe:

@@ -285,7 +285,8 @@ def add_pretrained(
     if source.suffix == ".keras":
         kept = {key: record[key] for key in _KEPT_OF_TRAINING if key in record}
         if "builder" in kept:  # the path of the start reveals the machine that trained
-            paths = {"encoder_weights", *({"prune_from"} & kept["builder"].keys())}
+            paths = {"encoder_weights",
+                     *({"prune_from", "student_weights"} & kept["builder"].keys())}
             kept["builder"] = {**kept["builder"], **dict.fromkeys(paths)}
         write_json_atomic(
             FOLDER / f"{name}.json", {**kept, "focal_length": CANONICAL_FOCAL_LENGTH})

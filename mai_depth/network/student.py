@@ -1,6 +1,7 @@
 """The student: MobileNetV3-Small with fewer channels, a light decoder, resizes inside the graph."""
 
 import dataclasses
+import os
 from typing import Any
 
 import keras
@@ -176,6 +177,32 @@ def depth_head(decoded: Any, max_depth_m: float) -> Any:
     x = layers.Activation("sigmoid", name="depth_fraction")(x)
     x = layers.Rescaling(max_depth_m, name="depth_low")(x)
     return upsample(x, IMAGE_SIZE, "bilinear", name="depth_m")
+
+
+def copy_student(path: str | os.PathLike, model: keras.Model) -> None:
+    """Takes over all weights of a trained student, those of the decoder and the head as well.
+
+    Args:
+        path: Its `.keras` file.
+        model: A student of the same size; changed in place.
+
+    Raises:
+        UserError: The file is missing, of another size, or its head reaches another depth.
+    """
+    source = load_model(path)
+    theirs, mine = ({layer.name: layer for layer in one.layers if layer.weights}
+                    for one in (source, model))
+    try:
+        for name in theirs | mine:
+            mine[name].set_weights(theirs[name].get_weights())
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"--student_weights={path}: a student of another size (at {name}); give its --student "
+            f"and the like, or start from its encoder alone: --encoder_weights={path}") from error
+    reaches, wanted = (one.get_layer("depth_low").scale for one in (source, model))
+    if reaches != wanted:
+        raise UserError(f"--student_weights={path}: its head reaches {reaches:g} m; give "
+                        f"--max_depth_m={reaches:g}")
 
 
 def _copy_encoder(path: str, model: keras.Model) -> None:

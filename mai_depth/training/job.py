@@ -9,17 +9,19 @@ from mai_depth.data.teacher_views import count_views
 from mai_depth.training.run import Recipe
 from mai_depth.training.run import RunOptions
 
-_LATER = ("decoder_stride", "fusion", "grid_size", "slim", "train_stride", "prune_from")
+_LATER = ("decoder_stride", "fusion", "grid_size", "slim", "train_stride", "prune_from",
+          "student_weights")
 
 
 @dataclasses.dataclass(frozen=True)
 class Student:
-    """The arguments of `build_student`, None for the preset's own, and two more.
+    """The arguments of `build_student`, None for the preset's own, and three more.
 
     Attributes:
         train_stride: Stride to which the decoder continues in training, see
             `training.finer_levels`.
         prune_from: A wider student to start the encoder from, see `network.pruning`.
+        student_weights: A student of the same size to start from, decoder and head as well.
     """
 
     preset: str = "student_90m"
@@ -34,6 +36,7 @@ class Student:
     slim: bool = False
     train_stride: int | None = None
     prune_from: str | None = None
+    student_weights: str | None = None
 
     @property
     def record(self) -> dict[str, Any]:

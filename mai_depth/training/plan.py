@@ -16,6 +16,7 @@ from mai_depth.network.pretrained import network_file
 from mai_depth.network.pruning import prune_encoder
 from mai_depth.network.student import Preset
 from mai_depth.network.student import build_student
+from mai_depth.network.student import copy_student
 from mai_depth.network.student import size_of
 from mai_depth.network.teacher import build_teacher
 from mai_depth.training.evaluation import geometric_mean_depth
@@ -95,11 +96,14 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
 
     def build() -> keras.Model:
         arguments = dataclasses.asdict(student)
-        for name in ("train_stride", "prune_from"):
+        for name in ("train_stride", "prune_from", "student_weights"):
             del arguments[name]
-        start = None if student.prune_from else student.encoder_weights
-        arguments["encoder_weights"] = encoder_file(start)
+        start = student.prune_from or student.student_weights
+        arguments["encoder_weights"] = None if start else encoder_file(student.encoder_weights)
         model = build_student(**arguments, max_depth_m=job.max_depth_m)
+        if student.student_weights:
+            copy_student(network_file(student.student_weights, "student_weights"), model)
+            return model
         if student.prune_from:
             _start_pruned(model, student.prune_from, train.home, pruned)
         return _start_at(model, geometric_mean_depth(train.home), job.max_depth_m)

@@ -30,6 +30,7 @@ from mai_depth.training.evaluation import evaluate
 from mai_depth.training.evaluation import evaluate_constant
 from mai_depth.training.evaluation import predict_pairs
 from mai_depth.training.fit import fit_depth_model
+from mai_depth.training.job import Student
 from mai_depth.training.job import TrainingJob
 from mai_depth.training.plan import own_teacher_path
 from mai_depth.training.plan import plan_student
@@ -64,9 +65,7 @@ def train(job: TrainingJob) -> None:
         Stopped: After SIGTERM or Ctrl-C.
     """
     student_size(job.student)  # what is wrong fails before rendering scenes takes a minute
-    encoder_file(job.student.encoder_weights)
-    if job.student.prune_from:
-        read_config(network_file(job.student.prune_from, "prune_from"), TEACHER_BYTES)
+    _check_starts(job.student)
     if job.distils:
         check_teachers(job.teacher, job.teacher_views)
     workers = workers_or_one(job.options.workers)
@@ -94,6 +93,17 @@ def train(job: TrainingJob) -> None:
         return
     print(format_rows(rows | _measure_elsewhere(run, job.data)))
     print(f"{run.path}: the student; {_sheet_of(run)}: what it sees")
+
+
+def _check_starts(student: Student) -> None:
+    """Checks the files that a student starts from."""
+    encoder_file(student.encoder_weights)
+    starts = {"prune_from": student.prune_from, "student_weights": student.student_weights}
+    if all(starts.values()):
+        raise UserError("--student_weights: starts the whole student; leave --prune_from out")
+    for flag, start in starts.items():
+        if start:
+            read_config(network_file(start, flag), TEACHER_BYTES)
 
 
 def train_teacher(job: TrainingJob) -> None:

@@ -13,6 +13,7 @@ from mai_depth.network.model_file import save_model
 from mai_depth.network.student import PRESETS
 from mai_depth.network.student import Preset
 from mai_depth.network.student import build_student
+from mai_depth.network.student import copy_student
 from mai_depth.network.student import size_of
 
 TABLE_2_MACS = {
@@ -117,3 +118,17 @@ def test_encoder_starts_from_a_trained_student(tmp_path):
     assert not np.array_equal(kernel, trained.get_layer("decoder_p4_conv").get_weights()[0])
     with pytest.raises(UserError, match=r"trained.keras: its encoder has another width"):
         build_student("student_90m", encoder_weights=str(tmp_path / "trained.keras"))
+
+
+def test_the_whole_student_starts_from_a_trained_one(tmp_path):
+    path = tmp_path / "trained.keras"
+    trained = build_student("student_28m", max_depth_m=10.0)
+    save_model(trained, path)
+    model = build_student("student_28m", max_depth_m=10.0)
+    copy_student(path, model)
+    for mine, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(UserError, match=r"trained.keras: a student of another size \(at "):
+        copy_student(path, build_student("student_28m", decoder_filters=(24, 16, 8, 4)))
+    with pytest.raises(UserError, match=r"reaches 10 m; give --max_depth_m=10$"):
+        copy_student(path, build_student("student_28m"))
