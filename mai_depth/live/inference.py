@@ -146,6 +146,10 @@ class DepthLoop:
             except UserError as error:
                 self._say_once(str(error))
                 continue
+            # What is imported on the first use cannot be while a crowd holds all file handles.
+            except (OSError, ImportError) as error:
+                self._say_once(f"a picture is left out ({getattr(error, 'strerror', 0) or error})")
+                continue
             self._rate.tick()
             self.newest = frame
             self.publish(frame)

@@ -1,9 +1,11 @@
 """The parts of mai_depth.live, one by one."""
 
 import asyncio
+import errno
 import http.server
 import io
 import json
+import os
 import sys
 import threading
 import time
@@ -297,6 +299,31 @@ def test_pictures_that_are_strangers_have_each_its_own_colours(tmp_path):
             Brightness()(np.asarray(frame.captured.picture.rgb))[0, 0], rel=1e-3)
         near_m, far_m = frame_limits(frame)
         assert near_m <= frame.depth_at(0.5, 0.5) <= far_m
+
+
+def test_a_picture_without_file_handles_is_left_out_and_the_loop_goes_on(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"a network")
+    asked, said, published = [], [], []
+
+    class OutOfHandles(Brightness):
+        def __call__(self, rgb):
+            asked.append(rgb)
+            if len(asked) < 3:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "numpy/ma/extras.py")
+            return super().__call__(rgb)
+
+    reader = FrameReader(
+        Source("clip", lambda: (frames_of([51] * 400), 0.01), ends=True), said.append)
+    loop = DepthLoop(reader, OutOfHandles(), Scale(), Calibration(tmp_path / "a.tflite", (64, 48)),
+                     smooth=True, alert=Alert(None, None, said.append), say=said.append)
+    loop.publish = published.append
+    loop.start()
+    try:
+        wait_for(lambda: published)
+    finally:
+        loop.stop()
+    assert said[0] == "a picture is left out (Too many open files)"
+    assert sum("left out" in line for line in said) == 1
 
 
 def frame_limits(frame):
