@@ -197,8 +197,8 @@ def copy_student(path: str | os.PathLike, model: keras.Model) -> None:
             mine[name].set_weights(theirs[name].get_weights())
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"--student_weights={path}: a student of another size (at {name}); give its --student "
-            f"and the like, or start from its encoder alone: --encoder_weights={path}") from error
+            f"--student_weights={path}: a student of another size (at {name}); give the --student, "
+            "--alpha and the like that it was trained with") from error
     reaches, wanted = (one.get_layer("depth_low").scale for one in (source, model))
     if reaches != wanted:
         raise UserError(f"--student_weights={path}: its head reaches {reaches:g} m; give "

@@ -102,7 +102,7 @@ def _faults(tiny_data, folder):
     ("prune_from", ["--prune_from=nyuv2_student_9m", "nyuv2_student_90m"]),
     ("student_weights", ["--student_weights=nyuv2_student_9m", "nyuv2_student_90m"]),
     ("two_starts", ["--student_weights", "leave --prune_from out"]),
-    ("other_student", ["--student_weights", "another size", "--encoder_weights="]),
+    ("other_student", ["--student_weights", "another size", "give the --student"]),
     ("prune_wider", ["--prune_from", "--alpha"]),
     ("encoder", ["no.weights.h5", "--encoder_weights"]),
     ("wide", ["--alpha=1.25", "--encoder_weights=none"]),
