@@ -113,13 +113,12 @@ _ANTIALIAS = flags.DEFINE_bool(
 _PRUNE_FROM = flags.DEFINE_string(
     "prune_from", None, "Start the encoder from the most important channels of a wider student "
     "(its .keras, or the name of a shipped one), fitted to its features.")
-_STUDENT_WEIGHTS = flags.DEFINE_string(
-    "student_weights", None, "Start the whole student from a trained one of its size (a .keras, or "
-    "the name of a shipped one), to fine-tune it.")
+_STUDENT_WEIGHTS = flags.DEFINE_list(
+    "student_weights", [], "Start the whole student from a trained one of its size (a .keras, or a "
+    "shipped one's name); from several, of one start, separated by commas, from their mean.")
 _ENCODER_WEIGHTS = flags.DEFINE_string(
-    "encoder_weights", "none", "Initial weights of the encoder alone: imagenet (downloaded by "
-    "Keras), none, a local .weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a "
-    "student's .keras, or the name of a shipped network.")
+    "encoder_weights", "none", "Start of the encoder alone: imagenet (Keras' download), none, a "
+    ".weights.h5 of MobileNetV3Small(alpha=1.0, include_top=False), a student's .keras or name.")
 
 _TEACHER = flags.DEFINE_list(
     "teacher", [], "A .keras depth model to distil from, or the name of a shipped network; "
@@ -293,7 +292,8 @@ def _student() -> Student:
         slim=_SLIM.value,
         train_stride=int(_TRAIN_STRIDE.value) if _TRAIN_STRIDE.value else None,
         prune_from=_start(_PRUNE_FROM),
-        student_weights=_start(_STUDENT_WEIGHTS),
+        student_weights=tuple(
+            str(expand(name, "student_weights")) for name in _STUDENT_WEIGHTS.value),
     )
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from mai_depth.errors import UserError
@@ -203,6 +205,26 @@ def copy_student(path: str | os.PathLike, model: keras.Model) -> None:
     if reaches != wanted:
         raise UserError(f"--student_weights={path}: its head reaches {reaches:g} m; give "
                         f"--max_depth_m={reaches:g}")
+
+
+def copy_mean_student(paths: Sequence[str | os.PathLike], model: keras.Model) -> None:
+    """Takes over the mean weights of several students that were fine-tuned from the same one.
+
+    It is about as good as the best of them, without having to choose one (Wortsman et al., "Model
+    soups", ICML 2022). Students of different starts have no useful mean.
+
+    Args:
+        paths: Their `.keras` files; one alone is taken over as it is.
+        model: A student of the same size; changed in place.
+
+    Raises:
+        UserError: As `copy_student`.
+    """
+    taken = []
+    for path in paths:
+        copy_student(path, model)
+        taken.append(model.get_weights())
+    model.set_weights([np.mean(same, axis=0) for same in zip(*taken, strict=True)])
 
 
 def _copy_encoder(path: str, model: keras.Model) -> None:

@@ -21,7 +21,8 @@ class Student:
         train_stride: Stride to which the decoder continues in training, see
             `training.finer_levels`.
         prune_from: A wider student to start the encoder from, see `network.pruning`.
-        student_weights: A student of the same size to start from, decoder and head as well.
+        student_weights: Students of the same size to start from the mean of, decoder and head as
+            well.
     """
 
     preset: str = "student_90m"
@@ -36,7 +37,7 @@ class Student:
     slim: bool = False
     train_stride: int | None = None
     prune_from: str | None = None
-    student_weights: str | None = None
+    student_weights: tuple[str, ...] = ()
 
     @property
     def record(self) -> dict[str, Any]:

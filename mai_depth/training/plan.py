@@ -16,7 +16,7 @@ from mai_depth.network.pretrained import network_file
 from mai_depth.network.pruning import prune_encoder
 from mai_depth.network.student import Preset
 from mai_depth.network.student import build_student
-from mai_depth.network.student import copy_student
+from mai_depth.network.student import copy_mean_student
 from mai_depth.network.student import size_of
 from mai_depth.network.teacher import build_teacher
 from mai_depth.training.evaluation import geometric_mean_depth
@@ -102,7 +102,8 @@ def plan_student(job: TrainingJob, train: Pairs, validation: Pairs) -> Run:
         arguments["encoder_weights"] = None if start else encoder_file(student.encoder_weights)
         model = build_student(**arguments, max_depth_m=job.max_depth_m)
         if student.student_weights:
-            copy_student(network_file(student.student_weights, "student_weights"), model)
+            copy_mean_student(
+                [network_file(name, "student_weights") for name in student.student_weights], model)
             return model
         if student.prune_from:
             _start_pruned(model, student.prune_from, train.home, pruned)

@@ -98,12 +98,13 @@ def train(job: TrainingJob) -> None:
 def _check_starts(student: Student) -> None:
     """Checks the files that a student starts from."""
     encoder_file(student.encoder_weights)
-    starts = {"prune_from": student.prune_from, "student_weights": student.student_weights}
-    if all(starts.values()):
+    if student.prune_from and student.student_weights:
         raise UserError("--student_weights: starts the whole student; leave --prune_from out")
-    for flag, start in starts.items():
-        if start:
-            read_config(network_file(start, flag), TEACHER_BYTES)
+    starts = [("student_weights", name) for name in student.student_weights]
+    if student.prune_from:
+        starts.append(("prune_from", student.prune_from))
+    for flag, start in starts:
+        read_config(network_file(start, flag), TEACHER_BYTES)
 
 
 def train_teacher(job: TrainingJob) -> None:
