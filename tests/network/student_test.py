@@ -121,7 +121,7 @@ def test_encoder_starts_from_a_trained_student(tmp_path):
         build_student("student_90m", encoder_weights=str(tmp_path / "trained.keras"))
 
 
-def test_the_whole_student_starts_from_a_trained_one(tmp_path):
+def test_the_whole_student_starts_from_a_trained_one_or_the_mean_of_two(tmp_path):
     path = tmp_path / "trained.keras"
     trained = build_student("student_28m", max_depth_m=10.0)
     save_model(trained, path)
@@ -133,23 +133,8 @@ def test_the_whole_student_starts_from_a_trained_one(tmp_path):
         copy_student(path, build_student("student_28m", decoder_filters=(24, 16, 8, 4)))
     with pytest.raises(UserError, match=r"reaches 10 m; give --max_depth_m=10$"):
         copy_student(path, build_student("student_28m"))
-
-
-def test_of_several_students_the_mean_is_taken_over(tmp_path):
-    students = [build_student("student_28m", max_depth_m=10.0) for _ in range(3)]
-    paths = [tmp_path / f"{number}.keras" for number in range(3)]
-    for student, path in zip(students, paths, strict=True):
-        save_model(student, path)
-    model = build_student("student_28m", max_depth_m=10.0)
-    copy_mean_student(paths, model)
-    for mine, *theirs in zip(*(one.get_weights() for one in (model, *students)), strict=True):
-        np.testing.assert_allclose(mine, sum(theirs) / 3, atol=1e-6)
-    assert any(np.ptp(same, axis=0).max() > 0.1 for same in zip(
-        *(one.get_weights() for one in students), strict=True))  # they were not one and the same
-    copy_mean_student(paths[:1], model)
-    for mine, theirs in zip(model.get_weights(), students[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    other = tmp_path / "other.keras"
-    save_model(build_student("student_28m", max_depth_m=20.0), other)
-    with pytest.raises(UserError, match=r"other.keras: its head reaches 20 m"):
-        copy_mean_student([*paths, other], model)
+    trained.set_weights([weights + 1 for weights in trained.get_weights()])
+    save_model(trained, tmp_path / "other.keras")
+    copy_mean_student([path, tmp_path / "other.keras"], model)
+    for mine, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs - 0.5, atol=1e-6)
