@@ -121,10 +121,15 @@ def read_training(keras_path: str | os.PathLike) -> dict[str, Any]:
         known["other_metrics"] = {
             pathlib.Path(name).name: row for name, row in known["other_metrics"].items()}
     if "builder" in known:
-        known["builder"] = {
-            key: pathlib.Path(value).name if isinstance(value, str) else value
-            for key, value in known["builder"].items()}
+        known["builder"] = {key: _last_part(value) for key, value in known["builder"].items()}
     return known
+
+
+def _last_part(value: Any) -> Any:
+    """The last part of a path, or of each in a list; what is no text stays as it is."""
+    if isinstance(value, list):
+        return [_last_part(each) for each in value]
+    return pathlib.Path(value).name if isinstance(value, str) else value
 
 
 def read_focal_length(keras_path: str | os.PathLike) -> dict[str, Any]:

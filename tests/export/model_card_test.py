@@ -47,7 +47,8 @@ def exported(tmp_path_factory, pairs):
     path.with_suffix(".json").write_text(json.dumps(
         {**record, "metrics": METRICS, "other_metrics": {"/home/me/office": METRICS},
          "sources": SOURCES, "builder": {
-             **record["builder"], "encoder_weights": "/home/me/wide/student.keras"}}))
+             **record["builder"], "encoder_weights": "/home/me/wide/student.keras",
+             "student_weights": ["/home/me/0/student.keras", "indoor_fast"]}}))
     output = folder / "student.tflite"
     sidecar = litert.export_tflite(path, output, litert.ExportOptions(), pairs)
     return output, model_card.write_card(output, sidecar), sidecar
@@ -88,6 +89,7 @@ def test_sources_and_licences_go_through(exported):
     licences = text.partition("## Licence")[2].partition("\n## ")[0]
     assert "- Apache-2.0\n- CC BY 4.0" in licences
     assert sidecar["builder"]["encoder_weights"] == "student.keras"
+    assert sidecar["builder"]["student_weights"] == ["student.keras", "indoor_fast"]
     assert "/home" not in json.dumps(sidecar) and b"/home" not in output.read_bytes()
     assert "/home" not in text and "| the student, office | 80 |" in text
 
